@@ -5,11 +5,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import pytest_asyncio
 from hypothesis import HealthCheck, settings
 
+from bot.backoff import Backoff
+from bot.llm import client as model_module
+from bot.sandbox.model_driver import ModelDriver, running_model
 from bot.storage.exchanges import History
 from tests.doubles import open_history
 from tests.fork_server import ForkServer, Start
+from tests.world import World
 
 LONG_FIRST: Final = {
     name: number for number, name in enumerate(("faults", "standin", "browser", "e2e"))
@@ -69,3 +74,24 @@ async def history(path: Path) -> AsyncIterator[History]:
     """Return an open store without exchanges."""
     async with open_history(path) as history:
         yield history
+
+
+@pytest.fixture
+def world() -> World:
+    """Return a guild, its channel and its people, as discord.py has them."""
+    return World()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stand_in() -> AsyncIterator[ModelDriver]:
+    """Yield the stand-in model of a module's tests."""
+    async with running_model(tokens_parameter="either") as driver:
+        yield driver
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
+    """Return the stand-in model as it began; the client repeats requests without a wait."""
+    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 1.0))
+    await stand_in.reset()
+    return stand_in

@@ -15,10 +15,9 @@ from tempfile import TemporaryFile
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from bot.i18n.sentences import ENGLISH
-from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.model_script import Script
 from bot.settings import Settings
 from tests.doubles import PATIENCE_SECONDS
@@ -32,18 +31,6 @@ ROOT = Path(__file__).parents[1]
 CTRL_C, CTRL_D = b"\x03", b"\x04"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def one_model() -> AsyncIterator[ModelDriver]:
-    async with running_model(tokens_parameter="either") as driver:
-        yield driver
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def model(one_model: ModelDriver) -> ModelDriver:
-    await one_model.reset()
-    return one_model
-
-
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return the variables of this process, without those that are settings, and *settings*."""
     inherited = {
@@ -55,8 +42,8 @@ def environment(folder: Path, **settings: str) -> dict[str, str]:
     return inherited | ours | settings
 
 
-def with_model(model: ModelDriver, folder: Path, **settings: str) -> dict[str, str]:
-    given = {"OPENAI_BASE_URL": model.base_url, "OPENAI_API_KEY": model.api_key}
+def with_model(server: ModelDriver, folder: Path, **settings: str) -> dict[str, str]:
+    given = {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": server.api_key}
     return environment(folder, **given | {"OPENAI_MODEL": "stand-in"} | settings)
 
 
@@ -110,19 +97,19 @@ def files(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-async def asked(model: ModelDriver) -> list[str]:
+async def asked(server: ModelDriver) -> list[str]:
     """Return the question of each request that the model got."""
-    return [one.body["messages"][-1]["content"] for one in await model.completions()]
+    return [one.body["messages"][-1]["content"] for one in await server.completions()]
 
 
 async def test_piped_input_is_one_question_and_prints_only_the_answer(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
+    await server.reply(Script(chunks=("\n\nTe", "a. ", "\n Or", " not.\n\n")))
     piped = "  summarise:\n\nline a\n/reset\nline b\n\n"
-    out, err, code = await chatted(with_model(model, tmp_path), piped=piped)
+    out, err, code = await chatted(with_model(server, tmp_path), piped=piped)
     assert (out, err, code) == ("Tea. \n Or not.\n", "", 0)
-    assert await asked(model) == ["  summarise:\n\nline a\n/reset\nline b"]
+    assert await asked(server) == ["  summarise:\n\nline a\n/reset\nline b"]
 
 
 @pytest.mark.parametrize(
@@ -139,15 +126,15 @@ async def test_piped_input_is_one_question_and_prints_only_the_answer(
 )
 async def test_arguments_come_before_piped_input(
     chatted: Chatted,
-    model: ModelDriver,
+    server: ModelDriver,
     tmp_path: Path,
     words: list[str],
     piped: str,
     question: str,
 ) -> None:
-    await model.reply("Tea.")
-    assert await chatted(with_model(model, tmp_path), *words, piped=piped) == ("Tea.\n", "", 0)
-    assert await asked(model) == [question]
+    await server.reply("Tea.")
+    assert await chatted(with_model(server, tmp_path), *words, piped=piped) == ("Tea.\n", "", 0)
+    assert await asked(server) == [question]
 
 
 @pytest.mark.parametrize(
@@ -161,13 +148,13 @@ async def test_arguments_come_before_piped_input(
     ids=["nothing", "white space", "a program", "too much"],
 )
 async def test_empty_or_binary_input_is_refused_with_a_sentence(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
+    chatted: Chatted, server: ModelDriver, tmp_path: Path, words: list[str], piped: bytes, why: str
 ) -> None:
-    out, err, code = await chatted(with_model(model, tmp_path), *words, piped=piped)
+    out, err, code = await chatted(with_model(server, tmp_path), *words, piped=piped)
     assert (out, code) == ("", 2)
     assert err.startswith(why)
     assert err.count("\n") == 1
-    assert await asked(model) == []
+    assert await asked(server) == []
 
 
 @pytest.mark.parametrize(
@@ -181,32 +168,34 @@ async def test_empty_or_binary_input_is_refused_with_a_sentence(
     ids=["CP949", "UTF-16", "cut", "control characters"],
 )
 async def test_text_in_other_encodings_is_read(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path, piped: bytes, question: str
+    chatted: Chatted, server: ModelDriver, tmp_path: Path, piped: bytes, question: str
 ) -> None:
-    await model.reply("Tea.")
-    assert await chatted(with_model(model, tmp_path), piped=piped) == ("Tea.\n", "", 0)
-    assert await asked(model) == [question]
+    await server.reply("Tea.")
+    assert await chatted(with_model(server, tmp_path), piped=piped) == ("Tea.\n", "", 0)
+    assert await asked(server) == [question]
 
 
 async def test_a_question_that_is_too_long_for_the_model_gets_a_notice(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Many.")
-    out, err, code = await chatted(with_model(model, tmp_path), "How many?", piped="word " * 50_000)
+    await server.reply("Many.")
+    out, err, code = await chatted(
+        with_model(server, tmp_path), "How many?", piped="word " * 50_000
+    )
     assert (out, code) == ("Many.\n", 0)
     shortened = re.escape(ENGLISH.question_shortened).replace(r"\{percent\}", r"\d+")
     assert re.fullmatch(rf"\({shortened}\)\n", err)
-    [question] = await asked(model)
+    [question] = await asked(server)
     assert question.startswith("How many?\n\nword word")
 
 
 async def test_a_failed_answer_has_its_own_exit_code(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
     """No standard output, exit code 1, and the log, because the person is the operator."""
-    error = {"code": "invalid_api_key", "message": f"Incorrect API key provided: {model.api_key}"}
-    await model.reply(Script(status=401, body={"error": error}))
-    out, err, code = await chatted(with_model(model, tmp_path), "Tea?")
+    error = {"code": "invalid_api_key", "message": f"Incorrect API key provided: {server.api_key}"}
+    await server.reply(Script(status=401, body={"error": error}))
+    out, err, code = await chatted(with_model(server, tmp_path), "Tea?")
     assert (out, code) == ("", 1)
     sentence, why = err.splitlines()
     assert sentence == ENGLISH.model_key_refused
@@ -214,23 +203,23 @@ async def test_a_failed_answer_has_its_own_exit_code(
 
 
 async def test_a_truncated_answer_is_a_failure(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply(Script(text="One, two", finish_reason="length"))
-    out, err, code = await chatted(with_model(model, tmp_path), "Count.")
+    await server.reply(Script(text="One, two", finish_reason="length"))
+    out, err, code = await chatted(with_model(server, tmp_path), "Count.")
     assert (out, code) == ("One, two\n", 1)
     assert err.startswith(f"({ENGLISH.model_output_truncated_plain})\n")
 
 
 async def test_closing_the_pipe_stops_the_answer(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
     """As in `chat | head -1`: no message is printed and no more tokens are paid for."""
-    await model.reply(Script(text=f"One.\n{'More. ' * 999}", chunks_per_second=20.0))
+    await server.reply(Script(text=f"One.\n{'More. ' * 999}", chunks_per_second=20.0))
     reading, writing = os.pipe()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "chat", "Count."),
-        env=with_model(model, tmp_path),
+        env=with_model(server, tmp_path),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=writing,
         stderr=asyncio.subprocess.PIPE,
@@ -240,17 +229,19 @@ async def test_closing_the_pipe_stops_the_answer(
     os.close(reading)
     _, err = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
     assert (err, process.returncode) == (b"", 1)
-    await model.reply("Ok.")
-    await chatted(with_model(model, tmp_path), "Go on.")
-    second = (await model.completions())[1]
+    await server.reply("Ok.")
+    await chatted(with_model(server, tmp_path), "Go on.")
+    second = (await server.completions())[1]
     assert len(second.body["messages"][-2]["content"]) < 999, "no more than was asked for"
 
 
 async def test_ctrl_c_keeps_the_partial_answer(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply(Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok")
-    process = await asking(with_model(model, tmp_path), "Count.")
+    await server.reply(
+        Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok"
+    )
+    process = await asking(with_model(server, tmp_path), "Count.")
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.close()
@@ -260,18 +251,18 @@ async def test_ctrl_c_keeps_the_partial_answer(
         rest, err = await process.communicate()
     assert (begun + rest, process.returncode) == (b"One, two\n", 130)
     assert err.decode() == f"({ENGLISH.stopped})\n"
-    await chatted(with_model(model, tmp_path), "Go on.")
-    second = (await model.completions())[1]
+    await chatted(with_model(server, tmp_path), "Go on.")
+    second = (await server.completions())[1]
     assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
 
 
 async def test_a_full_disk_behind_standard_output_is_explained(
-    model: ModelDriver, tmp_path: Path
+    server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Tea.")
+    await server.reply("Tea.")
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f"exec {sys.executable} -m bot chat Tea? >/dev/full"),
-        env=with_model(model, tmp_path),
+        env=with_model(server, tmp_path),
         stdin=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
     )
@@ -281,12 +272,12 @@ async def test_a_full_disk_behind_standard_output_is_explained(
 
 
 async def test_arguments_are_asked_without_standard_input(
-    model: ModelDriver, tmp_path: Path
+    server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Tea.")
+    await server.reply("Tea.")
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f"exec {sys.executable} -m bot chat Tea? <&-"),
-        env=with_model(model, tmp_path),
+        env=with_model(server, tmp_path),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), PATIENCE_SECONDS)
@@ -294,13 +285,13 @@ async def test_arguments_are_asked_without_standard_input(
 
 
 async def test_the_chat_remembers_between_runs_in_its_own_file(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Tea.", "Quite.")
-    env = with_model(model, tmp_path)
+    await server.reply("Tea.", "Quite.")
+    env = with_model(server, tmp_path)
     assert await chatted(env, "Tea or coffee?") == ("Tea.\n", "", 0)
     assert await chatted(env, piped="Sure?\n") == ("Quite.\n", "", 0)
-    second = (await model.completions())[1]
+    second = (await server.completions())[1]
     assert [turn["content"] for turn in second.body["messages"][1:]] == [
         "Tea or coffee?",
         "Tea.",
@@ -310,10 +301,10 @@ async def test_the_chat_remembers_between_runs_in_its_own_file(
 
 
 async def test_commands_work_in_a_script(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    env = with_model(model, tmp_path)
-    await model.reply("Tea.")
+    env = with_model(server, tmp_path)
+    await server.reply("Tea.")
     default = Settings.model_fields["system_prompt"].default
     assert await chatted(env, "Tea?") == ("Tea.\n", "", 0)
     prompt = "Be  brief.\nBe kind."
@@ -341,18 +332,18 @@ async def test_offline_mode_connects_to_loopback_only(chatted: Chatted, tmp_path
 
 
 async def test_unprintable_characters_do_not_end_the_chat(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Tea 🎉.")
-    env = with_model(model, tmp_path, PYTHONIOENCODING="ascii:strict")
+    await server.reply("Tea 🎉.")
+    env = with_model(server, tmp_path, PYTHONIOENCODING="ascii:strict")
     assert await chatted(env, "Tea?") == ("Tea ?.\n", "", 0)
 
 
 async def test_a_second_chat_at_once_has_no_memory(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    await model.reply("Tea.", "Quite.", "No.")
-    env = with_model(model, tmp_path)
+    await server.reply("Tea.", "Quite.", "No.")
+    env = with_model(server, tmp_path)
     async with at_a_terminal(env, tmp_path) as screen:
         await screen.until("user : ")
         screen.type(b"Tea or coffee?\n")
@@ -362,7 +353,7 @@ async def test_a_second_chat_at_once_has_no_memory(
         screen.type(b"Really?\n")
         await screen.until(r"ChatBot : No\.")
     said = [
-        [turn["content"] for turn in one.body["messages"][1:]] for one in await model.completions()
+        [turn["content"] for turn in one.body["messages"][1:]] for one in await server.completions()
     ]
     assert said == [["Tea or coffee?"], ["Sure?"], ["Tea or coffee?", "Tea.", "Really?"]]
 
@@ -451,12 +442,12 @@ class Screen:
         self._news.set()
 
 
-async def test_keys_at_a_terminal(model: ModelDriver, tmp_path: Path) -> None:
+async def test_keys_at_a_terminal(server: ModelDriver, tmp_path: Path) -> None:
     """Ctrl-C cancels a line or an answer, but not the conversation; Ctrl-D leaves."""
-    await model.reply(
+    await server.reply(
         Script(text="One, two, three", stall_after_chunks=2, stall_seconds=600), "Ok."
     )
-    async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
+    async with at_a_terminal(with_model(server, tmp_path), tmp_path) as screen:
         await screen.until(re.escape(ENGLISH.terminal_greeting))
         await screen.until("user : ")
         screen.type(b"half a li")
@@ -473,15 +464,15 @@ async def test_keys_at_a_terminal(model: ModelDriver, tmp_path: Path) -> None:
         screen.type(CTRL_D)
         assert await asyncio.wait_for(screen.process.wait(), PATIENCE_SECONDS) == 0
         assert "Traceback" not in screen.text
-    first, second = await model.completions()
+    first, second = await server.completions()
     assert first.body["messages"][-1]["content"] == "Count.", "the line given up is gone"
     assert second.body["messages"][-2]["content"].startswith("One, two\n⟦")
 
 
 async def test_the_chat_continues_after_a_database_error(
-    model: ModelDriver, tmp_path: Path
+    server: ModelDriver, tmp_path: Path
 ) -> None:
-    async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
+    async with at_a_terminal(with_model(server, tmp_path), tmp_path) as screen:
         await screen.until("user : ")
         with closing(sqlite3.connect(tmp_path / "chat.db")) as connection:
             connection.execute("DROP TABLE resets")
@@ -496,8 +487,8 @@ async def test_the_chat_continues_after_a_database_error(
         assert "Traceback" not in screen.text
 
 
-async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path: Path) -> None:
-    await model.reply(
+async def test_a_conversation_with_all_its_commands(server: ModelDriver, tmp_path: Path) -> None:
+    await server.reply(
         Script(chunks=("\n\nTe", "a.\n")),
         Script(status=401, body={"error": {"message": "no", "code": "invalid_api_key"}}),
         Script(text="One, two", finish_reason="length"),
@@ -523,7 +514,7 @@ async def test_a_conversation_with_all_its_commands(model: ModelDriver, tmp_path
         ("/reset", r"\(exchanges forgotten: 0\)"),
         ("Still there?", r"ChatBot : Yes\."),
     ]
-    async with at_a_terminal(with_model(model, tmp_path), tmp_path) as screen:
+    async with at_a_terminal(with_model(server, tmp_path), tmp_path) as screen:
         await screen.until("user : ")
         for said, answer in talk:
             screen.type(f"{said}\n".encode())
@@ -539,10 +530,10 @@ WITHOUT_READLINE = (
 )
 
 
-async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> None:
+async def test_a_paste_is_one_question(server: ModelDriver, tmp_path: Path) -> None:
     """If the terminal marks it, it can be edited until Enter sends it."""
-    await model.reply("A function.")
-    env = with_model(model, tmp_path)
+    await server.reply("A function.")
+    env = with_model(server, tmp_path)
     async with at_a_terminal(env, tmp_path, terminal="xterm") as screen:
         await screen.until(r"\x1b\[\?2004h.*user : ")
         screen.type(f"\x1b[200~{LINES}\n\x1b[201~".encode())
@@ -550,44 +541,44 @@ async def test_a_paste_is_one_question(model: ModelDriver, tmp_path: Path) -> No
         screen.type("\b고맙다\r".encode())
         await screen.until(r"ChatBot : A function\.")
         await screen.until("user : ")
-    assert await asked(model) == [f"{LINES}고맙다"]
+    assert await asked(server) == [f"{LINES}고맙다"]
 
 
 @pytest.mark.parametrize("python", [(), ("-c", WITHOUT_READLINE)], ids=["readline", "none"])
 async def test_lines_that_arrive_together_are_one_question(
-    model: ModelDriver, tmp_path: Path, python: tuple[str, ...]
+    server: ModelDriver, tmp_path: Path, python: tuple[str, ...]
 ) -> None:
     """As from a terminal that does not mark pastes, or without line editing."""
-    await model.reply("A function.", "Again.")
-    env = with_model(model, tmp_path)
+    await server.reply("A function.", "Again.")
+    env = with_model(server, tmp_path)
     async with at_a_terminal(env, tmp_path, *python) as screen:
         for answer in ("A function", "Again"):
             await screen.until("user : ")
             screen.type(f"{LINES}\n".encode())
             await screen.until(rf"ChatBot : {answer}\.")
-    assert await asked(model) == [LINES] * 2
+    assert await asked(server) == [LINES] * 2
 
 
 async def test_a_paste_during_an_answer_is_the_next_question(
-    model: ModelDriver, tmp_path: Path
+    server: ModelDriver, tmp_path: Path
 ) -> None:
     """A command that is typed ahead is still a command."""
-    await model.reply(Script(text="Slow.", stall_after_chunks=1, stall_seconds=1.0), "A function.")
-    async with at_a_terminal(with_model(model, tmp_path), tmp_path, terminal="xterm") as screen:
+    await server.reply(Script(text="Slow.", stall_after_chunks=1, stall_seconds=1.0), "A function.")
+    async with at_a_terminal(with_model(server, tmp_path), tmp_path, terminal="xterm") as screen:
         await screen.until("user : ")
         screen.type(b"Tea?\r")
         await screen.until("ChatBot : ")
         screen.type(f"/reset\n{LINES}\n".encode())
         await screen.until(r"\(exchanges forgotten: 1\)")
         await screen.until(r"ChatBot : A function\.")
-    assert await asked(model) == ["Tea?", LINES]
+    assert await asked(server) == ["Tea?", LINES]
 
 
 async def test_earlier_questions_can_be_recalled(
-    chatted: Chatted, model: ModelDriver, tmp_path: Path
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
-    env = with_model(model, tmp_path)
-    await model.reply("Tea.", "Yes.", "Tea.")
+    env = with_model(server, tmp_path)
+    await server.reply("Tea.", "Yes.", "Tea.")
     question = f"Tea or coffee?\n{'And why? ' * 20}".strip()
     for asking_first in (question, "Sure?"):
         await chatted(env, asking_first)
@@ -608,4 +599,4 @@ async def test_earlier_questions_can_be_recalled(
         assert "Tea" not in screen.text
         screen.type(b"\x1b[A\x1b[A!\r")  # There is nothing to go back to.
         await screen.until("user : ")
-    assert (await asked(model))[2:] == [question, "!"]
+    assert (await asked(server))[2:] == [question, "!"]

@@ -69,11 +69,6 @@ MODEL_ERRORS = [
 
 
 @pytest.fixture
-def model() -> DoubleModel:
-    return DoubleModel()
-
-
-@pytest.fixture
 def made(model: DoubleModel, history: History, album: "Album") -> Callable[..., Assistant]:
     def made(**changes: Any) -> Assistant:
         values: dict[str, Any] = {

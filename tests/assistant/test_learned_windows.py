@@ -13,22 +13,19 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-import pytest_asyncio
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.learned_windows import DOUBTED_SECONDS, LEARNED_SECONDS
 from bot.assistant.prompt_images import PromptImages
-from bot.backoff import Backoff
 from bot.conversation.context_window import UNBOUNDED
 from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import ENGLISH
-from bot.llm import client as model_module
 from bot.llm import request_shape
 from bot.llm.api_config import ApiConfig
 from bot.llm.client import ChatCompletions
 from bot.sandbox.model.rules import DIALECTS
-from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.model_script import Script
 from tests.doubles import DoubleReply, an_assistant, an_exchange, open_history
 from tests.variations import combined
@@ -41,19 +38,6 @@ RESTART_AFTER: Final = 18
 WORDS: Final = "the harbour lies in the north and has three quays made of stone, "  # 14 tokens
 REPLY: Final = (WORDS * 9).strip()
 THREAD: Final = 1
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand_in() -> AsyncIterator[ModelDriver]:
-    async with running_model(tokens_parameter="either") as driver:
-        yield driver
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 1.0))
-    await stand_in.reset()
-    return stand_in
 
 
 @asynccontextmanager

@@ -50,11 +50,6 @@ async def history(history: History) -> History:
     return history
 
 
-@pytest.fixture
-def model() -> DoubleModel:
-    return DoubleModel()
-
-
 class Album:
     """A source with one picture for each question."""
 

@@ -35,11 +35,6 @@ Say = Callable[..., discord.Message]
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def say(world: World) -> Say:
     return world.say
 

@@ -17,11 +17,6 @@ HERE = Conversation(CHANNEL, guild_id=GUILD)
 IN_THREAD = Conversation(THREAD, CHANNEL, GUILD)
 
 
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
 def told_in(world: World, place: Conversation, *, by_command: bool = False) -> str:
     origin = FromInteraction("x") if by_command else FromMessage()
     question = replace(an_exchange(1000, origin=origin), conversation=place)

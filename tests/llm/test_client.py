@@ -19,7 +19,6 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
-from bot.backoff import Backoff
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ContentFiltered,
@@ -48,7 +47,7 @@ from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, TokenUsage
 from bot.llm.listed_models import ListedModel
 from bot.llm.request_budget import RequestBudget
-from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.model_script import Script
 from tests.doubles import PATIENCE_SECONDS
 from tests.faults.stream_fuzz import Answer, cut_at_each_byte, garbled_streams, listening
@@ -70,19 +69,6 @@ VALUES: dict[str, Any] = {
 }
 VALUES_FORM = str(VALUES["length_option"])
 Open = Callable[..., AbstractAsyncContextManager[ChatCompletions]]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stand_in() -> AsyncIterator[ModelDriver]:
-    async with running_model(tokens_parameter="either") as driver:
-        yield driver
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def server(stand_in: ModelDriver, monkeypatch: pytest.MonkeyPatch) -> ModelDriver:
-    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 1.0))
-    await stand_in.reset()
-    return stand_in
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

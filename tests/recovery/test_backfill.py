@@ -7,7 +7,7 @@ from typing import Any
 import discord
 import pytest
 
-from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
+from bot.conversation.snowflakes import earlier, seconds_of
 from bot.errors import HistoryFailed
 from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.in_flight import InFlight
@@ -19,15 +19,11 @@ from bot.recovery.resume import Resumption
 from bot.recovery.search import IsWanted, Search, SearchPlanner
 from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark
 from bot.storage.exchanges import History
+from tests.recovery.times import NOW, at
 from tests.world import World
 
-NOW = 1_800_000_000.0
 HOUR_SECONDS = 3600.0
 NOTHING_MISSED = GuildRanges({}, {})
-
-
-def at(seconds: float) -> int:
-    return snowflake_at(NOW + seconds)
 
 
 class DoubleSearch(Search):

@@ -21,11 +21,6 @@ ALL = GuildRanges({GUILD: MissedRange(DONE, OLDEST)}, {})
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
 def guilds(world: World, history: History) -> Guilds:
     return Guilds(world.client, history.places, history.facts, EVERYWHERE)
 

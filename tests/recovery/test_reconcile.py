@@ -7,7 +7,6 @@ from typing import Any
 import discord
 import pytest
 
-from bot.conversation.snowflakes import snowflake_at
 from bot.inbox.channels import Channels
 from bot.inbox.edits import Edits
 from bot.recovery import reconcile as reconcile_module
@@ -17,14 +16,10 @@ from bot.storage.exchanges import History
 from bot.transport.calls import MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange
+from tests.recovery.times import NOW, at
 from tests.world import CHANNEL, GUILD, World
 
-NOW = 1_800_000_000.0
 NEVER = 30001  # an error code that says nothing of what was deleted
-
-
-def at(seconds: float) -> int:
-    return snowflake_at(NOW + seconds)
 
 
 def refusal(code: int, status: int = 404) -> discord.HTTPException:

@@ -20,14 +20,10 @@ from bot.storage.exchanges import History
 from bot.transport.calls import MESSAGES, THREADS
 from bot.transport.pacer import Pacer
 from tests.doubles import an_exchange, run_virtually
+from tests.recovery.times import NOW, at
 from tests.world import CHANNEL, GUILD, JUN, World, user
 
-NOW = 1_800_000_000.0
 MISSED = MissedRange(snowflake_at(NOW), snowflake_at(NOW))
-
-
-def at(seconds: float) -> int:
-    return snowflake_at(NOW + seconds)
 
 
 class DoubleChannel:

@@ -4,17 +4,11 @@ import asyncio
 
 import pytest
 
-from bot.conversation.snowflakes import snowflake_at
 from bot.recovery import watermark as watermark_module
 from bot.recovery.watermark import WATERMARK_FACT, Watermark
 from bot.storage.exchanges import History
 from tests.doubles import PATIENCE_SECONDS, Clock
-
-NOW = 1_800_000_000.0
-
-
-def at(seconds: float) -> int:
-    return snowflake_at(NOW + seconds)
+from tests.recovery.times import NOW, at
 
 
 async def test_the_watermark_follows_events_and_survives_a_restart(history: History) -> None:

@@ -31,22 +31,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def one_model() -> AsyncIterator[ModelDriver]:
+async def stand_in() -> AsyncIterator[ModelDriver]:
+    """Return a stand-in with the settings that it has by default."""
     async with running_model() as driver:
         yield driver
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def model(one_model: ModelDriver) -> ModelDriver:
-    await one_model.reset()
-    return one_model
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def client(model: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
+async def client(server: ModelDriver) -> AsyncIterator[AsyncOpenAI]:
     # The default for a connection is 5 s.
     async with AsyncOpenAI(
-        base_url=model.base_url, api_key=model.api_key, max_retries=0, timeout=60.0
+        base_url=server.base_url, api_key=server.api_key, max_retries=0, timeout=60.0
     ) as one:
         yield one
 
@@ -104,9 +99,9 @@ async def test_usage_is_not_streamed_without_the_option(client: AsyncOpenAI) -> 
 
 
 async def test_queued_replies_are_used_once_in_order(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.reply("one", Script(chunks=("tw", "", "o 🎉"), finish_reason="length"))
+    await server.reply("one", Script(chunks=("tw", "", "o 🎉"), finish_reason="length"))
     assert [(await streamed(client))[:2] for _ in range(3)] == [
         ("one", "stop"),
         ("two 🎉", "length"),
@@ -115,20 +110,20 @@ async def test_queued_replies_are_used_once_in_order(
 
 
 async def test_rules_match_the_question_of_parallel_requests(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
     """A rule looks only at the question, so the order of requests does not matter."""
-    await model.reply_when("red", Script(text="R" * 400, chunks_per_second=400))
-    await model.reply_when("blue", "B", times=1)
+    await server.reply_when("red", Script(text="R" * 400, chunks_per_second=400))
+    await server.reply_when("blue", "B", times=1)
     answers = await asyncio.gather(*(streamed(client, one) for one in ("a red one", "blue", "red")))
     assert [said for said, _, _ in answers] == ["R" * 400, "B", "R" * 400]
     assert (await streamed(client, "blue"))[0].startswith("You said")
 
 
-async def test_stream_keeps_its_configured_pace(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_stream_keeps_its_configured_pace(server: ModelDriver, client: AsyncOpenAI) -> None:
     """21 pieces at 50 a second take 0.4 s, after 0.2 s before the first."""
-    await model.change(first_token_delay_seconds=0.2, chunks_per_second=50, chunk_size=1)
-    await model.reply(Script(text="x" * 21, chunk_size=1))
+    await server.change(first_token_delay_seconds=0.2, chunks_per_second=50, chunk_size=1)
+    await server.reply(Script(text="x" * 21, chunk_size=1))
     clock = asyncio.get_running_loop().time
     begun = clock()
     async with await asked(client) as stream:
@@ -143,18 +138,18 @@ async def test_stream_keeps_its_configured_pace(model: ModelDriver, client: Asyn
 
 
 async def test_reasoning_is_streamed_in_its_own_field(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.reply(Script(text="42", reasoning="Let me think."))
+    await server.reply(Script(text="42", reasoning="Let me think."))
     said, _, chunks = await streamed(client)
     extra = [(chunk.choices[0].delta.model_extra or {}) for chunk in chunks[:-1]]
     assert said == "42"
     assert "".join(one.get("reasoning_content", "") for one in extra) == "Let me think."
 
 
-async def test_usage_can_be_invented_or_omitted(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_usage_can_be_invented_or_omitted(server: ModelDriver, client: AsyncOpenAI) -> None:
     made_up = {"prompt_tokens": 7, "completion_tokens": 10**9, "total_tokens": 0}
-    await model.reply(Script(text="a", usage=made_up), Script(text="b", usage={}))
+    await server.reply(Script(text="a", usage=made_up), Script(text="b", usage={}))
     _, _, chunks = await streamed(client)
     assert chunks[-1].usage is not None
     assert chunks[-1].usage.completion_tokens == 10**9
@@ -162,8 +157,8 @@ async def test_usage_can_be_invented_or_omitted(model: ModelDriver, client: Asyn
     assert chunks[-1].choices
 
 
-async def test_token_multiplier_changes_the_usage(model: ModelDriver, client: AsyncOpenAI) -> None:
-    await model.change(token_multiplier=2)
+async def test_token_multiplier_changes_the_usage(server: ModelDriver, client: AsyncOpenAI) -> None:
+    await server.change(token_multiplier=2)
     answer = await client.chat.completions.create(model="m", messages=HELLO)
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 3 + 4 + 6 + 4 + 6
@@ -181,51 +176,51 @@ async def test_token_multiplier_changes_the_usage(model: ModelDriver, client: As
     ],
 )
 async def test_malformed_messages_are_refused(
-    model: ModelDriver, messages: object, param: str
+    server: ModelDriver, messages: object, param: str
 ) -> None:
-    headers = {"Authorization": f"Bearer {model.api_key}"}
+    headers = {"Authorization": f"Bearer {server.api_key}"}
     body = {"model": "any-name", "messages": messages}
-    url = f"{model.base_url}/chat/completions"
-    async with model.http.post(url, json=body, headers=headers) as response:
+    url = f"{server.base_url}/chat/completions"
+    async with server.http.post(url, json=body, headers=headers) as response:
         error = (await response.json())["error"]
     assert (response.status, error["param"], error["code"]) == (400, param, "invalid_type")
 
 
-async def test_content_parts_and_tool_calls_are_accepted(model: ModelDriver) -> None:
-    headers = {"Authorization": f"Bearer {model.api_key}"}
+async def test_content_parts_and_tool_calls_are_accepted(server: ModelDriver) -> None:
+    headers = {"Authorization": f"Bearer {server.api_key}"}
     image = {"type": "image_url", "image_url": {"url": data_url(png())}}
     parts = [{"type": "text", "text": "look"}, image]
     call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
     body = {"model": "any-name", "messages": [{"role": "user", "content": parts}, call]}
-    url = f"{model.base_url}/chat/completions"
-    async with model.http.post(url, json=body, headers=headers) as response:
+    url = f"{server.base_url}/chat/completions"
+    async with server.http.post(url, json=body, headers=headers) as response:
         assert response.status == 200
 
 
-async def test_request_without_a_key_gets_401_with_an_explanation(model: ModelDriver) -> None:
-    async with model.http.post(f"{model.base_url}/chat/completions", json={}) as response:
+async def test_request_without_a_key_gets_401_with_an_explanation(server: ModelDriver) -> None:
+    async with server.http.post(f"{server.base_url}/chat/completions", json={}) as response:
         error = (await response.json())["error"]
     assert response.status == 401
     assert error["code"] is None
     assert "didn't provide an API key" in error["message"]
 
 
-async def test_wrong_key_is_refused_and_masked(model: ModelDriver) -> None:
+async def test_wrong_key_is_refused_and_masked(server: ModelDriver) -> None:
     """The error of the API repeats a part of the wrong key."""
     key = "sk-wrong-abcdefghijklmnop-1234"
-    async with AsyncOpenAI(base_url=model.base_url, api_key=key, max_retries=0) as client:
+    async with AsyncOpenAI(base_url=server.base_url, api_key=key, max_retries=0) as client:
         with pytest.raises(openai.AuthenticationError) as caught:
             await streamed(client)
     assert caught.value.code == "invalid_api_key"
     assert "sk-wrong" in caught.value.message
     assert key not in caught.value.message
-    record = (await model.completions())[0]
+    record = (await server.completions())[0]
     assert (record.key_ok, record.outcome, record.status) == (False, "refused", 401)
     assert key not in str(record)
 
 
-async def test_unknown_model_is_not_found(model: ModelDriver, client: AsyncOpenAI) -> None:
-    await model.change(models=["gpt-known"])
+async def test_unknown_model_is_not_found(server: ModelDriver, client: AsyncOpenAI) -> None:
+    await server.change(models=["gpt-known"])
     with pytest.raises(openai.NotFoundError) as caught:
         await streamed(client)
     assert caught.value.code == "model_not_found"
@@ -235,22 +230,22 @@ async def test_unknown_model_is_not_found(model: ModelDriver, client: AsyncOpenA
         await client.models.retrieve("any-name")
 
 
-async def test_model_list_can_be_scripted(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_model_list_can_be_scripted(server: ModelDriver, client: AsyncOpenAI) -> None:
     body = {"data": [{"id": "old", "shutdown_date": "2027-01-31"}]}
-    await model.list_models(Script(body=body))
+    await server.list_models(Script(body=body))
     [listed] = [one async for one in client.models.list()]
     assert (listed.id, listed.shutdown_date) == ("old", "2027-01-31")
-    await model.list_models(Script(status=404))
+    await server.list_models(Script(status=404))
     with pytest.raises(openai.NotFoundError):
         await client.models.list()
-    await model.reset()
+    await server.reset()
     assert [one.id async for one in client.models.list()] == ["stand-in"]
 
 
 async def test_prompt_over_the_context_window_is_refused(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.change(context_window=30)
+    await server.change(context_window=30)
     with pytest.raises(openai.BadRequestError) as caught:
         await streamed(client, "word " * 100)
     assert caught.value.code == "context_length_exceeded"
@@ -262,9 +257,9 @@ async def test_prompt_over_the_context_window_is_refused(
     [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
 )
 async def test_other_token_limit_parameter_is_refused(
-    model: ModelDriver, client: AsyncOpenAI, wanted: str, given: str
+    server: ModelDriver, client: AsyncOpenAI, wanted: str, given: str
 ) -> None:
-    await model.change(tokens_parameter=wanted)
+    await server.change(tokens_parameter=wanted)
     body = {"model": "m", "messages": HELLO}
     with pytest.raises(openai.BadRequestError) as caught:
         await client.post("/chat/completions", body={**body, given: 5}, cast_to=object)
@@ -319,17 +314,17 @@ async def test_malformed_request_gets_the_error_of_openai(
     assert caught.value.type == "invalid_request_error"
 
 
-async def test_stream_options_can_be_refused(model: ModelDriver, client: AsyncOpenAI) -> None:
-    await model.change(takes_stream_options=False)
+async def test_stream_options_can_be_refused(server: ModelDriver, client: AsyncOpenAI) -> None:
+    await server.change(takes_stream_options=False)
     with pytest.raises(openai.BadRequestError, match="stream_options"):
         await streamed(client)
 
 
 async def test_scripted_error_has_its_status_and_headers(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
     quota = {"error": {"message": "No money.", "type": "x", "code": "insufficient_quota"}}
-    await model.reply(
+    await server.reply(
         Script(status=429, body=quota, headers={"Retry-After": "7"}), Script(status=503)
     )
     with pytest.raises(openai.RateLimitError) as caught:
@@ -340,15 +335,15 @@ async def test_scripted_error_has_its_status_and_headers(
         await streamed(client)
 
 
-async def test_html_or_json_can_replace_a_stream(model: ModelDriver, client: AsyncOpenAI) -> None:
-    await model.reply(Script(body="<html>Sign in</html>"), Script(text="whole", as_json=True))
+async def test_html_or_json_can_replace_a_stream(server: ModelDriver, client: AsyncOpenAI) -> None:
+    await server.reply(Script(body="<html>Sign in</html>"), Script(text="whole", as_json=True))
     assert (await streamed(client))[0] == ""
     assert (await streamed(client))[0] == ""
 
 
-async def test_scripted_events_are_sent_unchanged(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_scripted_events_are_sent_unchanged(server: ModelDriver, client: AsyncOpenAI) -> None:
     broken = {"error": {"message": "overloaded", "type": "server_error"}}
-    await model.reply(
+    await server.reply(
         Script(text="fine", events_before=({"choices": []}, {"choices": None})),
         Script(text="half", events_after=(broken,)),
     )
@@ -358,17 +353,17 @@ async def test_scripted_events_are_sent_unchanged(model: ModelDriver, client: As
 
 
 async def test_stream_can_end_without_a_finish_reason(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.reply(Script(text="and then", finish_reason=None, done=False))
+    await server.reply(Script(text="and then", finish_reason=None, done=False))
     assert (await streamed(client))[:2] == ("and then", None)
 
 
-async def test_raw_bytes_are_sent_verbatim(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_raw_bytes_are_sent_verbatim(server: ModelDriver, client: AsyncOpenAI) -> None:
     chunk = json.dumps({"choices": [{"index": 0, "delta": {"content": "é"}}]}, ensure_ascii=False)
     whole = f": ping\r\n\r\ndata: {chunk}\r\n\r\ndata: [DONE]\r\n\r\n".encode()
     middle = whole.index("é".encode()) + 1
-    await model.reply(
+    await server.reply(
         Script(raw=(whole[:middle], whole[middle:]), chunks_per_second=20),
         Script(raw=(b"data: {nonsense\n\n",)),
     )
@@ -386,71 +381,71 @@ async def test_raw_bytes_are_sent_verbatim(model: ModelDriver, client: AsyncOpen
     ],
 )
 async def test_connection_can_be_cut_within_the_stream(
-    model: ModelDriver, client: AsyncOpenAI, script: Script
+    server: ModelDriver, client: AsyncOpenAI, script: Script
 ) -> None:
-    await model.reply(script)
+    await server.reply(script)
     with pytest.raises((openai.APIConnectionError, json.JSONDecodeError)):
         await streamed(client)
-    record = await model.next_request(outcomes=["cut"])
+    record = await server.next_request(outcomes=["cut"])
     assert record.chunks_sent <= 2
     assert (await streamed(client))[1] == "stop"
 
 
 async def test_connection_can_be_cut_before_the_response(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.reply(Script(text="never", disconnect_after_bytes=0))
+    await server.reply(Script(text="never", disconnect_after_bytes=0))
     with pytest.raises(openai.APIConnectionError):
         await streamed(client)
 
 
 async def test_stalls_can_outlast_the_client_timeout(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
     """Before and within the stream; the record says that the client disconnected."""
-    await model.reply(
+    await server.reply(
         Script(text="late", stall_before_seconds=60),
         Script(text="abcdefgh", stall_seconds=60, stall_after_chunks=1),
     )
     hasty = client.with_options(timeout=2.0)
     with pytest.raises(openai.APITimeoutError):
         await streamed(hasty)
-    first = await model.next_request(outcomes=["disconnected"])
+    first = await server.next_request(outcomes=["disconnected"])
     with pytest.raises(openai.APITimeoutError):
         await streamed(hasty)
-    second = await model.next_request(after=first.seq, outcomes=["disconnected"])
+    second = await server.next_request(after=first.seq, outcomes=["disconnected"])
     assert (first.chunks_sent, second.chunks_sent) == (0, 1)
 
 
-async def test_resume_ends_a_stall(model: ModelDriver, client: AsyncOpenAI) -> None:
+async def test_resume_ends_a_stall(server: ModelDriver, client: AsyncOpenAI) -> None:
     """A stall begins as soon as its piece is sent, so a client that read that can end it."""
     stalling = Script("abcdefgh", chunks_per_second=2, stall_after_chunks=1, stall_seconds=60)
-    await model.reply(stalling)
+    await server.reply(stalling)
     async with await asked(client) as stream:
         text = ""
         async for chunk in stream:
             text += "".join(choice.delta.content or "" for choice in chunk.choices)
             if text == "abcd":
-                await model.resume()
+                await server.resume()
     assert text == "abcdefgh"
 
 
 async def test_disconnect_of_the_client_is_recorded_at_once(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.reply(Script(text="slow " * 1000, chunks_per_second=20))
+    await server.reply(Script(text="slow " * 1000, chunks_per_second=20))
     async with await asked(client) as stream:
         async for chunk in stream:
             if chunk.choices[0].delta.content:
                 break
-    record = await model.next_request(outcomes=["disconnected"])
+    record = await server.next_request(outcomes=["disconnected"])
     assert record.chunks_sent < 500
 
 
 async def test_requests_are_recorded_and_can_be_awaited(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    waiting = asyncio.create_task(model.next_request(outcomes=["complete"]))
+    waiting = asyncio.create_task(server.next_request(outcomes=["complete"]))
     await streamed(client)
     record = await waiting
     assert record.body["messages"] == [{"role": "user", "content": "hello there"}]
@@ -459,22 +454,22 @@ async def test_requests_are_recorded_and_can_be_awaited(
     assert "Authorization" not in record.headers
     assert record.ended_at is not None
     assert record.ended_at > record.at
-    assert await model.requests(after=record.seq, timeout_seconds=0.05) == []
-    await model.change(mode="offline")
-    await model.reset()
-    assert await model.requests() == []
-    assert (await model.settings())["mode"] == "echo"
+    assert await server.requests(after=record.seq, timeout_seconds=0.05) == []
+    await server.change(mode="offline")
+    await server.reset()
+    assert await server.requests() == []
+    assert (await server.settings())["mode"] == "echo"
 
 
-async def test_control_interface_names_invalid_settings(model: ModelDriver) -> None:
+async def test_control_interface_names_invalid_settings(server: ModelDriver) -> None:
     with pytest.raises(ValueError, match="colour"):
-        await model.change(colour="red")
+        await server.change(colour="red")
     with pytest.raises(ValueError, match="echo, offline"):
-        await model.change(mode="loud")
-    async with model.http.post(f"{model.control_url}/replies", json=[{"txt": "a"}]) as response:
+        await server.change(mode="loud")
+    async with server.http.post(f"{server.control_url}/replies", json=[{"txt": "a"}]) as response:
         assert response.status == 400
         assert "txt" in await response.text()
-    assert (await model.settings())["mode"] == "echo"
+    assert (await server.settings())["mode"] == "echo"
 
 
 async def test_unknown_path_gets_an_api_error(client: AsyncOpenAI) -> None:
@@ -483,9 +478,9 @@ async def test_unknown_path_gets_an_api_error(client: AsyncOpenAI) -> None:
 
 
 async def test_hundred_parallel_streams_are_answered(
-    model: ModelDriver, client: AsyncOpenAI
+    server: ModelDriver, client: AsyncOpenAI
 ) -> None:
-    await model.change(chunks_per_second=50)
+    await server.change(chunks_per_second=50)
     answers = await asyncio.gather(*(streamed(client, f"question {n}") for n in range(100)))
     assert [said for said, _, _ in answers] == [
         f"You said: question {n} [1 messages]" for n in range(100)
@@ -493,9 +488,9 @@ async def test_hundred_parallel_streams_are_answered(
 
 
 async def test_offline_mode_answers_with_its_own_text(
-    client: AsyncOpenAI, model: ModelDriver
+    client: AsyncOpenAI, server: ModelDriver
 ) -> None:
-    await model.change(mode="offline")
+    await server.change(mode="offline")
     said, reason, _ = await streamed(client)
     assert "offline stand-in" in said
     assert "hello there" in said
@@ -508,13 +503,13 @@ def with_images(*urls: str) -> list[ChatCompletionMessageParam]:
     return [{"role": "user", "content": content}]
 
 
-async def test_images_are_accepted_and_counted(client: AsyncOpenAI, model: ModelDriver) -> None:
+async def test_images_are_accepted_and_counted(client: AsyncOpenAI, server: ModelDriver) -> None:
     def ask(*urls: str) -> Awaitable[ChatCompletion]:
         return client.chat.completions.create(model="any-name", messages=with_images(*urls))
 
     costs = [(await ask(*[data_url(png())] * count)).usage for count in (0, 2)]
     assert [cost.prompt_tokens if cost else 0 for cost in costs] == [10, 10 + 2 * 765]
-    await model.change(image_tokens=100)
+    await server.change(image_tokens=100)
     answer = await ask(data_url(png()))
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 110
@@ -536,8 +531,8 @@ async def test_invalid_image_is_refused(client: AsyncOpenAI, url: str, message: 
         await client.chat.completions.create(model="any-name", messages=with_images(url))
 
 
-async def test_images_can_be_refused(client: AsyncOpenAI, model: ModelDriver) -> None:
-    await model.change(takes_images=False)
+async def test_images_can_be_refused(client: AsyncOpenAI, server: ModelDriver) -> None:
+    await server.change(takes_images=False)
     with pytest.raises(openai.BadRequestError, match="only supported by certain models"):
         await client.chat.completions.create(
             model="any-name", messages=with_images(data_url(png()))
@@ -553,30 +548,30 @@ async def test_image_in_an_assistant_message_is_refused(client: AsyncOpenAI) -> 
 
 
 async def test_trouble_setting_affects_only_unscripted_answers(
-    client: AsyncOpenAI, model: ModelDriver
+    client: AsyncOpenAI, server: ModelDriver
 ) -> None:
-    await model.change(mode="offline", trouble="rate_limit")
+    await server.change(mode="offline", trouble="rate_limit")
     with pytest.raises(openai.RateLimitError, match="Rate limit reached"):
         await streamed(client)
-    await model.reply("scripted")
+    await server.reply("scripted")
     assert (await streamed(client))[0] == "scripted"
-    await model.change(trouble="cut")
+    await server.change(trouble="cut")
     with pytest.raises(openai.APIError):
         await streamed(client)
-    cut = (await model.completions())[-1]
+    cut = (await server.completions())[-1]
     assert cut.chunks_sent == 12
-    await model.change(trouble="stall")
+    await server.change(trouble="stall")
     stalling = asyncio.create_task(streamed(client))
     async with asyncio.timeout(30):
         while not any(  # noqa: ASYNC110  # asks a process
-            one.chunks_sent == 12 for one in await model.completions(after=cut.seq)
+            one.chunks_sent == 12 for one in await server.completions(after=cut.seq)
         ):
             await asyncio.sleep(0.02)
     stalling.cancel()
     with pytest.raises(asyncio.CancelledError):
         await stalling
-    assert (await model.next_request(after=cut.seq, outcomes=["disconnected"])).chunks_sent == 12
-    await model.change(trouble="")
+    assert (await server.next_request(after=cut.seq, outcomes=["disconnected"])).chunks_sent == 12
+    await server.change(trouble="")
     assert (await streamed(client))[1] == "stop"
 
 
