@@ -17,7 +17,7 @@ from bot.sandbox.driver import ControlError
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, field_of
 from tests.e2e.test_buttons import actions
-from tests.e2e.test_own_data import exported, forget, told
+from tests.e2e.test_own_data import exported, forget, response_to
 from tests.faults.points import until
 from tests.faults.test_crash import hours_later, killed
 
@@ -73,7 +73,7 @@ async def about(stage: Stage, message: Message, by: str, words: str) -> str:
     return await stage.discord.submit_modal(opened, fields)
 
 
-async def begun(stage: Stage, interaction: str, text: str = "It goes on") -> list[Message]:
+async def parts_with(stage: Stage, interaction: str, text: str = "It goes on") -> list[Message]:
     """Return the parts of an answer once it shows *text*."""
 
     async def shown() -> bool:
@@ -187,7 +187,7 @@ async def test_user_install_offers_privacy_usage_export_and_forget_me(
     await asked(stage, place, traveller, unique)
     privacy = await stage.use(place, "privacy", by=traveller)
     assert ENGLISH.privacy_rights in privacy["content"]
-    used = await told(stage, await stage.discord.command(place, traveller, "usage", {}))
+    used = await response_to(stage, await stage.discord.command(place, traveller, "usage", {}))
     assert used["content"].startswith(ENGLISH.usage_own)
     assert [one["question"] for one in await exported(stage, place, traveller)] == [unique]
     assert await forget(stage, place, traveller) == ENGLISH.forget_me_done.format(count=1)
@@ -294,10 +294,10 @@ async def test_deleting_one_part_deletes_a_whole_public_answer(stage: Stage, uni
     assert len(await stage.discord.messages(place)) == len(shown) > 1
     await stage.discord.delete(place, shown[-1]["id"])
 
-    async def gone() -> bool:
+    async def is_deleted() -> bool:
         return await stage.discord.messages(place) == []
 
-    await until(gone)
+    await until(is_deleted)
 
 
 async def test_public_answer_buttons_work_after_the_token_is_dropped(
@@ -327,7 +327,7 @@ async def test_private_answer_can_be_stopped_and_regenerated(
     place = await place_of_kind(stage, traveller, unique, kind)
     await stage.model.reply_when(unique, SLOW, times=1)
     interaction = await ask(stage, place, traveller, unique)
-    shown = await begun(stage, interaction)
+    shown = await parts_with(stage, interaction)
     assert [actions(one) for one in shown] == [[ReplyAction.STOP]]
     await stage.discord.press(place, traveller, shown[0]["id"], ReplyAction.STOP)
     await over(stage, interaction, "cancelled")
@@ -337,10 +337,10 @@ async def test_private_answer_can_be_stopped_and_regenerated(
     await stage.model.reply_when(unique, Script(text="Another one."))
     await stage.discord.press(place, traveller, after["id"], ReplyAction.REGENERATE)
     await over(stage, interaction, "answered")
-    [anew] = await parts(stage, interaction)
-    assert (anew["id"], anew["content"]) == (after["id"], "Another one.")
-    assert anew["ephemeral"]
-    assert actions(anew) == [ReplyAction.REGENERATE]
+    [regenerated] = await parts(stage, interaction)
+    assert (regenerated["id"], regenerated["content"]) == (after["id"], "Another one.")
+    assert regenerated["ephemeral"]
+    assert actions(regenerated) == [ReplyAction.REGENERATE]
 
 
 async def test_public_answer_has_no_buttons_in_unreadable_channel(
@@ -349,7 +349,7 @@ async def test_public_answer_has_no_buttons_in_unreadable_channel(
     place = await place_of_kind(stage, traveller, unique, "group")
     await stage.model.reply_when(unique, replace(SLOW, finish_reason="length"))
     interaction = await ask(stage, place, traveller, unique, private=False)
-    assert actions((await begun(stage, interaction))[0]) == []
+    assert actions((await parts_with(stage, interaction))[0]) == []
     await stage.model.resume()
     [shown] = await answer(stage, interaction)
     assert actions(shown) == []
@@ -411,8 +411,8 @@ async def test_ask_about_this_says_if_a_message_is_empty(stage: Stage) -> None:
     opened = await stage.discord.command(
         place, "Jun", ENGLISH.ask_about_menu, {}, target=said["id"]
     )
-    told = await stage.answered(opened)
-    assert (told["content"], told["ephemeral"]) == (ENGLISH.ask_nothing_to_read, True)
+    response = await stage.answered(opened)
+    assert (response["content"], response["ephemeral"]) == (ENGLISH.ask_nothing_to_read, True)
 
 
 async def test_quote_of_ask_about_this_follows_edits_and_deletion(
@@ -482,9 +482,9 @@ async def test_rate_limit_notice_for_ask_is_ephemeral(own_stage: Stage, unique: 
         place = await stage.channel()
         await asked(stage, place, "Jun", f"{unique} first")
         for _ in range(2):
-            told = await stage.answered(await ask(stage, place, "Jun", f"{unique} more"))
-            assert told["content"] == ENGLISH.rate_limited.format(limit=1)
-            assert told["ephemeral"]
+            response = await stage.answered(await ask(stage, place, "Jun", f"{unique} more"))
+            assert response["content"] == ENGLISH.rate_limited.format(limit=1)
+            assert response["ephemeral"]
         assert await stage.requests_with(f"{unique} more") == []
         words = "SELECT count(*) FROM exchanges WHERE question LIKE ?"
 
@@ -524,7 +524,7 @@ async def test_forget_me_deletes_a_streaming_private_answer(stage: Stage, unique
     person, place = await stage.person(), await stage.channel()
     await stage.model.reply_when(unique, SLOW)
     interaction = await ask(stage, place, person, unique)
-    [shown] = await begun(stage, interaction)
+    [shown] = await parts_with(stage, interaction)
     await forget(stage, place, person)
 
     async def deleted() -> bool:
@@ -548,15 +548,13 @@ async def test_ask_continues_in_same_messages_after_a_kill(own_stage: Stage, uni
     async with stage.bot() as bot:
         private = await ask(stage, place, person, f"{unique} private")
         public = await ask(stage, place, person, f"{unique} public", private=False)
-        before = [await begun(stage, one, "All is well") for one in (private, public)]
+        before = [await parts_with(stage, one, "All is well") for one in (private, public)]
         await killed(bot)
     async with stage.bot():
-        for interaction, begun_with in zip((private, public), before, strict=True):
+        for interaction, earlier in zip((private, public), before, strict=True):
             after = await answer(stage, interaction)
             assert [one["content"] for one in after] == split(text)
-            assert [one["id"] for one in after][: len(begun_with)] == [
-                one["id"] for one in begun_with
-            ]
+            assert [one["id"] for one in after][: len(earlier)] == [one["id"] for one in earlier]
             await over(stage, interaction, "answered")
     assert len(await stage.requests_with(unique)) == 4
 
@@ -567,7 +565,7 @@ async def test_ask_finds_its_unrecorded_message_after_a_kill(own_stage: Stage, u
     await stage.model.reply_when(unique, Script(text="At last."))
     async with stage.bot() as bot:
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        [before] = await begun(stage, interaction)
+        [before] = await parts_with(stage, interaction)
         await killed(bot)
     stage.write("DELETE FROM parts WHERE message_id = ?", int(interaction))
     async with stage.bot():
@@ -583,7 +581,7 @@ async def test_expired_private_answer_fails_silently_after_a_kill(
     await stage.model.reply_when(unique, SLOW)
     async with stage.bot() as bot:
         interaction = await ask(stage, place, person, unique)
-        await begun(stage, interaction)
+        await parts_with(stage, interaction)
         await killed(bot)
     first = (await stage.discord.requests())[-1]["seq"]
     async with stage.bot(**hours_later(stage, 0.3)):
@@ -599,7 +597,7 @@ async def cut_by_a_crash(stage: Stage, unique: str) -> Message:
     await stage.model.reply_when(unique, SLOW, times=1)
     async with stage.bot() as bot:
         interaction = await ask(stage, await stage.channel(), "Jun", unique, private=False)
-        [shown] = await begun(stage, interaction)
+        [shown] = await parts_with(stage, interaction)
         await killed(bot)
     return shown
 
@@ -644,7 +642,7 @@ async def test_token_expiry_ends_a_streaming_answer(own_stage: Stage, unique: st
     await stage.model.reply_when(unique, SLOW)
     async with stage.bot():
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        await begun(stage, interaction)
+        await parts_with(stage, interaction)
         await stage.discord.settings(interaction_lifetime_seconds=0)
         await stage.model.resume()
         try:
@@ -660,7 +658,7 @@ async def test_ask_continues_after_a_stop_and_restart(own_stage: Stage, unique: 
     await stage.model.reply_when(unique, Script(text="Whole."))
     async with stage.bot(SHUTDOWN_GRACE="0") as bot:
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        await begun(stage, interaction)
+        await parts_with(stage, interaction)
         assert await bot.stop() == 0
         [shown] = await parts(stage, interaction)
         assert shown["content"].endswith(ENGLISH.interrupted)

@@ -23,7 +23,7 @@ async def system_prompt_at(stage: Stage, text: str) -> str:
     return text_of(first)
 
 
-async def guild_channel(stage: Stage, unique: str) -> str:
+async def new_guild_channel(stage: Stage, unique: str) -> str:
     """Return a channel of a guild that no other test uses."""
     guild = await stage.discord.create_guild(f"Guild {unique}")
     return str(guild["channels"]["general"])
@@ -82,26 +82,26 @@ async def test_reset_erases_text_from_the_database_file(stage: Stage, unique: st
             await asyncio.sleep(GLANCE_SECONDS)
 
 
-@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("started", [True, False])
 async def test_reset_stops_running_and_queued_answers_with_a_notice(
-    stage: Stage, unique: str, begun: bool
+    stage: Stage, unique: str, started: bool
 ) -> None:
     slow = Script(
         text=f"{unique} and so on. " * 100,
-        first_token_delay_seconds=0.0 if begun else 30.0,
+        first_token_delay_seconds=0.0 if started else 30.0,
         chunks_per_second=40,
     )
     await stage.model.reply_when(unique, slow)
     dm = await stage.discord.dm(person := await stage.person())
     running, waiting = [await stage.discord.say(dm, person, f"{unique} {n}") for n in range(2)]
-    if begun:
+    if started:
         await stage.shown("and so on", dm)
     else:
         await stage.model_asked(unique)
     await stage.use(dm, "reset", by=person)
     [answer], [unbegun] = await asyncio.gather(stage.answer_to(running), stage.answer_to(waiting))
     assert answer["content"].endswith(ENGLISH.stopped_by_reset)
-    assert answer["content"].startswith(unique) is begun
+    assert answer["content"].startswith(unique) is started
     assert unbegun["content"] == ENGLISH.stopped_by_reset
     await stage.said(dm, person, "And now?")
     assert unique not in await stage.memory_at("And now?")
@@ -141,7 +141,7 @@ async def test_thread_can_have_its_own_system_prompt(stage: Stage, unique: str) 
 async def test_server_system_prompt_applies_without_a_channel_prompt(
     stage: Stage, unique: str
 ) -> None:
-    one = await guild_channel(stage, unique)
+    one = await new_guild_channel(stage, unique)
     other = str((await stage.discord.create_channel("other", guild=f"Guild {unique}"))["id"])
     await stage.use(other, "system", prompt="The channel's own.")
     answer = await stage.use(one, "system", prompt="The server's.", scope="server")
@@ -192,7 +192,7 @@ async def test_empty_system_modal_restores_the_default_prompt(stage: Stage, uniq
 
 
 async def test_server_modal_is_separate_from_the_channel_modal(stage: Stage, unique: str) -> None:
-    channel = await guild_channel(stage, unique)
+    channel = await new_guild_channel(stage, unique)
     await stage.use(channel, "system", prompt="The channel's.")
     form = await stage.use(channel, "system", scope="server")
     assert not field_of(form).get("value")

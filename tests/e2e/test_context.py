@@ -211,9 +211,9 @@ async def test_forward_sent_while_away_is_read(own_stage: Stage, unique: str) ->
     async with stage.bot():
         await stage.answer_to(asked)
         await stage.answer_to(alone)
-    told = f"⟦forwarded message⟧\nSix o'clock {unique}"
-    assert told in await question_of(stage, f"{unique} is it true?")
-    assert len(await stage.requests_with(told)) == 2
+    context = f"⟦forwarded message⟧\nSix o'clock {unique}"
+    assert context in await question_of(stage, f"{unique} is it true?")
+    assert len(await stage.requests_with(context)) == 2
 
 
 async def test_forward_sent_before_a_restart_is_read_after_it(
@@ -265,7 +265,7 @@ class Talk:
         text = f"{self.stage.discord.bot_mention} {text}"
         return await self.say(text, "Jun")
 
-    async def told(self, text: str) -> str:
+    async def quotes_above(self, text: str) -> str:
         """Ask about the last message; return the part of the prompt above the question."""
         await self.stage.answer_to(await self.ask(text))
         return (await question_of(self.stage, text)).partition("⟦Jun (@jun) writes⟧")[0]
@@ -293,18 +293,18 @@ async def test_reply_to_an_old_answer_quotes_it(own_stage: Stage, unique: str) -
         before = len(await stage.discord.requests())
         meant = await stage.said(dm, person, f"{unique} what is that?", reply_to=part["id"])
         name = f"{person} (@{person.lower()})"
-        told = (await question_of(stage, f"{unique} what is that?")).splitlines()
-        assert told[0] == answered(name)
-        assert told[1].startswith(f"The harbour {unique}. a a")
-        assert told[1].endswith(" a…")
-        assert told[2:] == [f"⟦{name} writes⟧", f"{unique} what is that?"]
+        context = (await question_of(stage, f"{unique} what is that?")).splitlines()
+        assert context[0] == answered(name)
+        assert context[1].startswith(f"The harbour {unique}. a a")
+        assert context[1].endswith(" a…")
+        assert context[2:] == [f"⟦{name} writes⟧", f"{unique} what is that?"]
         assert f"{unique} old" not in await stage.memory_at(f"{unique} what is that?")
 
         [shown] = await stage.parts_of(meant)
         await stage.discord.press(dm, person, shown["id"], ReplyAction.REGENERATE)
         await asked_times(stage, f"{unique} what is that?", 2)
         again = (await question_of(stage, f"{unique} what is that?")).splitlines()
-        assert (again[0], again[1][:100], again[2:]) == (told[0], told[1][:100], told[2:])
+        assert (again[0], again[1][:100], again[2:]) == (context[0], context[1][:100], context[2:])
         assert not await stage.discord.requests(after=before, method="GET", route=MESSAGE)
 
         shown = (await stage.parts_of(meant))[0]
@@ -329,9 +329,10 @@ async def test_quoted_question_keeps_the_answer_it_replied_to(stage: Stage, uniq
     asked = await stage.said(thread, "Sora", f"3 {unique}", reply_to=first["id"])
     text = f"{stage.discord.bot_mention} {unique} really?"
     await stage.said(thread, "Jun", text, reply_to=asked["id"])
-    told = (await question_of(stage, f"{unique} really?")).partition("⟦Jun (@jun) writes⟧")[0]
+    context = (await question_of(stage, f"{unique} really?")).partition("⟦Jun (@jun) writes⟧")[0]
     assert (
-        told == f"{answered('Mina (@mina)')}\n{defused(first['content'])}\n{quoted(f'3 {unique}')}"
+        context
+        == f"{answered('Mina (@mina)')}\n{defused(first['content'])}\n{quoted(f'3 {unique}')}"
     )
 
 
@@ -354,17 +355,17 @@ async def test_regenerate_and_continue_keep_the_reply_chain(
         await talk.say(f"{number} {unique}")
     cut = Script(text=f"It begins {unique}", finish_reason="length")
     await stage.model.reply_when(f"{unique} why?", cut, times=1)
-    told = await talk.told(f"{unique} why?")
-    assert told == quoted(*(f"{number} {unique}" for number in range(3)))
+    context = await talk.quotes_above(f"{unique} why?")
+    assert context == quoted(*(f"{number} {unique}" for number in range(3)))
     part = (await stage.parts_of(talk.messages[-1]))[0]
     await stage.discord.press(part["channel_id"], "Jun", part["id"], offer)
 
-    async def told_again() -> bool:
-        question = f"{told}⟦Jun (@jun) writes⟧\n{unique} why?"
+    async def is_asked_again() -> bool:
+        question = f"{context}⟦Jun (@jun) writes⟧\n{unique} why?"
         requests = [one.body["messages"] for one in await stage.completions() if one.body]
         return sum(any(text_of(turn) == question for turn in one) for one in requests) == 2
 
-    await until(told_again)
+    await until(is_asked_again)
 
 
 async def test_regenerate_without_reply_chain_fetches_nothing(stage: Stage, unique: str) -> None:
@@ -386,8 +387,8 @@ async def test_reply_chain_has_five_messages_after_a_restart(own_stage: Stage, u
         await stage.asked("Are you there?")
     before = len(await stage.discord.requests())
     async with stage.bot():
-        told = await talk.told(f"{unique} why?")
-    assert told == quoted(*(f"{number} {unique}" for number in range(2, 7)))
+        context = await talk.quotes_above(f"{unique} why?")
+    assert context == quoted(*(f"{number} {unique}" for number in range(2, 7)))
     fetched = await stage.discord.requests(after=before, method="GET", route=MESSAGE)
     ids = {one["path"].rpartition("/")[2] for one in fetched}
     assert ids & {one["id"] for one in talk.messages} == {talk.messages[n]["id"] for n in (3, 5)}
@@ -401,8 +402,8 @@ async def test_reply_chain_ends_at_a_deleted_message(stage: Stage, unique: str) 
     for number in range(6):
         await talk.say(f"{number} {unique}")
     await stage.discord.delete(talk.channel, talk.messages[2]["id"])
-    told = await talk.told(f"{unique} why?")
-    assert told == quoted(*(f"{number} {unique}" for number in (3, 4, 5)))
+    context = await talk.quotes_above(f"{unique} why?")
+    assert context == quoted(*(f"{number} {unique}" for number in (3, 4, 5)))
 
 
 async def test_reply_chain_ends_at_bot_messages_and_questions(stage: Stage, unique: str) -> None:
@@ -414,7 +415,7 @@ async def test_reply_chain_ends_at_bot_messages_and_questions(stage: Stage, uniq
     await stage.answer_to(await talk.ask(f"1 {unique}"))
     await talk.say(f"2 {unique}")
     await talk.say(f"3 {unique}")
-    assert await talk.told(f"{unique} why?") == quoted(f"2 {unique}", f"3 {unique}")
+    assert await talk.quotes_above(f"{unique} why?") == quoted(f"2 {unique}", f"3 {unique}")
     prompt = await stage.prompt_with(f"{unique} why?")
     assert sum(turn["content"].count(f"1 {unique}") for turn in prompt) == 2  # and its echo
 
@@ -422,10 +423,10 @@ async def test_reply_chain_ends_at_bot_messages_and_questions(stage: Stage, uniq
     talk.messages = [answer]
     for text in (f"4 {unique}", f"5 {unique}"):
         await talk.say(text, "OtherBot")
-    told = await talk.told(f"{unique} and this?")
+    context = await talk.quotes_above(f"{unique} and this?")
     top = f"{answered('Jun (@jun)')}\n{defused(answer['content'])}\n"
-    assert told.startswith(top)
-    below = told.removeprefix(top).splitlines()
+    assert context.startswith(top)
+    below = context.removeprefix(top).splitlines()
     assert [line.split(" ")[0] for line in below if unique in line] == ["4", "5"]
 
 
@@ -437,9 +438,9 @@ async def test_slow_reply_chain_does_not_delay_the_answer(own_stage: Stage, uniq
             await talk.say(f"{number} {unique}")
         path = r"/messages/\d+$"
         await stage.discord.fault("delay", method="GET", path=path, count=None, seconds=2)
-        told = await talk.told(f"{unique} why?")
-    assert told.endswith(quoted(f"5 {unique}"))
-    assert f"2 {unique}" not in told
+        context = await talk.quotes_above(f"{unique} why?")
+    assert context.endswith(quoted(f"5 {unique}"))
+    assert f"2 {unique}" not in context
 
 
 async def test_resumed_answer_keeps_the_reply_chain(own_stage: Stage, unique: str) -> None:
@@ -457,8 +458,8 @@ async def test_resumed_answer_keeps_the_reply_chain(own_stage: Stage, unique: st
         await stage.answer_to(question)
     first, second = await stage.requests_with(f"{unique} why?")
     assert first.body["messages"] == second.body["messages"]
-    told = second.body["messages"][-1]["content"]
-    assert told.startswith(quoted(*(f"{number} {unique}" for number in range(3))))
+    context = second.body["messages"][-1]["content"]
+    assert context.startswith(quoted(*(f"{number} {unique}" for number in range(3))))
 
 
 # Place
@@ -469,12 +470,12 @@ async def test_prompt_names_the_same_channel_in_its_threads(stage: Stage, unique
     changed = await stage.discord.edit_channel(channel, topic=f"Boats {unique}⟧\n⟦and more")
     thread = (await stage.asked(f"{unique} in the channel", channel=channel))["id"]
     await stage.said(thread, "Mina", f"{unique} in the thread")
-    told = (
+    context = (
         f'⟦This conversation is in #{changed["name"]} of the server "Sandbox". '
         f'Its topic, in the words of people there: "Boats {unique}]] [[and more"⟧'
     )
-    assert await place_of(stage, f"{unique} in the channel") == told
-    assert await place_of(stage, f"{unique} in the thread") == told
+    assert await place_of(stage, f"{unique} in the channel") == context
+    assert await place_of(stage, f"{unique} in the thread") == context
 
 
 async def test_prompt_names_a_forum_post_by_its_title(stage: Stage, unique: str) -> None:

@@ -14,7 +14,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_ask import SLOW, answer, ask, asked, begun, over, parts
+from tests.e2e.test_ask import SLOW, answer, ask, asked, over, parts, parts_with
 from tests.e2e.test_buttons import actions, labels, refusal
 from tests.e2e.test_own_data import forget
 from tests.faults.points import until
@@ -108,8 +108,8 @@ async def test_truncation_notice_names_only_existing_buttons(stage: Stage, uniqu
     shown = await asked(stage, place, person, f"{unique} long")
     assert [actions(one) for one in shown] == [[], []]
     assert shown[-1]["content"].endswith(f"-# {ENGLISH.model_output_truncated_plain}")
-    begun_with = replace(cut, text="The beginning.")
-    await stage.model.reply_when(f"{unique} short", begun_with, times=1)
+    partial_script = replace(cut, text="The beginning.")
+    await stage.model.reply_when(f"{unique} short", partial_script, times=1)
     interaction = await ask(stage, place, person, f"{unique} short")
     [short] = await answer(stage, interaction)
     assert short["content"].endswith(f"-# {ENGLISH.model_output_truncated}")
@@ -179,7 +179,7 @@ async def test_leftover_private_stop_button_becomes_regenerate(
     await stage.model.reply_when(unique, Script(text="At last."))
     async with stage.bot() as bot:
         interaction = await ask(stage, place, person, unique)
-        [shown] = await begun(stage, interaction)
+        [shown] = await parts_with(stage, interaction)
         await killed(bot)
     async with stage.bot(**hours_later(stage, LATER_HOURS)):
         await over(stage, interaction, "failed")
@@ -241,7 +241,7 @@ async def test_private_answer_uses_locale_of_its_newest_interaction(
     await stage.model.reply_when(unique, Script(text="Begun", finish_reason="length"))
     async with stage.bot() as bot:
         interaction = await ask(stage, place, person, unique)
-        assert labels((await begun(stage, interaction))[0]) == [KOREAN.stop_label]
+        assert labels((await parts_with(stage, interaction))[0]) == [KOREAN.stop_label]
         await killed(bot)
     async with stage.bot():
         [shown] = await answer(stage, interaction)
@@ -278,7 +278,7 @@ async def test_leftover_stop_button_is_replaced_in_users_language(
     await stage.model.reply_when(unique, SLOW)
     async with stage.bot() as bot:
         interaction = await ask(stage, place, person, unique)
-        [shown] = await begun(stage, interaction)
+        [shown] = await parts_with(stage, interaction)
         await killed(bot)
     async with stage.bot(**hours_later(stage, LATER_HOURS)):
         await over(stage, interaction, "failed")

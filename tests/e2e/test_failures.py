@@ -24,7 +24,7 @@ def refused(status: int, code: str, message: str) -> Script:
     return Script(status=status, body={"error": error}, headers=AT_ONCE)
 
 
-def begun(**how_it_ends: Any) -> Script:
+def script_ending(**how_it_ends: Any) -> Script:
     """Return an answer that starts with BEGUN."""
     return Script(text=BEGUN + "has three quays.", chunks_per_second=100, **how_it_ends)
 
@@ -46,11 +46,11 @@ SENTENCES: Final = {
     "cut-before-text": (Script(text="never", disconnect_after_chunks=0), ENGLISH.model_failed),
 }
 KEPT: Final = {
-    "length": (begun(finish_reason="length"), ENGLISH.model_output_truncated),
-    "withheld": (begun(finish_reason="content_filter"), ENGLISH.model_content_filtered),
-    "stream-cut": (begun(disconnect_after_chunks=12), ENGLISH.model_cut),
-    "no-finish-reason": (begun(finish_reason=None), ENGLISH.model_cut),
-    "stalled": (begun(stall_after_chunks=12, stall_seconds=40), ENGLISH.model_timeout),
+    "length": (script_ending(finish_reason="length"), ENGLISH.model_output_truncated),
+    "withheld": (script_ending(finish_reason="content_filter"), ENGLISH.model_content_filtered),
+    "stream-cut": (script_ending(disconnect_after_chunks=12), ENGLISH.model_cut),
+    "no-finish-reason": (script_ending(finish_reason=None), ENGLISH.model_cut),
+    "stalled": (script_ending(stall_after_chunks=12, stall_seconds=40), ENGLISH.model_timeout),
     "error-inside": (
         Script(text=BEGUN, events_after=({"error": {"message": "broken", "code": "x"}},)),
         ENGLISH.model_failed,

@@ -24,9 +24,11 @@ async def blind(stand_ins: Stage) -> AsyncIterator[Stage]:
 
 async def test_bot_runs_without_the_intent_and_warns_once(blind: Stage) -> None:
     await blind.asked("Are you there?")
-    said = [line for line in blind.log.splitlines() if "without the Message Content Intent" in line]
-    assert len(said) == 1
-    assert " WARNING " in said[0]
+    warnings = [
+        line for line in blind.log.splitlines() if "without the Message Content Intent" in line
+    ]
+    assert len(warnings) == 1
+    assert " WARNING " in warnings[0]
 
 
 async def test_mentions_replies_and_direct_messages_need_no_intent(

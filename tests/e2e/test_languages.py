@@ -54,8 +54,8 @@ async def test_localized_command_name_works_for_a_korean_user(stage: Stage, uniq
         one for one in await stage.discord.commands(channel, person) if one["name"] == "help"
     ]
     assert help_command["name_localized"] == KOREAN.help_name
-    told = await stage.use(channel, help_command["name"], by=person)
-    assert KOREAN.help_commands in told["content"]
+    response = await stage.use(channel, help_command["name"], by=person)
+    assert KOREAN.help_commands in response["content"]
 
 
 async def test_notices_use_the_guilds_preferred_locale(stage: Stage, unique: str) -> None:
@@ -86,5 +86,5 @@ async def test_unsupported_locale_gets_english_command_names(
             one for one in await stage.discord.commands(channel, person) if one["name"] == "help"
         ]
         assert shown.get("name_localized") in {None, ENGLISH.help_name}
-        told = await stage.use(channel, "help", by=person)
-        assert ENGLISH.help_commands in told["content"]
+        response = await stage.use(channel, "help", by=person)
+        assert ENGLISH.help_commands in response["content"]

@@ -79,8 +79,8 @@ async def test_reasoning_is_hidden_but_its_duration_is_shown(stage: Stage, uniqu
 async def test_reasoning_with_only_a_closing_tag_is_removed(stage: Stage, unique: str) -> None:
     """Some servers put the opening tag into the prompt, so only the closing tag is streamed."""
     pieces = (*("Hidden plan. " for _ in range(220)), "\n</think>", "\n\n", "Forty-two.")
-    held = Script(chunks=pieces, chunks_per_second=110, stall_after_chunks=1, stall_seconds=40)
-    await stage.model.reply_when(f"plan {unique}", held)
+    stalling = Script(chunks=pieces, chunks_per_second=110, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(f"plan {unique}", stalling)
     question = await stage.ask(f"plan {unique}")
     await stage.first_words_on(question, "Hidden plan.")
     await stage.model.resume()

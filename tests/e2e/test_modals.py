@@ -49,9 +49,9 @@ async def check_given_back(stage: Stage, interaction: str, why: str, words: str)
         return len(await parts(stage, interaction)) == 2
 
     await until(both)
-    told, back = await parts(stage, interaction)
-    assert told["content"] == why
-    assert told["ephemeral"]
+    refusal, back = await parts(stage, interaction)
+    assert refusal["content"] == why
+    assert refusal["ephemeral"]
     assert back["ephemeral"]
     [file] = back["attachments"]
     assert file["filename"] == FILE_NAME
@@ -70,9 +70,9 @@ async def test_system_modal_survives_a_restart(
         form = await stage.use(channel, "system", by=person, scope=scope)
         await killed(bot)
     async with stage.bot():
-        told = await stage.submit(form, f"Be brief {unique}.")
+        refusal = await stage.submit(form, f"Be brief {unique}.")
         done = {"channel": strings.system_set_channel, "server": strings.system_set_server}
-        assert told["content"] == done[scope]
+        assert refusal["content"] == done[scope]
         await stage.asked(unique, channel=channel)
         prompt = await stage.prompt_with(unique)
         assert prompt[0]["content"].startswith(f"Be brief {unique}.")
@@ -221,9 +221,9 @@ async def test_too_long_system_prompt_is_returned(own_stage: Stage, unique: str)
         form = await stage.use(await stage.channel(), "system")
         prompt = " ".join([unique] * 180)
         interaction = await sent(stage, form, prompt)
-        told = await stage.answered(interaction)
-        await check_given_back(stage, interaction, told["content"], prompt)
-        assert "too long" in told["content"]
+        refusal = await stage.answered(interaction)
+        await check_given_back(stage, interaction, refusal["content"], prompt)
+        assert "too long" in refusal["content"]
 
 
 @LANGUAGES

@@ -54,7 +54,7 @@ async def offered(stage: Stage, channel: str, typed: str = "", *, by: str = "Min
     return [(one["name"], one["value"]) for one in choices]
 
 
-async def a_guild_channel(stage: Stage, unique: str) -> str:
+async def new_guild_channel(stage: Stage, unique: str) -> str:
     """Return a channel of a guild that no other test uses."""
     guild = await stage.discord.create_guild(f"Guild {unique}")
     return str(guild["channels"]["general"])
@@ -91,14 +91,14 @@ async def test_chosen_model_answers_in_the_channel_and_its_threads(
 async def test_help_and_privacy_name_the_channels_model(choosy: Stage) -> None:
     channel = await choosy.channel()
     await choosy.use(channel, "model", model="alpha")
-    told = (await choosy.use(channel, "help", by="Jun"))["content"]
-    assert ENGLISH.help_model.format(model="alpha") in told
+    response = (await choosy.use(channel, "help", by="Jun"))["content"]
+    assert ENGLISH.help_model.format(model="alpha") in response
     privacy = (await choosy.use(channel, "privacy", by="Jun"))["content"]
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="alpha") in privacy
 
 
 async def test_nearest_scope_wins_and_default_clears_a_choice(choosy: Stage, unique: str) -> None:
-    channel = await a_guild_channel(choosy, unique)
+    channel = await new_guild_channel(choosy, unique)
     thread = (await choosy.asked(unique, channel=channel))["id"]
     answer = await choosy.use(channel, "model", model="alpha", scope="server")
     assert answer["content"] == ENGLISH.model_set_server.format(model="`alpha`")
@@ -181,8 +181,8 @@ async def test_model_choice_survives_a_restart_and_works_in_korean(
         assert (await offered(stage, channel, by=person))[0] == ("기본값 (stand-in)", "default")
     async with stage.bot(OPENAI_MODELS="alpha"):
         await stage.asked(f"first {unique}", channel=channel)
-        told = (await stage.use(channel, "model", by=person))["content"].splitlines()
-        assert told == [KOREAN.help_model.format(model="`alpha`"), KOREAN.model_reason_own]
+        response = (await stage.use(channel, "model", by=person))["content"].splitlines()
+        assert response == [KOREAN.help_model.format(model="`alpha`"), KOREAN.model_reason_own]
     async with stage.bot(OPENAI_MODELS="beta"):  # "alpha" is no longer configured.
         await stage.asked(f"second {unique}", channel=channel)
     assert await model_at(stage, f"first {unique}") == "alpha"
@@ -277,7 +277,7 @@ async def test_autocomplete_offers_nothing_in_a_disallowed_guild(
     await own_stage.discord.settings(interaction_deadline_seconds=1.0)
     try:
         async with own_stage.bot(ALLOWED_GUILDS="1"):
-            channel = await a_guild_channel(own_stage, unique)
+            channel = await new_guild_channel(own_stage, unique)
             interaction = await own_stage.discord.autocomplete(
                 channel, "Mina", "model", "model", ""
             )
@@ -301,7 +301,7 @@ async def test_late_autocomplete_is_not_an_error(choosy: Stage) -> None:
 async def test_model_choice_is_deleted_with_its_channel_or_guild(
     choosy: Stage, unique: str
 ) -> None:
-    channel = await a_guild_channel(choosy, unique)
+    channel = await new_guild_channel(choosy, unique)
     await choosy.use(channel, "model", model="alpha", scope="server")
     other = str((await choosy.discord.create_channel("other", guild=f"Guild {unique}"))["id"])
     await choosy.use(other, "model", model="alpha")
@@ -310,11 +310,11 @@ async def test_model_choice_is_deleted_with_its_channel_or_guild(
     def left(scope_id: int) -> list[Any]:
         return choosy.rows("SELECT model FROM models WHERE scope_id = ?", scope_id)
 
-    async def gone(scope_id: int) -> bool:
+    async def is_erased(scope_id: int) -> bool:
         return not left(scope_id)
 
     assert left(int(other)) == left(guild) == [("alpha",)]
     await choosy.discord.delete_channel(other)
-    await until(lambda: gone(int(other)))
+    await until(lambda: is_erased(int(other)))
     await choosy.discord.kick(choosy.discord.bot_id, f"Guild {unique}")
-    await until(lambda: gone(guild))
+    await until(lambda: is_erased(guild))

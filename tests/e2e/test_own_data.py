@@ -30,7 +30,7 @@ async def counted(stage: Stage, person: str) -> None:
 
 async def exported(stage: Stage, channel: str, by: str) -> list[dict[str, Any]]:
     """Return the exchanges that /export sends to *by*."""
-    answer = await told(stage, await stage.discord.command(channel, by, "export", {}))
+    answer = await response_to(stage, await stage.discord.command(channel, by, "export", {}))
     found = await file_of(answer, EXPORT_NAME)
     assert answer["content"] == ENGLISH.export_done.format(count=len(found))
     return found
@@ -43,7 +43,7 @@ async def file_of(answer: Message, name: str) -> list[dict[str, Any]]:
         return list(json.loads(await response.read()))
 
 
-async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Message:
+async def response_to(stage: Stage, interaction: str, *, other_than: str = "") -> Message:
     """Return the ephemeral response to an interaction once it has content."""
     answer: Message = {}
 
@@ -59,10 +59,10 @@ async def told(stage: Stage, interaction: str, *, other_than: str = "") -> Messa
 
 async def forget(stage: Stage, channel: str, by: str, sure: str = ENGLISH.forget_me_sure) -> str:
     """Let *by* use /forget-me and confirm; return the final text."""
-    asked = await told(stage, await stage.discord.command(channel, by, "forget-me", {}))
+    asked = await response_to(stage, await stage.discord.command(channel, by, "forget-me", {}))
     assert asked["content"] == sure
     pressed = await stage.discord.press(channel, by, asked["message"]["id"], FORGET)
-    answer = await told(stage, pressed, other_than=sure)
+    answer = await response_to(stage, pressed, other_than=sure)
     assert answer["message"]["components"] == []
     return str(answer["content"])
 
@@ -101,7 +101,7 @@ async def test_export_contains_usage_even_after_a_reset(stage: Stage, unique: st
         return not stage.rows("SELECT 1 FROM exchanges WHERE question LIKE ?", f"%{unique}%")
 
     await until(erased)
-    answer = await told(stage, await stage.discord.command(dm, person, "export", {}))
+    answer = await response_to(stage, await stage.discord.command(dm, person, "export", {}))
     [used] = await file_of(answer, USAGE_NAME)
     assert (used["server"], used["channel"], used["model"]) == (None, dm, "stand-in")
     assert (used["prompt_tokens"], used["completion_tokens"], used["answers"]) == (30, 4, 1)
@@ -110,7 +110,7 @@ async def test_export_contains_usage_even_after_a_reset(stage: Stage, unique: st
 
 async def test_export_says_if_nothing_is_stored(stage: Stage) -> None:
     channel, person = await stage.channel(), await stage.person()
-    answer = await told(stage, await stage.discord.command(channel, person, "export", {}))
+    answer = await response_to(stage, await stage.discord.command(channel, person, "export", {}))
     assert answer["content"] == ENGLISH.export_nothing
 
 
@@ -147,11 +147,13 @@ async def test_forget_me_button_works_after_a_restart_in_korean(
     async with stage.bot():
         channel = await stage.channel()
         await stage.asked(unique, channel=channel, author=person)
-        asked = await told(stage, await stage.discord.command(channel, person, "forget-me", {}))
+        asked = await response_to(
+            stage, await stage.discord.command(channel, person, "forget-me", {})
+        )
         assert asked["content"] == KOREAN.forget_me_sure
     async with stage.bot():
         pressed = await stage.discord.press(channel, person, asked["message"]["id"], FORGET)
-        answer = await told(stage, pressed, other_than=KOREAN.forget_me_sure)
+        answer = await response_to(stage, pressed, other_than=KOREAN.forget_me_sure)
         assert answer["content"] == KOREAN.forget_me_done.format(count=1)
 
 
@@ -164,10 +166,10 @@ async def test_forget_me_deletes_a_streaming_answer(stage: Stage, unique: str) -
     await stage.first_words_on(question)
     await forget(stage, channel, person)
 
-    async def gone() -> bool:
+    async def is_deleted() -> bool:
         return not await stage.parts_of(question)
 
-    await until(gone)
+    await until(is_deleted)
 
 
 async def test_exchanges_and_usage_expire_after_retention_days(

@@ -28,11 +28,11 @@ async def test_pdf_is_read_with_its_question_and_remembered(stage: Stage, unique
     file = a_pdf(pdf("Point one: the harbour.", "Point two."), "notes", content_type=None)
     question = await asked_with(stage, f"{unique} what is point one?", file)
     [*_, asked] = await stage.prompt_with(unique)
-    told = "⟦file notes⟧\nPoint one: the harbour.\n\nPoint two."
-    assert asked["content"].endswith(f"{unique} what is point one?\n{told}")
+    page_text = "⟦file notes⟧\nPoint one: the harbour.\n\nPoint two."
+    assert asked["content"].endswith(f"{unique} what is point one?\n{page_text}")
     assert "\n-#" not in await stage.text_on(question)
     await stage.said(question["id"], "Mina", f"And the second, {unique}b?")
-    assert told in await stage.memory_at(f"{unique}b")
+    assert page_text in await stage.memory_at(f"{unique}b")
 
 
 async def test_pdf_without_message_text_is_the_question(stage: Stage) -> None:

@@ -25,19 +25,19 @@ async def ended(folder: Path, environment: dict[str, str]) -> tuple[int, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await process.communicate()
+    output, _ = await process.communicate()
     assert process.returncode is not None
-    return process.returncode, said.decode()
+    return process.returncode, output.decode()
 
 
 def assert_one_sentence(ending: tuple[int, str], *words: str) -> None:
-    code, said = ending
-    assert code == 2, said
+    code, output = ending
+    assert code == 2, output
     for word in words:
-        assert word in said
-    assert "Traceback" not in said
+        assert word in output
+    assert "Traceback" not in output
     beside = re.compile(r"Settings are|Create database")
-    assert len([line for line in said.splitlines() if line and not beside.search(line)]) == 1
+    assert len([line for line in output.splitlines() if line and not beside.search(line)]) == 1
 
 
 async def test_refused_token_exits_with_one_sentence(stage: Stage, tmp_path: Path) -> None:
@@ -72,15 +72,15 @@ async def test_all_invalid_settings_are_reported_at_once(tmp_path: Path) -> None
         "LOG_FORMAT": "xml-please",
         "DATABASE_URL": "postgres://me:secret-word@host/bot",
     }
-    code, said = await ended(tmp_path, bare_environment() | values)
-    *lines, hint = said.strip().splitlines()
+    code, output = await ended(tmp_path, bare_environment() | values)
+    *lines, hint = output.strip().splitlines()
     assert code == 2
     assert {line.split()[0] for line in lines} == {"DISCORD_TOKEN", *values}
     assert ".env.example" in hint
     [database] = [line for line in lines if line.startswith("DATABASE_URL")]
     assert "only SQLite is supported" in database
-    assert not any(value in said for value in values.values())
-    assert "secret-word" not in said
+    assert not any(value in output for value in values.values())
+    assert "secret-word" not in output
 
 
 async def test_missing_openai_key_exits_with_a_sentence_about_keys(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ async def theatre(stand_ins: Stage) -> AsyncIterator[Stage]:
 
 async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -> None:
     text = "one two three four five six seven eight nine ten"
-    held = Script(text=text, stall_after_chunks=3, stall_seconds=40)
-    await theatre.model.reply_when("count", held)
+    stalling = Script(text=text, stall_after_chunks=3, stall_seconds=40)
+    await theatre.model.reply_when("count", stalling)
     async with theatre.bot(SHUTDOWN_GRACE="60") as bot:
         question = await theatre.ask("count, please")
         await theatre.first_words_on(question)
@@ -55,7 +55,7 @@ async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) ->
     await theatre.model.reply_when("endless", slow, times=3)
     async with theatre.bot(SHUTDOWN_GRACE="0.3") as bot:
         questions = [await theatre.ask(f"endless {number}") for number in range(3)]
-        begun = await asyncio.gather(*map(theatre.first_words_on, questions))
+        first_parts = await asyncio.gather(*map(theatre.first_words_on, questions))
         assert await bot.stop() == 0
     for question in questions:
         text, _, notice = (await theatre.shown_of(question)).partition("\n-# ")
@@ -63,7 +63,7 @@ async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) ->
         assert notice == ENGLISH.interrupted
         assert theatre.state_of(question) == "answering"
     async with theatre.bot():
-        for question, first in zip(questions, begun, strict=True):
+        for question, first in zip(questions, first_parts, strict=True):
             [part] = await theatre.answer_to(question)
             assert part["id"] == first["id"]
             assert part["content"].startswith("You said: ")

@@ -79,8 +79,8 @@ async def test_answers_in_channel_are_posted_one_after_another(stage: Stage, uni
     [first], [second] = [await stage.answer_to(question) for question in questions]
     assert is_in_place(first, questions[0])
     assert is_in_place(second, questions[1])
-    begun = second["revisions"][0]["at"]
-    assert begun > first["revisions"][-1]["at"]
+    started = second["revisions"][0]["at"]
+    assert started > first["revisions"][-1]["at"]
 
 
 async def test_thread_that_is_created_too_late_stays_empty(stage: Stage, unique: str) -> None:

@@ -51,12 +51,12 @@ async def counted(stage: Stage, answers: int) -> None:
     await until(are_counted)
 
 
-async def told(stage: Stage, channel: str, person: str, **options: str) -> str:
+async def usage_response(stage: Stage, channel: str, person: str, **options: str) -> str:
     """Return the ephemeral response to /usage."""
-    return await said_by(stage, await stage.discord.command(channel, person, "usage", options))
+    return await response_to(stage, await stage.discord.command(channel, person, "usage", options))
 
 
-async def said_by(stage: Stage, interaction: str) -> str:
+async def response_to(stage: Stage, interaction: str) -> str:
     answer: Message = {}
 
     async def answered() -> bool:
@@ -84,7 +84,7 @@ async def test_usage_sums_one_persons_answers_everywhere(priced: Stage, unique: 
     await priced.asked(f"{unique} of another", channel=channel)
     await counted(priced, 4)
     for place in (dm, channel, thread["id"]):
-        text = await told(priced, place, person)
+        text = await usage_response(priced, place, person)
         assert text.startswith(f"{ENGLISH.usage_own}\n")
         assert list(figures(text).values()) == [("3,702", "168", "3", "€5.38")] * 4
         assert ENGLISH.usage_estimated not in text
@@ -93,7 +93,7 @@ async def test_usage_sums_one_persons_answers_everywhere(priced: Stage, unique: 
 
 async def test_usage_shows_zeros_without_answers(priced: Stage) -> None:
     person = await priced.person()
-    text = await told(priced, await priced.channel(), person)
+    text = await usage_response(priced, await priced.channel(), person)
     assert list(figures(text).values()) == [("0", "0", "0", "")] * 4
 
 
@@ -112,7 +112,7 @@ async def test_usage_sums_by_day_week_month_and_all_time(own_stage: Stage, uniqu
             before,
         )
     async with stage.bot():
-        found = figures(await told(stage, dm, person))
+        found = figures(await usage_response(stage, dm, person))
     labels = (ENGLISH.usage_today, ENGLISH.usage_week, ENGLISH.usage_month, ENGLISH.usage_all_time)
     assert [found[label][0] for label in labels] == ["10", "20", "30", "40"]
     assert all(figure[-1] == "" for figure in found.values()), "no cost without a price"
@@ -129,17 +129,17 @@ async def test_managers_see_usage_by_person_channel_and_day(priced: Stage, uniqu
     await priced.asked(f"{unique} little", author="Jun")  # in another server
     await counted(priced, 4)
     mina, jun = (priced.discord.user_id(name) for name in ("Mina", "Jun"))
-    by_person = await told(priced, channel, "Mina", by="person")
+    by_person = await usage_response(priced, channel, "Mina", by="person")
     assert by_person.startswith(f"{ENGLISH.usage_guild}\n")
     assert figures(by_person) == {
         f"<@{mina}>": ("5,000", "0", "1", "€5.00"),
         f"<@{jun}>": ("200", "20", "2", "€0.4000"),
         ENGLISH.usage_total: ("5,200", "20", "3", "€5.40"),
     }
-    by_channel = figures(await told(priced, thread["id"], "Mina", by="channel"))
+    by_channel = figures(await usage_response(priced, thread["id"], "Mina", by="channel"))
     assert by_channel[f"<#{channel}>"] == ("5,100", "10", "2", "€5.20")
     assert by_channel[f"<#{other}>"] == ("100", "10", "1", "€0.2000")
-    by_day = figures(await told(priced, channel, "Mina", by="day"))
+    by_day = figures(await usage_response(priced, channel, "Mina", by="day"))
     assert len(by_day) == 2
     assert all(one == ("5,200", "20", "3", "€5.40") for one in by_day.values())
 
@@ -147,9 +147,9 @@ async def test_managers_see_usage_by_person_channel_and_day(priced: Stage, uniqu
 async def test_usage_of_others_needs_manage_server(priced: Stage) -> None:
     channel, person = await priced.channel(), await priced.person()
     for by in ("person", "channel", "day"):
-        assert await told(priced, channel, person, by=by) == ENGLISH.refused_permission
+        assert await usage_response(priced, channel, person, by=by) == ENGLISH.refused_permission
     dm = await priced.discord.dm(person)
-    assert await told(priced, dm, person, by="person") == ENGLISH.refused_usage_by
+    assert await usage_response(priced, dm, person, by="person") == ENGLISH.refused_usage_by
 
 
 async def test_usage_of_an_unused_server_says_so_in_korean(priced: Stage, unique: str) -> None:
@@ -158,8 +158,8 @@ async def test_usage_of_an_unused_server_says_so_in_korean(priced: Stage, unique
     await priced.discord.edit_user(person, locale="ko")
     await priced.discord.invite(person, guild)
     await priced.discord.permit(person, ["MANAGE_GUILD"], guild)
-    assert await told(priced, channel, person, by="day") == KOREAN.usage_nothing
-    assert (await told(priced, channel, person)).startswith(KOREAN.usage_own)
+    assert await usage_response(priced, channel, person, by="day") == KOREAN.usage_nothing
+    assert (await usage_response(priced, channel, person)).startswith(KOREAN.usage_own)
 
 
 async def test_usage_names_models_without_a_price(priced: Stage, unique: str) -> None:
@@ -169,7 +169,7 @@ async def test_usage_names_models_without_a_price(priced: Stage, unique: str) ->
     await priced.use(channel, "model", model="other")
     await priced.asked(unique, author=person, channel=channel)
     await counted(priced, 2)
-    text = await told(priced, channel, person)
+    text = await usage_response(priced, channel, person)
     assert figures(text)[ENGLISH.usage_all_time] == ("2,000", "0", "2", "€1.00")
     assert ENGLISH.usage_unpriced.format(models="`other`") in text
 
@@ -180,7 +180,7 @@ async def test_usage_is_estimated_if_the_api_reports_none(priced: Stage, unique:
     await priced.model.reply_when(unique, script)
     await priced.asked(unique, author=person, channel=channel)
     await counted(priced, 1)
-    text = await told(priced, channel, person)
+    text = await usage_response(priced, channel, person)
     prompt, completion, answers, cost = figures(text)[ENGLISH.usage_all_time]
     assert prompt.startswith("≈")
     assert 20 < int(completion.removeprefix("≈")) < 60
@@ -201,16 +201,16 @@ async def test_usage_survives_a_restart_but_not_its_channel_or_guild(
         await counted(stage, 2)
         await stage.use(channel, "reset")
     async with stage.bot():
-        before = figures(await told(stage, channel, "Mina", by="channel"))
+        before = figures(await usage_response(stage, channel, "Mina", by="channel"))
         assert set(before) == {f"<#{channel}>", f"<#{other}>", ENGLISH.usage_total}
         await stage.discord.delete_channel(other)
         await counted(stage, 1)
         await stage.discord.kick(stage.discord.bot_id, guild)
 
-        async def gone() -> bool:
+        async def is_erased() -> bool:
             return stage.rows("SELECT * FROM usage") == []
 
-        await until(gone)
+        await until(is_erased)
 
 
 async def test_forget_me_makes_usage_in_servers_anonymous(priced: Stage, unique: str) -> None:
@@ -225,6 +225,9 @@ async def test_forget_me_makes_usage_in_servers_anonymous(priced: Stage, unique:
     pressed = await priced.discord.press(channel, person, asked["message"]["id"], "forget-me")
     await counted(priced, 1)
     await priced.discord.wait_for_answer(pressed)
-    by_person: dict[str, Any] = figures(await told(priced, channel, "Mina", by="person"))
+    by_person: dict[str, Any] = figures(await usage_response(priced, channel, "Mina", by="person"))
     assert by_person[ENGLISH.usage_forgotten_people][:3] == ("10", "1", "1")
-    assert list(figures(await told(priced, channel, person)).values()) == [("0", "0", "0", "")] * 4
+    assert (
+        list(figures(await usage_response(priced, channel, person)).values())
+        == [("0", "0", "0", "")] * 4
+    )

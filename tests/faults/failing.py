@@ -180,20 +180,20 @@ class FailingPlay:
         """Ask while calls fail, then once more without failures, and count what went wrong."""
         self.tries += 1
         self.database.fail(first, count=count, why=why)
-        _, said = await self.ask(place, author)
-        self._count(said, ENDINGS)
+        _, texts = await self.ask(place, author)
+        self._count(texts, ENDINGS)
         self.database.recover()
-        question, said = await self.ask(place, author)
-        self._count(said, ENDINGS[:1])
+        question, texts = await self.ask(place, author)
+        self._count(texts, ENDINGS[:1])
         remembered = await self.history.find(int(question["id"]))
         self.lost += remembered is None or remembered.reply != ANSWER
 
-    def _count(self, said: list[str], endings: tuple[str, ...]) -> None:
-        self.lost += not said
-        self.doubled += len(said) > 1
-        self.notices += said != [ANSWER]
-        if len(said) == 1:
-            self.lost += said[0] not in endings
+    def _count(self, texts: list[str], endings: tuple[str, ...]) -> None:
+        self.lost += not texts
+        self.doubled += len(texts) > 1
+        self.notices += texts != [ANSWER]
+        if len(texts) == 1:
+            self.lost += texts[0] not in endings
 
     async def ask(self, place: str, author: str) -> tuple[Message, list[str]]:
         """Ask; return the question and the messages about it once everything has ended."""
@@ -205,12 +205,12 @@ class FailingPlay:
         except TimeoutError:
             return question, []
         await self.database.quiet()
-        said = [one["content"] for one in await self.said_in(place, after_id=question["id"])]
-        if not said:
-            said = [one["content"] for one in await self.said_in(question["id"])]
-        return question, said
+        texts = [one["content"] for one in await self.bot_messages(place, after_id=question["id"])]
+        if not texts:
+            texts = [one["content"] for one in await self.bot_messages(question["id"])]
+        return question, texts
 
-    async def said_in(self, place: str, after_id: str = "0") -> list[Message]:
+    async def bot_messages(self, place: str, after_id: str = "0") -> list[Message]:
         """Return the messages of the bot in *place* after a message, oldest first."""
         if all(one["id"] != place for one in await self.discord.channels()):
             return []

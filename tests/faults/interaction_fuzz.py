@@ -72,7 +72,7 @@ class Played:
     failures: list[str] = field(default_factory=list)
 
 
-async def overheard(stage: Stage, socket: Socket, act: Callable[[], Awaitable[Any]]) -> Json:
+async def capture(stage: Stage, socket: Socket, act: Callable[[], Awaitable[Any]]) -> Json:
     """Let *act* make an interaction; return the event that the bot would have got.
 
     *socket* is the newest session of the stage; the stand-in sends the event to no other.
@@ -87,7 +87,7 @@ async def overheard(stage: Stage, socket: Socket, act: Callable[[], Awaitable[An
             return dict(frame["d"])
 
 
-async def told(stage: Stage, interaction: str) -> Json:
+async def response_to(stage: Stage, interaction: str) -> Json:
     """Return the response to an interaction; unlike the stage, ignore other events."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
@@ -258,7 +258,7 @@ class Fuzz:
 
     async def _overhear(self, act: Callable[[], Awaitable[Any]]) -> Json:
         async with self._overhearing:
-            return await overheard(self._stage, self._socket, act)
+            return await capture(self._stage, self._socket, act)
 
     async def _send(self, one: int, dice: random.Random) -> None:
         channel = FIRST_CHANNEL + one
@@ -293,7 +293,7 @@ class Fuzz:
         await self._dispatch(prompt)
         command = await self._overhear(self._form)
         await self._dispatch(moved(command, channel))
-        form = await told(self._stage, command["id"])
+        form = await response_to(self._stage, command["id"])
         fields = {field_of(form)["custom_id"]: f"form number {one} of {self._seed}"}
         submit = partial(self._stage.discord.submit_modal, command["id"], fields, force=True)
         return await self._overhear(submit)
@@ -311,7 +311,7 @@ class Fuzz:
             self._socket.frames.clear()
         self.played.valid.append(interaction)
         try:
-            answer = await told(self._stage, interaction)
+            answer = await response_to(self._stage, interaction)
         except TimeoutError:
             self.played.failures.append(f"a valid /{name} is not answered after {one}")
             return
@@ -346,7 +346,7 @@ class Fuzz:
             if before not in may_reset | valid:
                 self.played.failures.append(f"{channel} was reset")
 
-    async def check_told(self) -> None:
+    async def check_forbidden_responses(self) -> None:
         """Check that forbidden interactions got only ephemeral responses, and no prompt."""
         for payload in self.played.sent:
             if permitted(payload) or number(payload.get("id")) is None:
@@ -355,13 +355,13 @@ class Fuzz:
                 seen = await self._stage.discord.interaction(payload["id"])
             except Exception:  # noqa: BLE001  # No such interaction, so no response.
                 continue
-            told = seen["response"]
-            if told and told["type"] == CHOICES:
-                if told["choices"] and not permitted(payload, (AUTOCOMPLETE,)):
-                    self.played.failures.append(f"offered {told['choices']} to {payload}")
+            response = seen["response"]
+            if response and response["type"] == CHOICES:
+                if response["choices"] and not permitted(payload, (AUTOCOMPLETE,)):
+                    self.played.failures.append(f"offered {response['choices']} to {payload}")
                 continue
-            if told and not told["ephemeral"] and not _is_for_all(told["modal"]):
-                self.played.failures.append(f"all heard, or saw a form: {told} to {payload}")
+            if response and not response["ephemeral"] and not _is_for_all(response["modal"]):
+                self.played.failures.append(f"everyone saw the response: {response} to {payload}")
 
 
 def _is_for_all(form: Json | None) -> bool:
@@ -419,7 +419,7 @@ async def play_fuzzed(stage: Stage, *, tries: int, seed: int) -> Json:
         await fuzz.play(tries)
         beating.cancel()
         await fuzz.check()
-        await fuzz.check_told()
+        await fuzz.check_forbidden_responses()
     failures = fuzz.played.failures
     failures += re.findall(r".* ERROR .*|Traceback.*", stage.log[log_before:])
     paths = [

@@ -20,7 +20,7 @@ from typing import Any, Final
 from bot.sandbox.driver import ControlError
 from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
-from tests.faults.interaction_fuzz import fast, told
+from tests.faults.interaction_fuzz import fast, response_to
 from tests.faults.oracle import check_invariants, is_settled
 
 Json = dict[str, Any]
@@ -63,7 +63,7 @@ class Asked:
     step: int
     words: list[str]
     edits: list[int] = field(default_factory=list)  # the steps of the edits
-    gone: int | None = None  # the step at which it was deleted or reset
+    removed_at: int | None = None  # the step at which it was deleted or reset
     reset: bool = False
     deleted: bool = False
     waited: int | None = None  # the step before which it was surely answered
@@ -121,24 +121,24 @@ class Try:
 
     async def _wait(self) -> None:
         for one in self.asked:
-            if one.gone is None:
+            if one.removed_at is None:
                 await self._settled(one)
                 one.waited = self._step if one.waited is None else one.waited
 
     async def _reset(self) -> None:
         before = self._step
         interaction = await self._stage.discord.command(self._place, self._author, "reset")
-        await told(self._stage, interaction)
+        await response_to(self._stage, interaction)
         for one in self.asked:
-            one.reset = one.reset or one.gone is None
-            one.gone = before if one.gone is None else one.gone
+            one.reset = one.reset or one.removed_at is None
+            one.removed_at = before if one.removed_at is None else one.removed_at
 
     async def _system(self) -> None:
         word = self._word()
         interaction = await self._stage.discord.command(
             self._place, self._author, "system", {"prompt": f"Mind the {word}."}
         )
-        await told(self._stage, interaction)
+        await response_to(self._stage, interaction)
         self.systems.append((self._step, word))
 
     async def _edit(self) -> None:
@@ -159,11 +159,11 @@ class Try:
             await self._ask()
             return
         await self._stage.discord.delete(one.message["channel_id"], one.message["id"])
-        self._take_back(one)
+        self._mark_removed(one)
 
     async def _delete_part(self) -> None:
         one = self._any()
-        if one is None or one.gone is not None:
+        if one is None or one.removed_at is not None:
             await self._ask()
             return
         parts = await self._stage.parts_of(one.message)
@@ -176,10 +176,10 @@ class Try:
         except ControlError as error:
             if error.status != 404:
                 raise
-        self._take_back(one)
+        self._mark_removed(one)
 
-    def _take_back(self, one: Asked) -> None:
-        one.gone = self._step if one.gone is None else one.gone
+    def _mark_removed(self, one: Asked) -> None:
+        one.removed_at = self._step if one.removed_at is None else one.removed_at
         one.deleted = True
 
     async def _all_settled(self) -> None:
@@ -195,22 +195,22 @@ class Try:
         if is_settled(self._stage, one.message):
             return True
         # A question that was reset before it was stored leaves no row.
-        return one.gone is not None and self._stage.state_of(one.message) is None
+        return one.removed_at is not None and self._stage.state_of(one.message) is None
 
     async def check(self, requests: dict[str, list[list[Json]]]) -> None:
         """Check how all questions ended, and their prompts, which *requests* maps by word."""
-        known = [one.message for one in self.asked if await self._stands(one)]
+        known = [one.message for one in self.asked if await self._needs_answer(one)]
         endings = await check_invariants(self._stage, *known, model_calls=1)
         ended = dict(zip((one["id"] for one in known), endings, strict=True))
         for one in self.asked:
-            if one.gone is None:
+            if one.removed_at is None:
                 ending = ended.get(one.message["id"])
                 assert ending is not None, f"{one} was not taken"
                 assert ending.state == "answered", f"{one} is {ending}"
             for prompt in [prompt for word in one.words for prompt in requests[word]]:
                 self._check_prompt(one, prompt)
 
-    async def _stands(self, one: Asked) -> bool:
+    async def _needs_answer(self, one: Asked) -> bool:
         """Whether the answer to *one* must be there as for any other question.
 
         If it was reset before it was deleted, its answer may remain, as the bot has forgotten it.
@@ -229,7 +229,7 @@ class Try:
         for other in self.asked:
             if other is one:
                 continue
-            if other.gone is not None and other.gone < one.step:
+            if other.removed_at is not None and other.removed_at < one.step:
                 wrong = every.intersection(other.words)
                 assert not wrong, f"{wrong} was taken back, and is in the prompt of {one}"
             old = [w for w, step in zip(other.words, other.edits, strict=False) if step < one.step]
@@ -241,7 +241,7 @@ class Try:
 
     def _is_remembered(self, other: Asked, one: Asked) -> bool:
         """Whether the prompt of *one* must contain *other*; in a queue, the order decides."""
-        if other.gone is not None or other.step > one.step:
+        if other.removed_at is not None or other.step > one.step:
             return False
         if self._kind == "channel" or other.step == 0:
             return other.waited is not None and other.waited < one.step
@@ -258,7 +258,7 @@ class Try:
 
     def erased(self) -> set[str]:
         """Return the words that must be erased from the file."""
-        return {word for one in self.asked if one.gone is not None for word in one.words}
+        return {word for one in self.asked if one.removed_at is not None for word in one.words}
 
 
 @asynccontextmanager

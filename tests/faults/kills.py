@@ -33,15 +33,15 @@ class Counts:
     worst_seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
 
-    def count(self, what: str, failure: AssertionError | TimeoutError) -> None:
+    def count(self, case: str, failure: AssertionError | TimeoutError) -> None:
         """Count a try that failed."""
-        said = str(failure) or type(failure).__name__
-        if "belongs to no question" in said or "was put" in said:
+        message = str(failure) or type(failure).__name__
+        if "belongs to no question" in message or "was put" in message:
             self.doubled += 1
         else:
             self.lost += 1
-        first, *others = said.splitlines()
-        self.failures.append("\n".join((f"{what}: {first[:300]}", *others[-TRACE_LINES:])))
+        first, *others = message.splitlines()
+        self.failures.append("\n".join((f"{case}: {first[:300]}", *others[-TRACE_LINES:])))
 
 
 async def play_random_kills(stage: Stage, *, tries: int, seed: int) -> Counts:
@@ -112,18 +112,18 @@ async def _again(stage: Stage, bot: Bot, running: AsyncExitStack) -> Bot:
 
 
 async def _judge(
-    stage: Stage, counts: Counts, what: str, questions: list[Message], *, model_calls: int = 2
+    stage: Stage, counts: Counts, case: str, questions: list[Message], *, model_calls: int = 2
 ) -> None:
     counts.tries += 1
     began = time.monotonic()
     try:
         endings = await check_invariants(stage, *questions, model_calls=model_calls)
     except (AssertionError, TimeoutError) as failure:
-        counts.count(what, failure)
+        counts.count(case, failure)
         return
     counts.worst_seconds = max(counts.worst_seconds, time.monotonic() - began)
     unanswered = [ending for ending in endings if ending.state != "answered"]
     if unanswered:
         counts.lost += len(unanswered)
-        counts.failures.append(f"{what}: not answered: {unanswered[0].question!r}")
+        counts.failures.append(f"{case}: not answered: {unanswered[0].question!r}")
     assert all(ending.state in SETTLED for ending in endings)

@@ -11,7 +11,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.sandbox.driver import Driver
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.faults.interaction_fuzz import fast, overheard, play_fuzzed
+from tests.faults.interaction_fuzz import capture, fast, play_fuzzed
 from tests.faults.oracle import check_invariants, settled
 from tests.faults.points import until
 from tests.standin.wire import Socket
@@ -47,7 +47,7 @@ async def test_02_stop_finishes_short_answers_and_stores_the_rest(
         endless = await stage.discord.say(dm, person, f"{unique} endless")
         waiting = await stage.discord.say(dm, person, f"{unique} waiting")
         await stage.first_words_on(short)
-        begun = await stage.shown("on and on", dm)
+        first_part = await stage.shown("on and on", dm)
         await until(partial(state_is, stage, waiting, "received"))
         bot.process.send_signal(number)
         assert await bot.wait() == 0
@@ -59,7 +59,7 @@ async def test_02_stop_finishes_short_answers_and_stores_the_rest(
     async with fast(stage, *WRITING), stage.bot():
         endings = await check_invariants(stage, short, endless, waiting, model_calls=2)
         assert [ending.state for ending in endings] == ["answered"] * 3
-        assert (await stage.parts_of(endless))[0]["id"] == begun["id"]
+        assert (await stage.parts_of(endless))[0]["id"] == first_part["id"]
         assert f"{unique} endless" in await stage.memory_at(f"{unique} waiting")
 
 
@@ -71,14 +71,14 @@ async def test_02_second_signal_exits_at_once_and_loses_nothing(
     await stage.model.reply_when(unique, ENDLESS, times=1)
     async with stage.bot(SHUTDOWN_GRACE="3600") as bot:
         question = await stage.ask(unique)
-        begun = await stage.first_words_on(question)
+        first_part = await stage.first_words_on(question)
         bot.process.terminate()
         await stage.logged("Finish 1 answers")
         bot.process.send_signal(second)
         assert await bot.wait() == 1
     async with fast(stage, *WRITING), stage.bot():
         [ending] = await check_invariants(stage, question, model_calls=2)
-        assert (await stage.parts_of(question))[0]["id"] == begun["id"]
+        assert (await stage.parts_of(question))[0]["id"] == first_part["id"]
     assert ending.state == "answered"
     assert stage.rows("PRAGMA integrity_check") == [("ok",)]
 
@@ -100,7 +100,7 @@ async def test_14_unknown_or_expired_command_logs_one_warning(own_stage: Stage, 
     async with stage.bot(), Socket(stage.discord.gateway_url, stage.discord.token) as socket:
         await socket.identify()
         channel = await stage.channel()
-        command = await overheard(
+        command = await capture(
             stage, socket, partial(stage.discord.command, channel, "Mina", "reset")
         )
         command["data"] |= changes
@@ -156,8 +156,10 @@ async def test_27_model_text_pings_nobody_and_shows_no_embeds(
             shown = await stage.discord.message(part["channel_id"], part["id"])
             assert shown["embeds"] == []
             assert shown["flags"] & SUPPRESS_EMBEDS
-        told = await stage.discord.events(after=before, types=["message_create", "message_update"])
-        own = [event["data"]["message"] for event in told]
+        events = await stage.discord.events(
+            after=before, types=["message_create", "message_update"]
+        )
+        own = [event["data"]["message"] for event in events]
         own = [one for one in own if one["author"]["id"] == stage.discord.bot_id]
         assert len(own) > len(parts)
         assert all(one["pings"] == [] for one in own)
@@ -253,12 +255,12 @@ async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, u
         sent = sorted(sent, key=lambda one: int(one["id"]))
         answered, full, refused = sent[: waiting + 1], sent[waiting + 1 : limit], sent[limit:]
         await settled(stage, *sent)
-        told = await check_invariants(
+        endings = await check_invariants(
             stage, *sent, calm, lost=[one["id"] for one in (*full[1:], *refused[1:])]
         )
-        assert [ending.state for ending in told[: waiting + 1]] == ["answered"] * len(answered)
-        assert {ending.state for ending in told[waiting + 1 : 100]} == {"failed"}
-        assert not any(ending.reply for ending in told[waiting + 1 : 100])
+        assert [ending.state for ending in endings[: waiting + 1]] == ["answered"] * len(answered)
+        assert {ending.state for ending in endings[waiting + 1 : 100]} == {"failed"}
+        assert not any(ending.reply for ending in endings[waiting + 1 : 100])
         sentence = ENGLISH.rate_limited.format(limit=limit)
         assert await notices(stage.discord, dm, ENGLISH.queue_full) == [full[0]["id"]]
         assert await notices(stage.discord, dm, sentence) == [refused[0]["id"]]

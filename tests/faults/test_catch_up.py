@@ -506,7 +506,7 @@ async def test_09_deletion_while_away_removes_answer_in_archived_thread(
         await until(deleted)
 
 
-def heard_until(stage: Stage, message: Message, seconds: float) -> None:
+def set_watermark(stage: Stage, message: Message, seconds: float) -> None:
     """Set the watermark to *seconds* after *message*."""
     mark = int(message["id"]) + (int(seconds * 1000) << 22)
     stage.write("INSERT OR REPLACE INTO facts (name, value) VALUES ('heard', ?)", str(mark))
@@ -518,7 +518,7 @@ async def test_09_backfill_starts_before_the_watermark(own_stage: Stage, unique:
     async with stage.bot():
         await theatre.visited()
     missed = await stage.ask(f"{unique} missed", channel=theatre.channel)
-    heard_until(stage, missed, 110.0)
+    set_watermark(stage, missed, 110.0)
     async with stage.bot():
         await check_invariants(stage, *theatre.before, missed, model_calls=1)
 
@@ -539,7 +539,7 @@ async def test_09_edit_that_adds_mention_while_away_is_answered(
     mention = f"{stage.discord.bot_mention} {unique} what is this?"
     await stage.discord.edit(theatre.channel, said["id"], mention)
     await asyncio.sleep(0.0 if within else 8.5)
-    heard_until(stage, said, 121.0 if within else 128.0)
+    set_watermark(stage, said, 121.0 if within else 128.0)
     missed = await stage.ask(f"{unique} missed", channel=theatre.channel)
     async with stage.bot():
         found = [said, missed] if within else [missed]

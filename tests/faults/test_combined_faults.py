@@ -19,7 +19,7 @@ LONG = Script(text=TEXT, chunk_size=12, chunks_per_second=30)
 ONE_PART = Script(text=TEXT[:700], chunk_size=12, chunks_per_second=30)
 
 
-async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
+async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
     """Whether *channel* contains none of *messages* any more."""
     shown = {one["id"] for one in await stage.messages_in(channel)}
     return not shown & {one["id"] for one in messages}
@@ -59,7 +59,7 @@ async def test_30_failed_deletion_is_retried(own_stage: Stage, unique: str, coun
         parts = await stage.parts_of(question)
         await stage.discord.fault("answer", method="DELETE", path=EDIT, status=503, count=count)
         await stage.discord.delete(channel, question["id"])
-        await until(partial(gone, stage, question["id"], *parts))
+        await until(partial(are_deleted, stage, question["id"], *parts))
 
 
 async def test_09_failed_reconciliation_is_retried(own_stage: Stage, unique: str) -> None:
@@ -156,7 +156,7 @@ async def test_06_deletion_removes_answer_to_an_unstored_question(
             question = await stage.ask(unique, channel=channel)
             first = await stage.first_words_on(question)
             await stage.discord.delete(channel, question["id"])
-            await until(partial(gone, stage, question["id"], first))
+            await until(partial(are_deleted, stage, question["id"], first))
 
 
 async def test_30_system_prompt_is_erased_with_its_guild(own_stage: Stage, unique: str) -> None:

@@ -41,7 +41,9 @@ async def asked_more_than(stage: Stage, text: str, times: int) -> bool:
     return len(await stage.requests_with(text)) > times
 
 
-async def check_gone_on(stage: Stage, point: str, question: Message, before: list[Message]) -> None:
+async def check_continued(
+    stage: Stage, point: str, question: Message, before: list[Message]
+) -> None:
     """Check that the answer continues in the same messages with as few model calls as possible."""
     await check_invariants(stage, question, model_calls=1 if point in COMPLETE else 2)
     after = await stage.parts_of(question)
@@ -61,7 +63,7 @@ async def test_01_answer_continues_after_kill_at_each_named_point(
     before = await stage.parts_of(question)
     await stage.discord.clear_faults()
     async with stage.bot():
-        await check_gone_on(stage, point, question, before)
+        await check_continued(stage, point, question, before)
     async with stage.bot():
         follow_up = await stage.asked("And then?", channel=question["channel_id"])
         await check_invariants(stage, question, follow_up, model_calls=2)
@@ -83,7 +85,7 @@ async def test_01_answer_continues_after_its_nonce_expired(
         before = await stage.parts_of(question)
         await stage.discord.clear_faults()
         async with stage.bot():
-            await check_gone_on(stage, point, question, before)
+            await check_continued(stage, point, question, before)
     finally:
         await stage.discord.settings(nonce_window_seconds=300)
 
@@ -139,12 +141,12 @@ async def test_01_expired_question_is_not_sent_to_model_after_kill(
             await stage.discord.say(dm, person, f"{unique} first")
             await stage.model_asked(f"{unique} first")
             question = await stage.discord.say(dm, person, f"{unique} second")
-            await until(partial(is_in, stage, question, "received"))
+            await until(partial(has_shown_state, stage, question, "received"))
         else:
             question = await POINTS[point](stage, unique)
         await killed(bot)
     async with stage.bot(CATCH_UP_HOURS="2", **hours_later(stage, 3.0)):
-        await until(partial(is_in, stage, question, "failed"))
+        await until(partial(has_shown_state, stage, question, "failed"))
         [ending] = await outcome(stage, question)
     assert ending.shown[-1].endswith(ENGLISH.too_late)
     assert ending.shown[0].startswith("All") == (point != "received")
@@ -152,7 +154,7 @@ async def test_01_expired_question_is_not_sent_to_model_after_kill(
     assert len(await stage.requests_with(word)) == (point != "received")
 
 
-async def is_in(stage: Stage, question: Message, state: str) -> bool:
+async def has_shown_state(stage: Stage, question: Message, state: str) -> bool:
     return stage.state_of(question) == state and not stage.rows(
         "SELECT 1 FROM exchanges WHERE message_id = ? AND unshown IS NOT NULL", int(question["id"])
     )
@@ -171,7 +173,7 @@ async def test_02_question_received_before_stop_ignores_catch_up_limit(
         questions = [await stage.discord.say(dm, person, f"{unique} first")]
         questions.append(await stage.discord.say(dm, person, f"{unique} second"))
         await stage.model_asked(f"{unique} first")
-        await until(partial(is_in, stage, questions[1], "received"))
+        await until(partial(has_shown_state, stage, questions[1], "received"))
         assert await bot.stop() == 0
     async with stage.bot(CATCH_UP_HOURS="0"):
         endings = await check_invariants(stage, *questions, model_calls=2)
@@ -190,7 +192,7 @@ async def test_01_hanging_questions_after_crash_delay_no_others(
         last = slow[-1]["content"].partition("> ")[2]
         await stage.model_asked(last)
         quick = await stage.ask(f"{unique} quick")
-        await until(partial(is_begun, stage, quick))
+        await until(partial(is_stored, stage, quick))
         await killed(bot)
     before = len(await stage.requests_with(f"{unique} hanging"))
     async with stage.bot():
@@ -201,7 +203,7 @@ async def test_01_hanging_questions_after_crash_delay_no_others(
         await check_invariants(stage, *slow, quick, model_calls=2)
 
 
-async def is_begun(stage: Stage, question: Message) -> bool:
+async def is_stored(stage: Stage, question: Message) -> bool:
     return stage.state_of(question) is not None
 
 
@@ -220,14 +222,14 @@ async def test_01_answer_continues_in_thread_archived_while_down(
         else:
             thread = (await stage.asked("An opening"))["id"]
             question = await stage.discord.say(thread, "Mina", unique)
-        begun = await stage.shown("harbour", thread)
+        first_part = await stage.shown("harbour", thread)
         await killed(bot)
     await stage.discord.edit_channel(thread, archived=True)
     async with stage.bot():
         await check_invariants(stage, question, model_calls=2)
         parts = await stage.parts_of(question)
         assert [part["content"] for part in parts] == split(TEXT)
-        assert parts[0]["id"] == begun["id"]
+        assert parts[0]["id"] == first_part["id"]
 
 
 @pytest.mark.parametrize("missing", ["Manage Threads", "Send Messages in Threads"])
@@ -242,7 +244,7 @@ async def test_01_bot_abandons_answer_in_thread_without_permission(
     await stage.model.reply_when(unique, script)
     async with stage.bot() as bot:
         question = await stage.ask(unique)
-        begun = await stage.first_words_on(question)
+        first_part = await stage.first_words_on(question)
         await killed(bot)
     locked = missing == "Manage Threads"
     await stage.discord.edit_channel(question["id"], archived=True, locked=locked)
@@ -253,7 +255,7 @@ async def test_01_bot_abandons_answer_in_thread_without_permission(
         await stage.logged(f"the permission {missing} is missing")
         await stage.asked("Are you there?")
         assert stage.state_of(question) == "failed"
-        assert [part["id"] for part in await stage.parts_of(question)] == [begun["id"]]
+        assert [part["id"] for part in await stage.parts_of(question)] == [first_part["id"]]
     async with stage.bot():
         await stage.asked("And now?")
         assert len(await stage.requests_with(unique)) <= 2
@@ -277,13 +279,13 @@ async def test_01_answer_continues_far_below_its_question(own_stage: Stage, uniq
             for number in range(MESSAGES * MAX_PAGES + 10)
         )
         await stage.model.resume()
-        begun = await stage.shown("harbour", voice)
+        first_part = await stage.shown("harbour", voice)
         await killed(bot)
     async with stage.bot():
         await check_invariants(stage, question, model_calls=2)
         parts = await stage.parts_of(question)
         assert [part["content"] for part in parts] == split(TEXT)
-        assert parts[0]["id"] == begun["id"]
+        assert parts[0]["id"] == first_part["id"]
 
 
 async def test_01_deleting_question_stops_its_resumed_answer(own_stage: Stage, unique: str) -> None:
@@ -344,9 +346,9 @@ async def test_04_question_that_kills_the_bot_fails_at_third_attempt(
     assert len(await stage.requests_with(unique)) == 2
 
 
-@pytest.mark.parametrize("begun", [False, True])
+@pytest.mark.parametrize("has_part", [False, True])
 async def test_04_question_fails_with_notice_if_its_handler_raises(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_part: bool
 ) -> None:
     """For an exception outside the code that answers, which has its own notice."""
     tries = 0
@@ -365,21 +367,21 @@ async def test_04_question_fails_with_notice_if_its_handler_raises(
             dm = await discord.dm("Mina")
             question = await discord.say(dm, "Mina", "Why?")
             await until(partial(tried, log))
-            if begun:
+            if has_part:
                 part = await discord.say(dm, discord.bot_id, "Half an", reply_to=question["id"])
                 await play.history.add_part(int(question["id"]), int(part["id"]))
 
-            async def told() -> bool:
-                said = [one["content"] for one in await play.said_in(dm)]
-                return said == [ENGLISH.answer_failed]
+            async def notified() -> bool:
+                texts = [one["content"] for one in await play.bot_messages(dm)]
+                return texts == [ENGLISH.answer_failed]
 
-            await until(told)
+            await until(notified)
             await play.database.quiet()
             assert await play.history.open_questions() == []
-            assert await told()
+            assert await notified()
             monkeypatch.undo()
-            _, said = await play.ask(dm, "Mina")
-            assert said == [ANSWER]
+            _, texts = await play.ask(dm, "Mina")
+            assert texts == [ANSWER]
     assert tries == 1 + MAX_FAILURES
 
 
@@ -415,7 +417,7 @@ async def test_01_bot_retries_unarchiving_a_thread(own_stage: Stage, unique: str
     async with stage.bot():
         await stage.logged(f"Postpone question {question['id']}")
         await stage.discord.clear_faults()
-        await check_gone_on(stage, "first_part_recorded", question, before)
+        await check_continued(stage, "first_part_recorded", question, before)
 
 
 async def test_01_postponed_answer_is_retried_with_backoff(own_stage: Stage, unique: str) -> None:
@@ -462,7 +464,7 @@ async def test_01_unrecorded_part_is_found_behind_100_messages(
         await killed(bot)
     for number in range(MESSAGES + 1):
         await stage.discord.say(voice, "Jun", f"{unique} chatter {number}")
-    begun = await stage.discord.say(
+    first_part = await stage.discord.say(
         voice,
         stage.discord.bot_id,
         SENTENCE.strip(),
@@ -473,7 +475,7 @@ async def test_01_unrecorded_part_is_found_behind_100_messages(
         await check_invariants(stage, question, model_calls=2)
         parts = await stage.parts_of(question)
         assert [part["content"] for part in parts] == split(TEXT)
-        assert parts[0]["id"] == begun["id"]
+        assert parts[0]["id"] == first_part["id"]
 
 
 async def test_01_editing_resumed_question_delays_no_others(own_stage: Stage, unique: str) -> None:

@@ -122,12 +122,12 @@ async def test_08_damaged_database_is_detected_at_start(
                 process.kill()
                 await process.wait()
                 return f"{name}: it runs"
-            said = log_path.read_bytes()
+            output = log_path.read_bytes()
         problems = []
         if process.returncode != 2:
             problems.append(f"exit code {process.returncode}")
-        if b"is damaged or not a database" not in said or b"move it aside" not in said:
-            problems.append(said.decode()[-300:])
+        if b"is damaged or not a database" not in output or b"move it aside" not in output:
+            problems.append(output.decode()[-300:])
         if path.read_bytes() != before:
             problems.append("the file was changed")
         if log_beside and path.with_name("bot.db-wal").read_bytes() != log:

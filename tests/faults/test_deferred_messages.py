@@ -10,7 +10,7 @@ import pytest
 from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.e2e.test_ask import answer, ask, begun, over, parts
+from tests.e2e.test_ask import answer, ask, over, parts, parts_with
 from tests.e2e.test_buttons import actions
 from tests.faults.test_interactions import HOOK
 from tests.sight import CHANGES, check_sight, final_texts, sights
@@ -85,7 +85,7 @@ async def test_answer_waits_while_follow_ups_fill_the_loading_message(
     await stage.model.reply_when(unique, script)
     async with stage.bot():
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        [first] = await begun(stage, interaction, "All is well")
+        [first] = await parts_with(stage, interaction, "All is well")
         before = (await stage.discord.requests())[-1]["seq"]
         spec: dict[str, Any] = {"status": 200, "body": first, "count": None}
         await stage.discord.fault("answer", method="POST", path=f"{HOOK}[^/]+/[^/]+$", **spec)

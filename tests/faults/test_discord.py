@@ -287,41 +287,41 @@ def check_silence(requests: list[dict[str, Any]], seconds: float) -> None:
 
 
 HELD_AT_SECOND: Final = replace(STREAM, stall_after_chunks=25, stall_seconds=40)
-TAKEN: Final = {
+REMOVED: Final = {
     "speaking in threads": ("failed", ""),
     "the open thread": ("failed", ""),
     "seeing the channel": ("failed", ""),
-    "the thread, unheard": ("failed", "THREAD_DELETE"),
-    "the part, unheard": ("failed", "MESSAGE_DELETE"),
-    "the channel, unheard": ("failed", "CHANNEL_DELETE|THREAD_DELETE"),
+    "the thread, event lost": ("failed", "THREAD_DELETE"),
+    "the part, event lost": ("failed", "MESSAGE_DELETE"),
+    "the channel, event lost": ("failed", "CHANNEL_DELETE|THREAD_DELETE"),
     "the thread": ("cancelled", ""),
     "being there": ("cancelled", ""),
     "the channel": ("cancelled", ""),
     "the part": ("cancelled", ""),
     "the part before the last": ("cancelled", ""),
-    "the part behind the first, unheard": ("failed", "MESSAGE_DELETE"),
+    "the part behind the first, event lost": ("failed", "MESSAGE_DELETE"),
     "the question": ("cancelled", ""),
 }
 
 
-async def take(stage: Stage, what: str, question: Message, part: Message) -> None:
+async def remove(stage: Stage, target: str, question: Message, part: Message) -> None:
     """Remove the message, thread, channel or permission that an answer needs."""
     discord, channel, thread = stage.discord, question["channel_id"], question["id"]
-    if what == "speaking in threads":
+    if target == "speaking in threads":
         denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
         await discord.edit_channel(channel, overwrites=[denied])
-    elif what == "seeing the channel":
+    elif target == "seeing the channel":
         denied = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
         await discord.edit_channel(channel, overwrites=[denied])
-    elif what == "the open thread":
+    elif target == "the open thread":
         await discord.edit_channel(thread, archived=True, locked=True)
-    elif what.startswith("the thread"):
+    elif target.startswith("the thread"):
         await discord.delete_channel(thread)
-    elif what == "being there":
+    elif target == "being there":
         await discord.kick(discord.bot_id, question["guild_id"])
-    elif what.startswith("the channel"):
+    elif target.startswith("the channel"):
         await discord.delete_channel(channel)
-    elif what.startswith("the part"):
+    elif target.startswith("the part"):
         await discord.delete(thread, part["id"])
     else:
         await discord.delete(channel, question["id"])
@@ -339,17 +339,19 @@ async def second_part_of(stage: Stage, question: Message) -> Message:
 
 async def silent(stage: Stage, channel: str) -> bool:
     """Whether *channel* contains no text of the bot."""
-    said = await stage.messages_in(channel)
-    return all(one["author"]["id"] != stage.discord.bot_id or not one["content"] for one in said)
+    messages = await stage.messages_in(channel)
+    return all(
+        one["author"]["id"] != stage.discord.bot_id or not one["content"] for one in messages
+    )
 
 
-@pytest.mark.parametrize("what", TAKEN)
+@pytest.mark.parametrize("target", REMOVED)
 async def test_19_answer_stops_quietly_if_its_target_is_removed(
-    stage: Stage, unique: str, what: str
+    stage: Stage, unique: str, target: str
 ) -> None:
     """The bot keeps the text so far unless it must be forgotten, and answers others."""
-    state, unheard = TAKEN[what]
-    with_second = "the part b" in what
+    state, event = REMOVED[target]
+    with_second = "the part b" in target
     await stage.model.reply_when(unique, HELD_AT_SECOND if with_second else STREAM)
     guild = str((await stage.discord.create_guild(f"Guild {unique}"))["id"])
     await stage.discord.invite("Mina", guild)
@@ -358,17 +360,17 @@ async def test_19_answer_stops_quietly_if_its_target_is_removed(
     part = await stage.first_words_on(question)
     if with_second:
         second = await second_part_of(stage, question)
-        part = second if "behind" in what else part
-    if unheard:
-        await stage.discord.gateway("swallow", count=1, event=unheard)
-    await take(stage, what, question, part)
+        part = second if "behind" in target else part
+    if event:
+        await stage.discord.gateway("swallow", count=1, event=event)
+    await remove(stage, target, question, part)
     await stage.model.resume()
 
     async def over() -> bool:
         return stage.state_of(question) == state
 
     await until(over)
-    if "before" in what:
+    if "before" in target:
         await until(partial(silent, stage, question["id"]))
     other = await stage.asked(f"Are others well? {next(NAMES)}.")
     await check_invariants(stage, question, other, lost=[question["id"]], model_calls=1)

@@ -38,11 +38,11 @@ async def answered_beside_memory(stage: Stage, question: Message) -> str:
     return str(part["content"])
 
 
-async def begun(stage: Stage, word: str) -> Message:
+async def ask_and_stall(stage: Stage, word: str) -> Message:
     """Return a question whose answer has begun, so that the WAL has grown; the model stalls."""
     script = Script(text=TEXT, chunk_size=12, chunks_per_second=150)
-    held = replace(script, stall_after_chunks=1, stall_seconds=40)
-    await stage.model.reply_when(word, held, times=1)
+    stalling = replace(script, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(word, stalling, times=1)
     await stage.model.reply_when(word, script)
     question = await stage.ask(word)
     await stage.first_words_on(question)
@@ -87,7 +87,7 @@ async def test_06_answer_is_complete_if_writes_fail_during_it(
     async with stage.bot() as bot:
         for number in range(3):
             await stage.asked(f"Let it be long. {number}.")
-        question = await begun(stage, unique)
+        question = await ask_and_stall(stage, unique)
         with writes_fail(stage, bot):
             await stage.model.resume()
             text = await stage.text_on(question)
@@ -232,7 +232,7 @@ async def test_06_bot_answers_without_memory_while_disk_is_full(
     (stage.folder / "bot.db").symlink_to(path)
     async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
         thread = (await stage.asked(f"{unique} before"))["id"]
-        filler.write_bytes(b"x" * room_on(small_disk))
+        filler.write_bytes(b"x" * free_bytes(small_disk))
         question = await stage.discord.say(thread, "Mina", f"{unique} meanwhile")
         assert (await answered_beside_memory(stage, question)).endswith(NOT_SAVED)
         assert "database or disk is full" in stage.log
@@ -254,7 +254,7 @@ async def test_06_bot_refuses_to_start_on_unwritable_disk(
     async with stage.bot(DATABASE_URL=url):
         thread = (await stage.asked(f"{unique} before"))["id"]
     if how == "full":
-        filler.write_bytes(b"x" * room_on(small_disk))
+        filler.write_bytes(b"x" * free_bytes(small_disk))
     else:
         remounted(small_disk, "ro")
     async with stage.bot(connected=False, DATABASE_URL=url) as bot:
@@ -273,7 +273,7 @@ def remounted(folder: Path, how: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{how}", str(folder)], check=True)
 
 
-def room_on(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
     """Return how many bytes are free there."""
     left = os.statvfs(folder)
     return int(left.f_bavail * left.f_frsize)
@@ -306,7 +306,7 @@ async def test_07_questions_wait_while_the_database_is_locked(
     stage = own_stage
 
     async def play(word: str, seconds: float) -> list[Message]:
-        in_mid_answer = await begun(stage, f"{word} long")
+        in_mid_answer = await ask_and_stall(stage, f"{word} long")
         async with locked(stage.folder / "bot.db"):
             await stage.model.resume()
             asked = [await stage.ask(f"{word} {name}") for name in ("one", "two")]
@@ -324,7 +324,7 @@ async def test_07_questions_wait_while_the_database_is_locked(
     assert ENGLISH.memory_unwritable not in str(await outcome(stage, *questions))
 
 
-async def told_to_wait(stage: Stage, interaction: str) -> None:
+async def until_deferred(stage: Stage, interaction: str) -> None:
     """Return when Discord shows the deferred response of a command."""
 
     async def is_waiting() -> bool:
@@ -354,7 +354,7 @@ async def test_07_commands_wait_while_the_database_is_locked(own_stage: Stage, u
                 await command(ours, "Mina", "system", {"prompt": f"The channel's {unique}"}),
                 await stage.discord.submit_modal(form["interaction"], field),
             ]
-            await asyncio.gather(*(told_to_wait(stage, one) for one in waiting))
+            await asyncio.gather(*(until_deferred(stage, one) for one in waiting))
             formless = await stage.use(unchanged, "system")  # Its read waits behind their writes.
             for one in (*waiting, formless["interaction"]):
                 assert await seconds_of(stage, one) - usual_seconds < LATEST_SECONDS
@@ -388,7 +388,7 @@ async def test_07_deferred_command_shows_failure_in_same_message(
         with writes_fail(stage, bot):
             async with locked(stage.folder / "bot.db"):
                 interaction = await stage.discord.command(thread, "Mina", "reset")
-                await told_to_wait(stage, interaction)
+                await until_deferred(stage, interaction)
             answer = await stage.answered(interaction)
         assert answer["content"] == ENGLISH.command_memory_failed
         assert (await stage.discord.interaction(interaction))["followups"] == []
@@ -404,7 +404,7 @@ async def test_07_stop_waits_for_a_deferred_command(own_stage: Stage, unique: st
         thread = (await stage.asked(f"{unique} before"))["id"]
         async with locked(stage.folder / "bot.db"):
             interaction = await stage.discord.command(thread, "Mina", "reset")
-            await told_to_wait(stage, interaction)
+            await until_deferred(stage, interaction)
             bot.process.terminate()
             await stage.logged("Finish 1 answers")
         assert (await stage.answered(interaction))["content"] == ENGLISH.reset_one
@@ -415,7 +415,7 @@ async def test_07_stop_does_not_wait_for_a_database_lock(own_stage: Stage, uniqu
     """The next start finds what the bot could not store."""
     stage = own_stage
     async with stage.bot(SHUTDOWN_GRACE="1") as bot:
-        channel = (await begun(stage, f"{unique} long"))["channel_id"]
+        channel = (await ask_and_stall(stage, f"{unique} long"))["channel_id"]
         await stage.model.resume()
         await stage.asked(f"{unique} before", channel=channel)
         async with locked(stage.folder / "bot.db"):
@@ -428,7 +428,7 @@ async def test_07_stop_does_not_wait_for_a_database_lock(own_stage: Stage, uniqu
 
 
 @asynccontextmanager
-async def obeyed_without_a_word(
+async def command_with_refused_response(
     stage: Stage, unique: str, code: int
 ) -> AsyncIterator[tuple[str, str]]:
     """Use /reset in a thread while the database is locked; yield both ids.
@@ -453,7 +453,7 @@ async def test_07_command_takes_effect_if_its_deferral_is_lost(
 ) -> None:
     """Discord shows that the command failed."""
     await own_stage.discord.fault("drop", method="POST", path="/callback$")
-    async with obeyed_without_a_word(own_stage, unique, 10062) as (_, interaction):
+    async with command_with_refused_response(own_stage, unique, 10062) as (_, interaction):
         assert (await own_stage.discord.wait_for_answer(interaction))["state"] == "failed"
     assert f"Cannot defer command {interaction}: ServerDisconnectedError" in own_stage.log
 
@@ -461,8 +461,8 @@ async def test_07_command_takes_effect_if_its_deferral_is_lost(
 async def test_07_command_takes_effect_if_its_deferral_is_deleted(
     own_stage: Stage, unique: str
 ) -> None:
-    async with obeyed_without_a_word(own_stage, unique, 10008) as (thread, interaction):
-        await told_to_wait(own_stage, interaction)
+    async with command_with_refused_response(own_stage, unique, 10008) as (thread, interaction):
+        await until_deferred(own_stage, interaction)
         waits = (await own_stage.messages_in(thread))[-1]
         await own_stage.discord.delete(thread, waits["id"])
 
@@ -470,7 +470,7 @@ async def test_07_command_takes_effect_if_its_deferral_is_deleted(
 async def test_07_command_takes_effect_after_its_token_expired(
     own_stage: Stage, unique: str
 ) -> None:
-    async with obeyed_without_a_word(own_stage, unique, 50027) as (_, interaction):
-        await told_to_wait(own_stage, interaction)
+    async with command_with_refused_response(own_stage, unique, 50027) as (_, interaction):
+        await until_deferred(own_stage, interaction)
         await own_stage.discord.settings(interaction_lifetime_seconds=0)
     await own_stage.discord.settings(interaction_lifetime_seconds=900)

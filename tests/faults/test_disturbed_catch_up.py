@@ -23,7 +23,7 @@ INVALID: Final = frozenset({401, 403, 429})
 INVALID_PER_INCIDENT: Final = 3
 
 
-async def told(stage: Stage, word: str) -> tuple[str, str, Message]:
+async def ask_in_direct_message(stage: Stage, word: str) -> tuple[str, str, Message]:
     """Let a person ask in a direct message; return the person, the channel and the question."""
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -39,10 +39,10 @@ async def page(stage: Stage, channel: str, status: int, **more: Any) -> None:
 async def erased(stage: Stage) -> None:
     """Wait until the secret word is erased from the file."""
 
-    async def gone() -> bool:
+    async def is_erased() -> bool:
         return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
 
-    await until(gone)
+    await until(is_erased)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -52,7 +52,7 @@ async def test_17_proxy_page_during_backfill_loses_nothing(
     """Discord refuses in JSON; any other response may be temporary."""
     stage = own_stage
     async with stage.bot():
-        person, dm, before = await told(stage, f"{unique} before")
+        person, dm, before = await ask_in_direct_message(stage, f"{unique} before")
     missed = await stage.discord.say(dm, person, f"{unique} missed")
     await page(stage, dm, status)
     async with stage.bot():
@@ -201,9 +201,9 @@ async def test_30_system_prompt_is_erased_with_its_unused_channel(
     assert stage.rows("SELECT count(*) FROM system_prompts") == [(0,)]
 
 
-@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize("receives_event", [True, False])
 async def test_30_bot_answers_in_a_guild_it_rejoined(
-    own_stage: Stage, unique: str, heard: bool
+    own_stage: Stage, unique: str, receives_event: bool
 ) -> None:
     """Whether it gets the event or finds out after an outage."""
     stage, discord = own_stage, own_stage.discord
@@ -214,11 +214,11 @@ async def test_30_bot_answers_in_a_guild_it_rejoined(
         await stage.asked(f"{unique} before", channel=channel)
         await discord.kick(discord.bot_id, guild)
         await stage.logged(f"Left guild {guild}")
-        if not heard:
+        if not receives_event:
             await discord.gateway("refuse", seconds=60)
             await discord.gateway("abort", forget_session=True)
         await discord.invite(discord.bot_id, guild)
-        if not heard:
+        if not receives_event:
             await discord.clear_faults()
             await discord.wait_until_connected()
         await stage.asked(f"{unique} Are you there?")

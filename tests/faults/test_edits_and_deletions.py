@@ -18,7 +18,7 @@ SECRET = "SECRETWORD"
 ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_per_second=25)
 
 
-async def gone(stage: Stage, channel: str, *messages: Message) -> bool:
+async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
     """Whether *channel* contains none of *messages* any more."""
     shown = {one["id"] for one in await stage.messages_in(channel)}
     return not shown & {one["id"] for one in messages}
@@ -61,7 +61,7 @@ async def test_30_deleted_question_is_forgotten_with_its_answer(
             other = await stage.said(question["id"], "Jun", f"{unique} a follow-up")
         await stage.discord.delete(place, question["id"])
         thread = question["id"] if where == "channel" else place
-        await until(partial(gone, stage, thread, *parts))
+        await until(partial(are_deleted, stage, thread, *parts))
         if other is not None:
             assert await stage.parts_of(other)
             await check_invariants(stage, other)
@@ -77,7 +77,7 @@ async def test_30_deleting_a_question_stops_its_answer(own_stage: Stage, unique:
         question = await stage.ask(unique, channel=channel)
         first = await stage.first_words_on(question)
         await stage.discord.delete(channel, question["id"])
-        await until(partial(gone, stage, question["id"], first))
+        await until(partial(are_deleted, stage, question["id"], first))
         await check_forgotten(stage, channel)
         [request] = await stage.requests_with(unique)
     assert request.outcome == "disconnected"
@@ -112,7 +112,7 @@ async def test_30_deletion_removes_answer_in_archived_thread(own_stage: Stage, u
         parts = await stage.parts_of(question)
         await stage.discord.edit_channel(question["id"], archived=True)
         await stage.discord.delete(channel, question["id"])
-        await until(partial(gone, stage, question["id"], *parts))
+        await until(partial(are_deleted, stage, question["id"], *parts))
         await check_forgotten(stage, channel)
 
 
@@ -131,7 +131,7 @@ async def test_30_deletion_removes_answer_to_a_reset_question(
 
         await until(erased)
         await stage.discord.delete(channel, question["id"])
-        await until(partial(gone, stage, question["id"], *parts))
+        await until(partial(are_deleted, stage, question["id"], *parts))
         await check_forgotten(stage, channel)
 
 
@@ -144,7 +144,7 @@ async def test_30_deleting_a_part_forgets_the_exchange(own_stage: Stage, unique:
         question = await stage.asked(unique, channel=channel)
         first, second, *_ = await stage.parts_of(question)
         await stage.discord.delete(question["id"], second["id"])
-        await until(partial(gone, stage, question["id"], first))
+        await until(partial(are_deleted, stage, question["id"], first))
         await check_forgotten(stage, channel)
 
 
@@ -158,7 +158,7 @@ async def test_30_bulk_deletion_forgets_all_its_questions(own_stage: Stage, uniq
         parts = [part for one in questions for part in await stage.parts_of(one)]
         await stage.discord.bulk_delete(channel, [one["id"] for one in questions])
         for question in questions:
-            await until(partial(gone, stage, question["id"], *parts))
+            await until(partial(are_deleted, stage, question["id"], *parts))
         await check_forgotten(stage, channel)
 
 
@@ -309,8 +309,8 @@ async def test_30_embed_or_new_thread_is_not_an_edit(own_stage: Stage, unique: s
         events = partial(stage.discord.events, types=["message_update"])
 
         async def previewed() -> bool:
-            told = {event["data"]["message"]["id"] for event in await events()}
-            return {unasked["id"], asked["id"]} <= told
+            updated = {event["data"]["message"]["id"] for event in await events()}
+            return {unasked["id"], asked["id"]} <= updated
 
         await until(previewed)
         await stage.left_alone(unasked)
@@ -413,7 +413,7 @@ async def test_30_erasure_waits_for_another_database_reader(own_stage: Stage, un
             other.execute("BEGIN")
             other.execute("SELECT count(*) FROM exchanges").fetchall()
             await stage.discord.delete(channel, question["id"])
-            await until(partial(gone, stage, question["id"], part))
+            await until(partial(are_deleted, stage, question["id"], part))
             await stage.logged("another program reads the database")
             await stage.asked("Are you there?")
             assert SECRET.encode() in file_bytes(stage.folder / "bot.db")

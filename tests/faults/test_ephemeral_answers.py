@@ -14,7 +14,7 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.korean import KOREAN
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
-from tests.e2e.test_ask import SLOW, answer, ask, asked, begun, elsewhere, over
+from tests.e2e.test_ask import SLOW, answer, ask, asked, elsewhere, over, parts_with
 from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
@@ -202,7 +202,7 @@ async def _model_silent(stage: Stage, place: str, unique: str) -> str:
 async def _mid_answer(stage: Stage, place: str, unique: str) -> str:
     await stage.model.reply_when(f"{unique} secret", SLOW, times=1)
     interaction = await ask(stage, place, "Jun", f"{unique} secret", private=False)
-    await begun(stage, interaction)
+    await parts_with(stage, interaction)
     await stage.model.reply_when(f"{unique} secret", "At last.")
     return interaction
 

@@ -7,7 +7,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.markdown.splitter import split
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.e2e.test_ask import answer, ask, asked, begun, over, parts
+from tests.e2e.test_ask import answer, ask, asked, over, parts, parts_with
 from tests.faults.failing import writes_fail
 from tests.faults.points import until
 from tests.faults.test_disk import locked
@@ -44,12 +44,12 @@ async def test_rate_limit_notice_appears_while_database_is_locked(
         place = await stage.channel()
         await asked(stage, place, "Jun", f"{unique} before")
         async with locked(stage.folder / "bot.db"):
-            told = await stage.answered(await ask(stage, place, "Jun", f"{unique} meanwhile"))
-            assert told["content"] == ENGLISH.rate_limited.format(limit=1)
+            response = await stage.answered(await ask(stage, place, "Jun", f"{unique} meanwhile"))
+            assert response["content"] == ENGLISH.rate_limited.format(limit=1)
 
         async def forgotten() -> bool:
             sql = "SELECT question, state FROM exchanges WHERE message_id = ?"
-            return stage.rows(sql, int(told["interaction"])) == [("", "failed")]
+            return stage.rows(sql, int(response["interaction"])) == [("", "failed")]
 
         await until(forgotten)
     assert await stage.requests_with(f"{unique} meanwhile") == []
@@ -139,7 +139,7 @@ async def test_answer_is_complete_after_dropped_webhook_calls(
     await stage.model.reply_when(unique, Script(text=LONG, chunk_size=12, chunks_per_second=100.0))
     async with stage.bot():
         interaction = await ask(stage, await stage.channel(), "Jun", unique)
-        before = await begun(stage, interaction, "All is well")
+        before = await parts_with(stage, interaction, "All is well")
         await stage.discord.fault("drop", path=HOOK, count=3)
         after = await answer(stage, interaction)
         assert [one["content"] for one in after] == split(LONG)
@@ -170,18 +170,18 @@ async def test_answer_unarchives_its_thread_if_permitted(
 ) -> None:
     """As for a message; without the permission, the log says that it is missing."""
     stage = own_stage
-    held = Script(
+    stalling = Script(
         text=LONG,
         chunk_size=40,
         chunks_per_second=20.0,
         stall_after_chunks=1,
         stall_seconds=40.0,
     )
-    await stage.model.reply_when(unique, held, times=1)
+    await stage.model.reply_when(unique, stalling, times=1)
     thread = await stage.discord.start_thread(await stage.channel(), "Jun", unique)
     async with stage.bot():
         interaction = await ask(stage, str(thread["id"]), "Jun", unique, private=False)
-        before = await begun(stage, interaction, "All is well")
+        before = await parts_with(stage, interaction, "All is well")
         await stage.discord.edit_channel(str(thread["id"]), archived=True, locked=locked)
         await stage.model.resume()
         if locked:

@@ -67,7 +67,7 @@ async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
         await check_invariants(stage, slow, *others, model_calls=1)
 
 
-async def heard_late(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
+async def post_without_event(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
     """Post a message whose event the bot does not get; return the data of that event."""
     others = len((await stage.discord.gateway_state())["sessions"]) - 1
     await stage.discord.gateway("swallow", count=others, event="MESSAGE_CREATE")
@@ -90,7 +90,7 @@ async def test_26_exchanges_reset_during_stream_never_return(own_stage: Stage, u
         running = await stage.discord.say(thread, "Mina", f"{SECRET} running")
         waiting = [await stage.discord.say(thread, "Jun", f"{SECRET} {n}") for n in range(3)]
         await stage.shown("on and on", thread)
-        late = await heard_late(stage, socket, thread, f"{mention} {SECRET} late")
+        late = await post_without_event(stage, socket, thread, f"{mention} {SECRET} late")
         await stage.use(thread, "reset")
         again = {**late, "id": waiting[0]["id"], "content": f"{mention} {SECRET} again"}
         for event in (late, again):

@@ -42,11 +42,11 @@ WHOLE: Final = BEGUN + "has three quays."
 def refused(status: int, body: str = "", **fields: str) -> Script:
     """Return a refusal of the API; each text in it leaks the key."""
     error = {"message": "No", "type": "x", "param": None, "code": None} | fields
-    told = {name: f"{text} ({LEAKED_KEY})" if text else text for name, text in error.items()}
-    return Script(status=status, body=body or {"error": told}, headers={"retry-after": "0.01"})
+    leaking = {name: f"{text} ({LEAKED_KEY})" if text else text for name, text in error.items()}
+    return Script(status=status, body=body or {"error": leaking}, headers={"retry-after": "0.01"})
 
 
-def begun(**how_it_ends: Any) -> Script:
+def script_ending(**how_it_ends: Any) -> Script:
     return Script(text=WHOLE, chunks_per_second=100, **how_it_ends)
 
 
@@ -94,8 +94,8 @@ CUT: Final[Mapping[str, Way]] = {
     f"cut at {cut}": (Script(text=WHOLE, disconnect_after_bytes=cut), ENGLISH.model_cut)
     for cut in (900, 1901, 2602, 3303)
 } | {
-    "done only": (begun(finish_reason=None), ENGLISH.model_cut),
-    "nothing": (begun(finish_reason=None, done=False), ENGLISH.model_cut),
+    "done only": (script_ending(finish_reason=None), ENGLISH.model_cut),
+    "nothing": (script_ending(finish_reason=None, done=False), ENGLISH.model_cut),
 }
 GARBLED: Final[Mapping[str, Way]] = {
     "bad JSON": (garbled(b"data: {nonsense\n\n", FINISH), ENGLISH.model_cut),
@@ -129,12 +129,12 @@ READ_ALL_THE_SAME: Final = {
 LIMITED: Final[Mapping[str, Way]] = {
     "endless": (Script(text=BEGUN * 99, finish_reason=None), ENGLISH.model_output_truncated),
     "endless at once": (Script(text=BEGUN * 99, chunk_size=9999), ENGLISH.model_output_truncated),
-    "another word": (begun(finish_reason="MAX_TOKENS"), ENGLISH.model_output_truncated),
+    "another word": (script_ending(finish_reason="MAX_TOKENS"), ENGLISH.model_output_truncated),
     "full within": (
         Script(text=BEGUN, events_after=({"error": {"code": "context_length_exceeded"}},)),
         ENGLISH.model_output_truncated,
     ),
-    "refusal": (begun(finish_reason="PROHIBITED_CONTENT"), ENGLISH.model_content_filtered),
+    "refusal": (script_ending(finish_reason="PROHIBITED_CONTENT"), ENGLISH.model_content_filtered),
 }
 NOTHING: Final = {**REFUSED, **STALLED}
 KEPT: Final = {**STALLED_LATE, **CUT, **GARBLED, **LIMITED}

@@ -30,7 +30,7 @@ def bad(unique: str) -> str:
     return f"bad{unique}"
 
 
-def held(*chunks: str, chunks_per_second: float = 4.0) -> Script:
+def pausing_script(*chunks: str, chunks_per_second: float = 4.0) -> Script:
     """Return a script that says the first of *chunks*, and the others once that is shown."""
     return Script(
         chunks=chunks,
@@ -141,7 +141,7 @@ async def test_refusal_keeps_shown_text_and_closes_the_stream(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
-    script = held(GOOD, f"{bad(unique)} ", *[GOOD] * 400)
+    script = pausing_script(GOOD, f"{bad(unique)} ", *[GOOD] * 400)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
     await question.goes_on_after(GOOD.strip())
@@ -161,7 +161,7 @@ async def test_unknown_403_code_counts_as_refused_text(
 ) -> None:
     """Discord documents no status for these codes, and may add others."""
     await stage.discord.refuse("text", keyword=bad(unique), status=403, code=240002)
-    script = held(GOOD, f"{bad(unique)} ", *[GOOD] * 20)
+    script = pausing_script(GOOD, f"{bad(unique)} ", *[GOOD] * 20)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
     await question.goes_on_after(GOOD.strip())
@@ -176,7 +176,7 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
     """Also if the answer is already stored and only its last edit is refused."""
     stage = own_stage
     more = () if at_the_end else (GOOD,) * 20
-    script = held(GOOD, bad(unique), *more, chunks_per_second=1.0)
+    script = pausing_script(GOOD, bad(unique), *more, chunks_per_second=1.0)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     async with stage.bot():
         question = await asked(stage, place, f"first {unique}")
@@ -201,7 +201,7 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
 async def test_refused_end_of_a_reply_is_not_stored(stage: Stage, unique: str, place: str) -> None:
     """Although the bot stores every reply before it shows the end."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
-    await stage.model.reply_when(f"first {unique}", held(GOOD, bad(unique)), times=1)
+    await stage.model.reply_when(f"first {unique}", pausing_script(GOOD, bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
     await question.goes_on_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
@@ -226,7 +226,7 @@ async def test_stop_button_is_removed_if_the_notice_is_refused_too(
     stage: Stage, unique: str, place: str
 ) -> None:
     await stage.discord.refuse("text", pattern=f"{bad(unique)}|{ENGLISH.reply_blocked}")
-    await stage.model.reply_when(f"first {unique}", held(GOOD, bad(unique)), times=1)
+    await stage.model.reply_when(f"first {unique}", pausing_script(GOOD, bad(unique)), times=1)
     await stage.model.reply_when(f"second {unique}", in_pieces(bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
     await question.goes_on_after(GOOD.strip())

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Stage
 from tests.e2e.test_buttons import actions
 from tests.faults.points import until
 from tests.faults.test_crash import killed
-from tests.faults.test_refused_text import Asked, asked, bad, held
+from tests.faults.test_refused_text import Asked, asked, bad, pausing_script
 from tests.variations import combined
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -120,7 +120,7 @@ async def test_old_reply_is_restored_if_the_bot_may_no_longer_post(
     stage = own_stage
     async with stage.bot():
         question = await answered(stage, "in place", unique, Script(text=OLD))
-        script = held(NEW, NEW * 40, NEW * 40, NEW * 40)
+        script = pausing_script(NEW, NEW * 40, NEW * 40, NEW * 40)
         await stage.model.reply_when(f"tell {unique}", script, times=1)
         await press(question, ReplyAction.REGENERATE)
         await question.shows(NEW.strip())
@@ -137,7 +137,7 @@ async def test_old_reply_stays_stored_if_the_bot_loses_access(stage: Stage, uniq
     """Once it has access again, a leftover Stop button repairs the message."""
     question = await answered(stage, "direct message", unique, Script(text=OLD))
     body = {"code": 50001, "message": "Missing Access"}
-    await stage.model.reply_when(f"tell {unique}", held(NEW, *[NEW] * 100), times=1)
+    await stage.model.reply_when(f"tell {unique}", pausing_script(NEW, *[NEW] * 100), times=1)
     await press(question, ReplyAction.REGENERATE)
     await question.shows(NEW.strip())
     before = (await stage.discord.requests())[-1]["seq"]
@@ -170,7 +170,7 @@ async def test_old_reply_stays_stored_if_the_bot_loses_access(stage: Stage, uniq
 async def test_buttons_are_restored_if_old_text_is_refused_too(stage: Stage, unique: str) -> None:
     question = await answered(stage, "thread", unique, Script(text=f"{OLD}{unique}"))
     await stage.discord.refuse("automod", pattern=f"{bad(unique)}|{OLD}{unique}")
-    await stage.model.reply_when(f"tell {unique}", held(NEW, bad(unique)), times=1)
+    await stage.model.reply_when(f"tell {unique}", pausing_script(NEW, bad(unique)), times=1)
     await press(question, ReplyAction.REGENERATE)
     await question.goes_on_after(NEW.strip())
     await stage.logged(f"Cannot show answer {question.id}")
@@ -208,7 +208,7 @@ async def test_old_reply_is_restored_later_after_kill_or_outage(
     await stage.discord.refuse("automod", keyword=bad(unique))
     async with stage.bot() as bot:
         question = await answered(stage, "thread", unique, Script(text=OLD))
-        await stage.model.reply_when(f"tell {unique}", held(NEW, bad(unique)), times=1)
+        await stage.model.reply_when(f"tell {unique}", pausing_script(NEW, bad(unique)), times=1)
         await press(question, ReplyAction.REGENERATE)
         await question.shows(NEW.strip())
         await stage.discord.refuse("automod", pattern=OLD.strip(), status=503)
