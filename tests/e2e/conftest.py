@@ -307,6 +307,22 @@ class Stage:
             assert await self.requests_with(message["content"] or "nothing") == []
 
 
+async def new_guild_channel(stage: Stage, unique: str) -> str:
+    """Return a channel of a guild that no other test uses."""
+    guild = await stage.discord.create_guild(f"Guild {unique}")
+    return str(guild["channels"]["general"])
+
+
+def questions_in(prompt: list[dict[str, str]]) -> list[str]:
+    """Return the questions of *prompt*, oldest first."""
+    return [turn["content"] for turn in prompt if turn["role"] == "user"]
+
+
+async def question_of(stage: Stage, text: str) -> str:
+    """Return the question of the newest prompt that contains *text*."""
+    return text_of((await stage.prompt_with(text))[-1])
+
+
 def field_of(form: Message) -> dict[str, Any]:
     """Return the one text input of a form."""
     [row] = form["modal"]["components"]

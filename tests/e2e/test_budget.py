@@ -9,7 +9,7 @@ import pytest_asyncio
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import count_prompt_tokens
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import Stage, questions_in
 from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -25,10 +25,6 @@ async def tight(stand_ins: Stage) -> AsyncIterator[Stage]:
     """Run a stage whose bot has a small token budget."""
     async with stand_ins.afresh() as stage, stage.bot(CONTEXT_TOKENS=str(BUDGET)):
         yield stage
-
-
-def questions_in(prompt: list[dict[str, str]]) -> list[str]:
-    return [turn["content"] for turn in prompt if turn["role"] == "user"]
 
 
 async def test_oldest_exchanges_are_dropped_from_the_prompt(tight: Stage, unique: str) -> None:

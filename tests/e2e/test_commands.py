@@ -8,7 +8,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.sandbox.driver import ControlError
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of
+from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Stage, field_of, new_guild_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -21,12 +21,6 @@ async def system_prompt_at(stage: Stage, text: str) -> str:
     first = (await stage.prompt_with(text))[0]
     assert first["role"] == "system"
     return text_of(first)
-
-
-async def new_guild_channel(stage: Stage, unique: str) -> str:
-    """Return a channel of a guild that no other test uses."""
-    guild = await stage.discord.create_guild(f"Guild {unique}")
-    return str(guild["channels"]["general"])
 
 
 # /reset

@@ -9,8 +9,8 @@ from bot.conversation.prompt_markup import defused
 from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model.rules import text_of
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import Message, Stage
-from tests.faults.points import until
+from tests.e2e.conftest import Message, Stage, question_of
+from tests.faults.points import is_stored, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -24,11 +24,6 @@ async def place_of(stage: Stage, text: str) -> str:
     system = (await stage.prompt_with(text))[0]
     assert system["role"] == "system"
     return text_of(system).rpartition("\n")[2]
-
-
-async def question_of(stage: Stage, text: str) -> str:
-    """Return the question of the newest prompt that contains *text*."""
-    return text_of((await stage.prompt_with(text))[-1])
 
 
 # Forwards and embeds
@@ -224,17 +219,13 @@ async def test_forward_sent_before_a_restart_is_read_after_it(
     slow = Script(text="and on and on " * 500, chunks_per_second=20)
     await stage.model.reply_when(f"{unique} endless", slow, times=1)
     source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
-
-    async def is_stored() -> bool:
-        return stage.state_of(question) is not None
-
     async with stage.bot(SHUTDOWN_GRACE="3600") as bot:
         await stage.first_words_on(await stage.ask(f"{unique} endless"))
         bot.process.terminate()
         await stage.logged("Finish 1 answers")
         await stage.discord.forward(channel, "Mina", source)
         question = await stage.ask(f"{unique} is it true?", channel=channel)
-        await until(is_stored)
+        await until(partial(is_stored, stage, question))
         bot.process.terminate()  # The second time it does not finish anything.
         await bot.wait()
     assert stage.state_of(question) == "received"

@@ -6,7 +6,7 @@ import pytest
 
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import Stage, questions_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -22,10 +22,6 @@ CONTEXT_EXCEEDED: Final = Script(
         }
     },
 )
-
-
-def questions_in(prompt: list[dict[str, str]]) -> list[str]:
-    return [turn["content"] for turn in prompt if turn["role"] == "user"]
 
 
 async def test_context_length_error_is_retried_with_half_the_history(

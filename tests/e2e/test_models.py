@@ -10,7 +10,7 @@ import pytest_asyncio
 from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import DEADLINE_SECONDS, PATIENCE_SECONDS, Stage
+from tests.e2e.conftest import DEADLINE_SECONDS, PATIENCE_SECONDS, Stage, new_guild_channel
 from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -52,12 +52,6 @@ async def offered(stage: Stage, channel: str, typed: str = "", *, by: str = "Min
     interaction = await stage.discord.autocomplete(channel, by, "model", "model", typed)
     choices = (await stage.answered(interaction))["choices"]
     return [(one["name"], one["value"]) for one in choices]
-
-
-async def new_guild_channel(stage: Stage, unique: str) -> str:
-    """Return a channel of a guild that no other test uses."""
-    guild = await stage.discord.create_guild(f"Guild {unique}")
-    return str(guild["channels"]["general"])
 
 
 async def test_model_command_shows_everyone_the_model_and_reason(choosy: Stage) -> None:

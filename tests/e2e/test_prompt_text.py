@@ -3,15 +3,9 @@
 import pytest
 
 from bot.i18n.sentences import ENGLISH
-from bot.sandbox.model.rules import text_of
-from tests.e2e.conftest import Stage
+from tests.e2e.conftest import Stage, question_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-async def question_of(stage: Stage, text: str) -> str:
-    """Return the question of the newest prompt that contains *text*."""
-    return text_of((await stage.prompt_with(text))[-1])
 
 
 def role_of(stage: Stage, name: str) -> str:

@@ -10,8 +10,8 @@ import pytest_asyncio
 
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import PATIENCE_SECONDS, Message, Stage
-from tests.faults.points import until
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+from tests.faults.points import is_stored, until
 from tests.fork_server import run_bot
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -43,10 +43,6 @@ async def test_stop_finishes_an_answer_within_the_grace_period(theatre: Stage) -
     assert theatre.state_of(late) == "received"
     async with theatre.bot():
         assert await theatre.answer_to(late)
-
-
-async def is_stored(stage: Stage, question: Message) -> bool:
-    return stage.state_of(question) is not None
 
 
 async def test_interrupted_answer_continues_after_the_restart(theatre: Stage) -> None:

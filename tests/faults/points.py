@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 from bot.sandbox.model_script import Script
@@ -38,16 +39,28 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
             await asyncio.sleep(GLANCE_SECONDS)
 
 
+async def is_stored(stage: Stage, question: Message) -> bool:
+    """Return whether *question* is in the database."""
+    return stage.state_of(question) is not None
+
+
+async def state_is(stage: Stage, question: Message, *states: str) -> bool:
+    """Return whether the state of *question* is one of *states*."""
+    return stage.state_of(question) in states
+
+
+async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
+    """Return whether *channel* contains none of *messages* any more."""
+    shown = {one["id"] for one in await stage.messages_in(channel)}
+    return not shown & {one["id"] for one in messages}
+
+
 async def received(stage: Stage, word: str) -> Message:
     """Stop when the question is stored, before its thread exists and the model answers."""
     await scripted(stage, word, stall_before_seconds=THINKING_SECONDS)
     await stage.discord.fault("delay", method="POST", path=THREAD, seconds=HELD_SECONDS)
     question = await stage.ask(word)
-
-    async def stored() -> bool:
-        return stage.state_of(question) is not None
-
-    await until(stored)
+    await until(partial(is_stored, stage, question))
     return question
 
 
@@ -128,11 +141,7 @@ async def end_held(stage: Stage, word: str) -> Message:
     await scripted(stage, word)
     await stage.discord.fault("delay", method="PATCH", path=EDIT, seconds=HELD_SECONDS, count=None)
     question = await stage.ask(word)
-
-    async def stored() -> bool:
-        return stage.state_of(question) == "answered"
-
-    await until(stored)
+    await until(partial(state_is, stage, question, "answered"))
     return question
 
 

@@ -13,7 +13,7 @@ from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 from tests.faults.interaction_fuzz import capture, fast, play_fuzzed
 from tests.faults.oracle import check_invariants, settled
-from tests.faults.points import until
+from tests.faults.points import state_is, until
 from tests.standin.wire import Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -23,10 +23,6 @@ ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second
 WRITING: Final = ("message_create", "message_edit")
 SHORT: Final = Script(text="one two three four five six", chunks_per_second=10)
 SUPPRESS_EMBEDS: Final = 4  # Discord: message flag
-
-
-async def state_is(stage: Stage, question: Message, *states: str) -> bool:
-    return stage.state_of(question) in states
 
 
 # Fault 2: signals

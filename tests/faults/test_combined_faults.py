@@ -7,10 +7,10 @@ import pytest
 
 from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
-from tests.e2e.conftest import Message, Stage
+from tests.e2e.conftest import Stage
 from tests.faults.failing import writes_fail
 from tests.faults.oracle import check_invariants
-from tests.faults.points import EDIT, TEXT, until
+from tests.faults.points import EDIT, TEXT, are_deleted, state_is, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -19,18 +19,8 @@ LONG = Script(text=TEXT, chunk_size=12, chunks_per_second=30)
 ONE_PART = Script(text=TEXT[:700], chunk_size=12, chunks_per_second=30)
 
 
-async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
-    """Whether *channel* contains none of *messages* any more."""
-    shown = {one["id"] for one in await stage.messages_in(channel)}
-    return not shown & {one["id"] for one in messages}
-
-
 async def erased(stage: Stage) -> bool:
     return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
-
-
-async def state_is(stage: Stage, question: Message, state: str) -> bool:
-    return stage.state_of(question) == state
 
 
 async def grown(stage: Stage) -> None:

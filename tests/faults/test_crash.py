@@ -25,7 +25,7 @@ from tests.e2e.conftest import PATIENCE_SECONDS, Bot, Message, Stage
 from tests.faults.failing import ANSWER, Log, failing_play, logged
 from tests.faults.kills import play_random_kills
 from tests.faults.oracle import check_invariants, outcome
-from tests.faults.points import COMPLETE, POINTS, SENTENCE, TEXT, until
+from tests.faults.points import COMPLETE, POINTS, SENTENCE, TEXT, is_stored, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ROOT: Final = Path(__file__).parents[2]
@@ -201,10 +201,6 @@ async def test_01_hanging_questions_after_crash_delay_no_others(
         await until(partial(asked_more_than, stage, f"{unique} hanging", before + len(slow) - 1))
         await stage.model.resume()
         await check_invariants(stage, *slow, quick, model_calls=2)
-
-
-async def is_stored(stage: Stage, question: Message) -> bool:
-    return stage.state_of(question) is not None
 
 
 @pytest.mark.parametrize("where", ["opening", "follow-up"])

@@ -8,24 +8,14 @@ import pytest
 
 from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
-from tests.e2e.conftest import Message, Stage
+from tests.e2e.conftest import Stage
 from tests.faults.oracle import check_invariants
-from tests.faults.points import until
+from tests.faults.points import are_deleted, state_is, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "SECRETWORD"
 ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_per_second=25)
-
-
-async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
-    """Whether *channel* contains none of *messages* any more."""
-    shown = {one["id"] for one in await stage.messages_in(channel)}
-    return not shown & {one["id"] for one in messages}
-
-
-async def state_is(stage: Stage, question: Message, *states: str) -> bool:
-    return stage.state_of(question) in states
 
 
 async def check_forgotten(stage: Stage, channel: str) -> None:
