@@ -178,7 +178,7 @@ async def database(path: Path) -> AsyncIterator[FailingDatabase]:
 async def stage(
     database: FailingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[InboxStage]:
-    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(reply_requests, "REPLY_RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
     state = stand_in.State()
     roomy = {"limit": 50, "window_seconds": 1.0}
     state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})

@@ -38,7 +38,7 @@ async def people(state: State) -> AsyncIterator[Driver]:
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pacing, "EDIT_SECONDS", 0.02)
-    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
+    monkeypatch.setattr(reply_requests, "REPLY_RETRY_SECONDS", (0.01, 0.01, 0.01, 0.01))
 
 
 class Stage:

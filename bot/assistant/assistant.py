@@ -43,7 +43,7 @@ class Delivery(Enum):
 
     FINISHED = auto()  # shown, as far as it ever can be
     POSTPONED = auto()  # to be resumed when Discord accepts messages again
-    GONE = auto()  # nothing to show: the question was deleted, given up or had ended
+    DROPPED = auto()  # nothing to show: the question was deleted, given up or had ended
 
     @property
     def done(self) -> bool:
@@ -191,7 +191,7 @@ class Assistant:
             try:
                 outcome = await self._outcome(answer, resources)
                 if outcome is None:
-                    return Delivery.GONE
+                    return Delivery.DROPPED
                 await self._conclude(answer, outcome)
             except (ReplyLost, ReplyBlocked) as error:
                 _log_lost(answer.exchange, error)

@@ -146,7 +146,7 @@ class Generator:
             effective.system_prompt,
             exchanges,
             question,
-            where=self._describe_place(question),
+            channel_context=self._describe_place(question),
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)

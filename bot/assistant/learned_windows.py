@@ -27,7 +27,7 @@ LEARNED_SECONDS: Final = 86_400
 # A limit that the server did not name is a guess, which must not last for a day if it is wrong. A
 # refusal after this time confirms it.
 DOUBTED_SECONDS: Final = 600
-LIST_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an answer
+LIST_WAIT_SECONDS: Final = 3.0  # for the list of models, while somebody waits for an answer
 
 
 class LearnedWindows:
@@ -62,7 +62,7 @@ class LearnedWindows:
 
     async def listed(self, name: str) -> int:
         """Return the window that the list of models names, 0 if it names none."""
-        await self._catalog.refresh(LIST_SECONDS)
+        await self._catalog.refresh(LIST_WAIT_SECONDS)
         return self._catalog.listed(name).window
 
     def is_doubted(self, name: str) -> bool:

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 HEAD_BYTES: Final = 1024  # ISO 32000-2, Annex I: the header of a PDF is within these
 # Decision 011 has the reasons for these limits.
-MAX_PAGES: Final = 200
+MAX_PDF_PAGES: Final = 200
 WORKER_BYTES: Final = 512_000_000  # of address space, used or not
 WORKER_SECONDS: Final = 20
 MAX_WORKERS: Final = 2
@@ -50,7 +50,7 @@ def may_be_pdf(data: bytes | bytearray) -> bool:
 
 
 class PdfReader:
-    """Reads few PDFs at a time, of each at most *max_characters* and MAX_PAGES pages."""
+    """Reads few PDFs at a time, of each at most *max_characters* and MAX_PDF_PAGES pages."""
 
     def __init__(self, *, max_characters: int) -> None:
         self.able = find_spec("pypdf") is not None
@@ -68,7 +68,7 @@ class PdfReader:
 
     async def _worker_output(self, data: bytes) -> bytes:
         output = bytearray()
-        limits = (MAX_PAGES, self._max_characters, WORKER_BYTES, WORKER_SECONDS)
+        limits = (MAX_PDF_PAGES, self._max_characters, WORKER_BYTES, WORKER_SECONDS)
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-P", str(WORKER), *map(str, limits)),
             stdin=asyncio.subprocess.PIPE,

@@ -1,6 +1,6 @@
 """Read the files of a question: text, PDFs and images, as much of them as a prompt may hold."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 
@@ -11,7 +11,7 @@ from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
 from bot.conversation.prompt_markup import defused, file_block, image_line, shown_name
-from bot.i18n.sentences import ENGLISH, Sentences
+from bot.i18n.sentences import ENGLISH, Explain, Sentences
 
 # For all files of a question together. More hardly fits into any prompt, and its tokens take 0.05 s
 # to estimate.
@@ -22,9 +22,8 @@ IMAGES: Final = "image/"  # content types
 UNREADABLE: Final = ("video/", "audio/")
 MEGABYTE: Final = 1_000_000
 
-# Chooses a sentence about a file, with {name} and perhaps {limit} to fill in.
-Template = Callable[[Sentences], str]
-UNREAD_PDFS: Final[dict[End, Template]] = {
+# Each chooses a sentence about a file, with {name} and perhaps {limit} to fill in.
+UNREAD_PDFS: Final[dict[End, Explain]] = {
     End.WHOLE: lambda text: text.pdf_without_text,
     End.PAGES: lambda text: text.pdf_without_text,
     End.LOCKED: lambda text: text.pdf_locked,
@@ -36,7 +35,7 @@ UNREAD_PDFS: Final[dict[End, Template]] = {
 class _NotRead(Exception):
     """A file is not read; *template* is the sentence about it."""
 
-    def __init__(self, template: Template) -> None:
+    def __init__(self, template: Explain) -> None:
         super().__init__()
         self.template = template
 

@@ -30,7 +30,9 @@ ABOUT: Final = "about"  # the kind of modal
 MODAL_SECONDS: Final = 3600.0  # The message that a modal is about is kept for so long,
 MAX_MODALS: Final = 1000  # and for so many of the newest modals: each takes some 17 KB.
 # Stores a question and answers it, with the attachments of the message that it is about.
-Answer = Callable[[discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]]
+AnswerQuestion = Callable[
+    [discord.Interaction, Exchange, Sequence[discord.Attachment]], Awaitable[None]
+]
 
 
 class KeptMessages:
@@ -59,7 +61,7 @@ class KeptMessages:
             timer.cancel()
 
 
-def add_ask(surface: Surface, channels: Channels, answer: Answer) -> None:
+def add_ask(surface: Surface, channels: Channels, answer: AnswerQuestion) -> None:
     """Add the command, the entry in the menu of messages, and its modal.
 
     The message that a modal is about is kept in memory. If it is lost, it is fetched from
@@ -78,7 +80,7 @@ def add_ask(surface: Surface, channels: Channels, answer: Answer) -> None:
     @surface.tree.context_menu(name=localized(lambda t: t.ask_about_menu))
     @user_installable
     async def about(interaction: discord.Interaction, message: discord.Message) -> None:
-        if not quotation(message):
+        if not quoted_text(message):
             raise Refused(lambda t: t.ask_nothing_to_read)
         kept.keep(interaction.user.id, message)
         strings = strings_for(interaction)
@@ -93,7 +95,7 @@ def add_ask(surface: Surface, channels: Channels, answer: Answer) -> None:
         message = kept.get(interaction.user.id, message_id)
         if message is None:
             message = await _fetched(interaction, channels, channel_id, message_id)
-        if message is None or not quotation(message):
+        if message is None or not quoted_text(message):
             raise Refused(lambda t: t.ask_about_lost)
         exchange = _exchange(interaction, question, private=True)
         await answer(interaction, _quoting(exchange, message), attachments_of(message))
@@ -134,7 +136,7 @@ def _exchange(interaction: discord.Interaction, question: str, *, private: bool)
 def _quoting(exchange: Exchange, message: discord.Message) -> Exchange:
     return replace(
         exchange,
-        quoted=quotation(message),
+        quoted=quoted_text(message),
         quoted_id=message.id,
         quoted_author_id=message.author.id,
     )
@@ -155,7 +157,7 @@ def only_private(interaction: discord.Interaction) -> bool:
     return not (allowed.use_external_apps and may_speak)
 
 
-def quotation(message: discord.Message) -> str:
+def quoted_text(message: discord.Message) -> str:
     """Return *message* as the model reads it.
 
     That includes the bot's own messages, since the model is shown no earlier exchanges of them.

@@ -28,7 +28,7 @@ def add_help(surface: Surface, overrides: Overrides, places: Places, policy: Dat
         sentences = [
             *await _how_to_ask(interaction, places, strings),
             strings.help_about,
-            *_what_is_read(policy, strings),
+            *_readable_kinds(policy, strings),
             strings.help_memory,
             strings.help_buttons_user_install if user_install else strings.help_buttons,
             strings.help_model.format(model=effective.model),
@@ -65,7 +65,7 @@ async def _is_own(thread: discord.Thread, client: discord.Client, places: Places
     return (me is not None and thread.owner_id == me.id) or await places.is_own_thread(thread.id)
 
 
-def _what_is_read(policy: DataPolicy, strings: Sentences) -> list[str]:
+def _readable_kinds(policy: DataPolicy, strings: Sentences) -> list[str]:
     kinds = {
         strings.help_files: policy.files,
         strings.help_pdfs: policy.pdfs,

@@ -56,7 +56,7 @@ class Regenerator:
                 raise UserRateLimited(self._limit.questions_per_minute)
             claim.mark_open(exchange.queue_key)
             reply = await self._reply(exchange, press)
-            delivery = Delivery.GONE
+            delivery = Delivery.DROPPED
             if reply is not None:
                 load_context = self._questions.reload_context
                 delivery = await self._assistant.regenerate(
@@ -64,7 +64,7 @@ class Regenerator:
                 )
             if delivery.done:
                 claim.open = False
-            if delivery is Delivery.GONE:
+            if delivery is Delivery.DROPPED:
                 # Recovery looks again: the question may still be open.
                 self._claims.mark_if_claimed(exchange.message_id)
                 raise Refused(lambda t: t.answer_forgotten)

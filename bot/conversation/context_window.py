@@ -134,7 +134,7 @@ class ContextWindow:
         """Return the reply limit after a *prompt*, in tokens: *wanted*, or what is left."""
         if self.total == NO_LIMIT:
             return min(wanted, self.reply)
-        left = self.total - with_reply(prompt, 0)
+        left = self.total - window_with_reply(prompt, 0)
         return max(min(wanted, self.reply, left), min(wanted, LEAST_REPLY))
 
 
@@ -170,23 +170,26 @@ def after_acceptance(refused: RequestSize, accepted: RequestSize) -> ContextWind
     """
     if accepted.prompt >= refused.prompt:
         return ContextWindow.of(accepted.total)
-    total = with_reply(accepted.prompt, accepted.reply)
+    total = window_with_reply(accepted.prompt, accepted.reply)
     prompt = min(accepted.prompt, refused.prompt - refused.prompt // REPLY_SHARE)
     return ContextWindow.of_prompt(prompt, total)
 
 
-def with_reply(prompt: int, reply: int) -> int:
+def window_with_reply(prompt: int, reply: int) -> int:
     """Return the window in which a *prompt* leaves the limit *reply*; see `reply_limit`."""
     return int(prompt * REPLY_MARGIN) + TEMPLATE_TOKENS + reply
 
 
-def is_full(prompt: int, said: int, limit: int, *, thought: bool) -> bool:
-    """Whether the window cut an answer of *said* tokens, not its *limit*.
+def is_full(prompt: int, answer_tokens: int, limit: int, *, thought: bool) -> bool:
+    """Whether the window cut an answer of *answer_tokens*, not its *limit*.
 
     Then it is very short, or it only *thought* and is shorter than its prompt.
     """
-    window = prompt + said
-    return said * 2 < limit and said * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
+    window = prompt + answer_tokens
+    return (
+        answer_tokens * 2 < limit
+        and answer_tokens * (2 if thought else SHORT_SHARE) < window >= SMALLEST_GUESS
+    )
 
 
 def after_filling(window: ContextWindow, accepted: RequestSize, total: int) -> ContextWindow:
@@ -239,5 +242,5 @@ def _halved(window: ContextWindow, refused: RequestSize) -> ContextWindow:
     # keeps its share.
     sent = min(prompt, refused.prompt)
     reply = min(refused.reply, sent // (REPLY_SHARE - 1))
-    total = max(1 << (refused.total * 3 // 4).bit_length() - 1, with_reply(sent, reply))
+    total = max(1 << (refused.total * 3 // 4).bit_length() - 1, window_with_reply(sent, reply))
     return window.within(ContextWindow.of_prompt(prompt, total))

@@ -110,21 +110,21 @@ def build_prompt(
     question: Exchange,
     *,
     token_budget: int,
-    where: str = "",
+    channel_context: str = "",
     reply_context: ReplyContext = NO_REPLY_CONTEXT,
     image_budget: ImageBudget = NO_IMAGES,
 ) -> Prompt:
     """Return the prompt for *question*, with as many of *exchanges*, oldest first, as fit.
 
-    *where* says where it was asked. *reply_context* belongs to it. If the question continues
-    the last exchange, *reply_context* belongs to that, and its reply is shortened if it does not
-    fit. The prompt costs at most *token_budget*, without calibration, but the system turn and the
-    beginning of the question always stay. The question's images come first, as many as fit; an
-    exchange has all of its images or none. The steps stand in one function because each takes from
+    *channel_context* describes its place, and *reply_context* belongs to it. If the question
+    continues the last exchange, *reply_context* belongs to that, and its reply is shortened if it
+    does not fit. The prompt costs at most *token_budget*, without calibration, but the system turn
+    and the beginning of the question always stay. The question's images come first, as many as fit;
+    an exchange has all of its images or none. The steps are in one function because each takes from
     the budget that is left.
     """
     named = any(exchange.author for exchange in (question, *exchanges))
-    system, system_tokens = _system_turn(system_prompt, where, named=named)
+    system, system_tokens = _system_turn(system_prompt, channel_context, named=named)
     budget = token_budget - PROMPT_OVERHEAD_TOKENS - system_tokens
     asked, asked_tokens, read_percent = _fitted_question(question, budget)
     context_limit = budget // REPLY_CONTEXT_SHARE
@@ -260,9 +260,11 @@ def _turn_tokens(turn: Turn) -> int:
 
 
 @lru_cache(SYSTEM_TURNS)
-def _system_turn(system_prompt: str, where: str, *, named: bool) -> tuple[tuple[Turn, ...], int]:
+def _system_turn(
+    system_prompt: str, channel_context: str, *, named: bool
+) -> tuple[tuple[Turn, ...], int]:
     """Return the system turn, if there is one, and its cost; cached for the next question."""
-    of_program = (SPEAKERS_NOTE, where) if named else ()
+    of_program = (SPEAKERS_NOTE, channel_context) if named else ()
     text = "\n\n".join(filter(None, (system_prompt.strip(), *of_program)))
     turns = (Turn(Role.SYSTEM, text),) if text else ()
     return turns, sum(map(_turn_tokens, turns))

@@ -33,7 +33,7 @@ CONTINUE_NOTE: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
     "word, and repeating nothing else⟧"
 )
-NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
+SPEAKER_NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
 GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
 DAY_HOURS: Final = 24
@@ -47,7 +47,7 @@ def speaker_name(display_name: str, user_name: str) -> str:
 
 def _plain_name(name: str) -> str:
     words = re.sub(r"[\[\]()@⟦⟧]", " ", name).split()
-    return "".join(filter(str.isprintable, " ".join(words)))[:NAME_LENGTH].strip()
+    return "".join(filter(str.isprintable, " ".join(words)))[:SPEAKER_NAME_LENGTH].strip()
 
 
 def defused(text: str) -> str:

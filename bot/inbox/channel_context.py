@@ -12,7 +12,7 @@ IN_DIRECT_MESSAGES: Final = "⟦This conversation is in direct messages⟧"
 IN_CHANNEL: Final = '⟦This conversation is in {place} of the server "{guild}"{topic}⟧'
 # People write topics, so the line says that the words are not the program's.
 TOPIC: Final = '. Its topic, in the words of people there: "{topic}"'
-NAME_LENGTH: Final = 100  # Discord: of a channel, a thread or a server
+PLACE_NAME_LENGTH: Final = 100  # Discord: of a channel, a thread or a server
 TOPIC_LENGTH: Final = 300  # of Discord's 1024: every prompt has it
 
 
@@ -35,13 +35,13 @@ def channel_context(client: discord.Client, exchange: Exchange) -> str:
         channel = thread.parent
     if channel is None:
         return ""
-    name = f"#{_plain(channel.name, NAME_LENGTH)}"
+    name = f"#{_plain(channel.name, PLACE_NAME_LENGTH)}"
     if thread is not None and thread.owner_id != own_id(client):  # A person chose its name.
-        name = f'the thread "{_plain(thread.name, NAME_LENGTH)}" of {name}'
+        name = f'the thread "{_plain(thread.name, PLACE_NAME_LENGTH)}" of {name}'
     topic = _plain(_topic_of(channel), TOPIC_LENGTH)
     return IN_CHANNEL.format(
         place=name,
-        guild=_plain(guild.name, NAME_LENGTH),
+        guild=_plain(guild.name, PLACE_NAME_LENGTH),
         topic=TOPIC.format(topic=topic) if topic else "",
     )
 

@@ -18,7 +18,7 @@ from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-FETCH_SECONDS: Final = 3.0  # An answer waits for it.
+CHANNEL_FETCH_SECONDS: Final = 3.0  # An answer waits for it.
 MAX_KNOWN: Final = 10_000  # fetched channels, and own threads; older ones are fetched again
 T = TypeVar("T")
 
@@ -52,7 +52,7 @@ class Channels:
             return known
         channel = message.channel
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
+            async with asyncio.timeout(CHANNEL_FETCH_SECONDS):
                 fetched = await self.fetched(channel.id)
         except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
             log.info("Cannot fetch channel %d: %s", channel.id, type(error).__name__)
@@ -98,7 +98,7 @@ class Channels:
     async def message(self, channel: Any, message_id: int) -> discord.Message | None:
         """Return a message of *channel*, None if it cannot be fetched."""
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
+            async with asyncio.timeout(CHANNEL_FETCH_SECONDS):
                 request = partial(channel.fetch_message, message_id)
                 fetched: discord.Message = await call(request, self._pacer, Priority.RESPONSE)
         except (discord.DiscordException, DiscordUnavailable, TimeoutError):

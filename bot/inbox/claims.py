@@ -38,7 +38,7 @@ class Claims:
         self._on_release = on_release
         self._claims: dict[int, Claim] = {}
         self._expected: frozenset[QueueKey] = frozenset()
-        self._begun = asyncio.Event()
+        self._released = asyncio.Event()
         self._ahead: dict[QueueKey, asyncio.Task[None]] = {}
 
     @contextmanager
@@ -72,13 +72,13 @@ class Claims:
         if message_id in self._claims:
             await self._claims[message_id].arrived.wait()
 
-    def hold_new_questions(self, queue_keys: Iterable[QueueKey]) -> None:
-        """Let new questions of these queues wait for `release_new_questions`."""
+    def block_new_questions(self, queue_keys: Iterable[QueueKey]) -> None:
+        """Make new questions of these queues wait for `release_new_questions`."""
         self._expected = frozenset(queue_keys)
 
     def release_new_questions(self) -> None:
         """Let new questions go on, because tasks answer the older ones or the bot is stopping."""
-        self._begun.set()
+        self._released.set()
 
     def wait_behind(self, queue_key: QueueKey, task: asyncio.Task[None]) -> None:
         """Let new questions of a queue wait until *task*, which answers older ones, is done."""
@@ -88,7 +88,7 @@ class Claims:
     async def wait_for_older(self, queue_key: QueueKey) -> bool:
         """Wait until no older question of this queue is left; False if the bot is stopping."""
         if queue_key in self._expected:
-            await self._begun.wait()
+            await self._released.wait()
         while queue_key in self._ahead:
             await asyncio.wait({self._ahead[queue_key]})
         return not self._in_flight.draining

@@ -19,7 +19,7 @@ from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.embeds import RecentForwards
 from bot.inbox.reply_chain import ReplyChain
-from bot.inbox.threads import Asked, thread_possible
+from bot.inbox.threads import QuestionMessage, thread_possible
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -169,7 +169,7 @@ class Questions:
             return None
         return strings.hint_needs_mention if first else None
 
-    def thread_title_source(self, message: Asked, exchange: Exchange) -> str:
+    def thread_title_source(self, message: QuestionMessage, exchange: Exchange) -> str:
         """Return the text from which `thread_name` makes the name of an answer's thread."""
         context = exchange.quoted or exchange.embedded
         words = exchange.question or without_program_lines(context)
@@ -177,7 +177,7 @@ class Questions:
         name = files[0].filename if files else ""
         return words or (self.strings_for(exchange).pasted_question if name == PASTED else name)
 
-    def context_loader(self, message: Asked) -> ContextLoader:
+    def context_loader(self, message: QuestionMessage) -> ContextLoader:
         """Return what loads the files of *message* and the replies above it when it is answered."""
         subject = self._subject_of(message) if isinstance(message, discord.Message) else None
         return partial(self._load_context, message, subject)
@@ -249,7 +249,7 @@ class Questions:
         return addressing.replied_to(message) or self._forwards.sent_with(message)
 
     async def _load_context(
-        self, message: Asked, subject: discord.Message | None, exchange: Exchange
+        self, message: QuestionMessage, subject: discord.Message | None, exchange: Exchange
     ) -> QuestionContext:
         if not isinstance(message, discord.Message):  # The bot may not read it any more.
             return QuestionContext()

@@ -16,7 +16,7 @@ from bot.conversation.exchange import Exchange
 from bot.errors import HistoryFailed, QueueFull
 from bot.inbox.channels import Channels
 from bot.inbox.questions import Questions
-from bot.inbox.threads import Asked, in_place, open_thread, thread_name
+from bot.inbox.threads import QuestionMessage, in_place, open_thread, thread_name
 from bot.inbox.unsaved import Unsaved
 from bot.replies.destination import Destination
 from bot.replies.parts import Part
@@ -47,7 +47,7 @@ class ReplyFactory:
         self._pacer = pacer
         self._max_parts = max_parts
 
-    def new(self, exchange: Exchange, message: Asked) -> Reply:
+    def new(self, exchange: Exchange, message: QuestionMessage) -> Reply:
         """Return a reply in the thread of *message*, or where that was asked."""
         if exchange.opens_thread:
             return self.entering(exchange, self.in_new_thread(exchange, message))
@@ -86,7 +86,9 @@ class ReplyFactory:
         )
 
     @asynccontextmanager
-    async def in_new_thread(self, exchange: Exchange, message: Asked) -> AsyncIterator[Destination]:
+    async def in_new_thread(
+        self, exchange: Exchange, message: QuestionMessage
+    ) -> AsyncIterator[Destination]:
         """Yield the new thread of *message*.
 
         If there can be none, yield the channel when no other answer is written there, and keep it

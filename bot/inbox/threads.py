@@ -19,7 +19,7 @@ THREAD_NAME_LENGTH: Final = 100  # Discord: thread name
 THREAD_SECONDS: Final = 3.0  # After that the answer appears in the channel.
 THREAD_EXISTS: Final = 160004  # Discord: the message has a thread already
 
-Asked = discord.Message | discord.PartialMessage
+QuestionMessage = discord.Message | discord.PartialMessage
 
 JOINERS: Final = "\u200c\u200d"  # They join emoji, and shape Persian words.
 LINK: Final = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)|<(https?://[^>\s]+)>")
@@ -55,13 +55,13 @@ def thread_name(question: str) -> str:
     return printable[: end if end > 0 else last_boundary(printable, limit)].rstrip() + "…"
 
 
-def in_place(message: Asked) -> Destination:
+def in_place(message: QuestionMessage) -> Destination:
     """Return the channel of *message* as the place of a reply to it."""
     reference = message.to_reference(fail_if_not_exists=False)
     return Destination(message.channel, reference)  # type: ignore[arg-type]  # no group can ask
 
 
-async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread | None:
+async def open_thread(message: QuestionMessage, name: str, pacer: Pacer) -> discord.Thread | None:
     """Return the thread made from *message*, None if that fails or takes over 3 s."""
     try:
         async with asyncio.timeout(THREAD_SECONDS):
@@ -71,7 +71,7 @@ async def open_thread(message: Asked, name: str, pacer: Pacer) -> discord.Thread
         return None
 
 
-async def _thread_from(message: Asked, name: str) -> discord.Thread | None:
+async def _thread_from(message: QuestionMessage, name: str) -> discord.Thread | None:
     try:
         return await message.create_thread(name=name)
     except discord.HTTPException as error:

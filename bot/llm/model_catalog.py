@@ -12,7 +12,9 @@ from bot.llm.listed_models import ListedModel
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 300.0  # New models are rare.
-RETRY_SECONDS: Final = 5.0  # after a failure: autocomplete asks again with each key that is typed
+LIST_RETRY_SECONDS: Final = (
+    5.0  # after a failure: autocomplete asks again with each key that is typed
+)
 
 
 class ModelCatalog:
@@ -71,7 +73,7 @@ class ModelCatalog:
             await asyncio.wait({self._refreshing}, timeout=timeout_seconds)
 
     async def _refresh(self) -> None:
-        fresh_seconds = RETRY_SECONDS
+        fresh_seconds = LIST_RETRY_SECONDS
         try:
             listed = await self._list_models()
             self._listed = {model.name: model for model in listed}

@@ -101,7 +101,7 @@ class ReasoningFilter:
             elif tag:
                 at += len(tag)
                 if tag == CLOSING:
-                    self._begin_anew()
+                    self._restart()
                     shown.clear()
                 else:
                     self.reasons = True
@@ -132,7 +132,7 @@ class ReasoningFilter:
         may_close = CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._pending, at)
         return None if may_close else ""
 
-    def _begin_anew(self) -> None:
+    def _restart(self) -> None:
         """Treat all text before as reasoning."""
         self.replaces, self._may_close = True, False
         self._line = self._before = ""

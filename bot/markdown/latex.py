@@ -135,12 +135,12 @@ class _Reader:
         start = self._at
         self._skip_space()
         before, after = self._source[max(0, start - 20) : start], self._peek()
-        keeps = before[-1:] in set(",;:") or (
+        is_kept = before[-1:] in set(",;:") or (
             after.isdigit()
             if before[-1:].isdigit()
             else _WORD_BEFORE.search(before) and _WORD.match(self._source, self._at)
         )
-        return [_Atom(" ", Kind.SPACE)] if keeps else []
+        return [_Atom(" ", Kind.SPACE)] if is_kept else []
 
     def _scripted(self, atoms: list[_Atom]) -> list[_Atom]:
         """Return *atoms*, the last one with the scripts that follow it."""

@@ -17,7 +17,7 @@ from bot.storage.places import Places
 log = logging.getLogger(__name__)
 
 UNSEARCHED_FACT: Final = "unseen"
-RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it again.
+GUILD_RETRY_SECONDS: Final = 30.0  # A new guild is rare, and the next start finds it again.
 
 
 class GuildRanges(NamedTuple):
@@ -76,7 +76,7 @@ class Guilds:
                 await self._record()
             except HistoryFailed as error:
                 log.warning("Cannot record %d guilds: %s", len(self._to_record), error)
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(GUILD_RETRY_SECONDS)
                 self._noted.set()
 
     async def _record(self) -> None:

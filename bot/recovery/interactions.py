@@ -72,11 +72,11 @@ class UnfinishedInteractions:
         if not exchange.conversation.person_id and not question.complete:
             original = await self._places.original(exchange, question.parts)
             exchange = as_shown(exchange, original)
-        context = self._where_begun(exchange, question.parts, original)
+        context = self._find_destination(exchange, question.parts, original)
         return await self._assistant.resume(exchange, self._replies.entering(exchange, context))
 
     @asynccontextmanager
-    async def _where_begun(
+    async def _find_destination(
         self, exchange: Exchange, part_ids: Sequence[int], original: Original | None
     ) -> AsyncIterator[Destination]:
         channel = self._places.channel(exchange, part_ids)

@@ -32,7 +32,7 @@ from bot.transport.pacer import Pacer, Priority
 log = logging.getLogger(__name__)
 
 MAX_PLACES: Final = 4  # compared at the same time
-MAX_PAGES: Final = 50  # of the archived threads of one channel
+MAX_THREAD_PAGES: Final = 50  # of the archived threads of one channel
 MAX_REFUSALS: Final = 3  # in one guild and run: Discord limits refused requests, too
 MAX_FETCHES: Final = 100  # of threads that are in no list, if not all lists could be read
 
@@ -131,7 +131,7 @@ class Reconciliation:
     ) -> tuple[set[int], bool]:
         """Return which of these threads are not archived, and whether all pages were read."""
         missing, before = thread_ids, None
-        for _ in range(MAX_PAGES):
+        for _ in range(MAX_THREAD_PAGES):
             page = await self._call(partial(archived_threads, channel, before), channel.guild.id)
             missing = missing - {thread.id for thread in page}
             complete = len(page) < THREADS

@@ -49,7 +49,7 @@ class Resumption:
     async def look_ahead(self) -> None:
         """Let new questions wait for the open ones of their queue; raises HistoryFailed."""
         questions = await self._history.open_questions()
-        self._claims.hold_new_questions(question.exchange.queue_key for question in questions)
+        self._claims.block_new_questions(question.exchange.queue_key for question in questions)
         if questions:
             log.info("Resume %d questions that the last run left open", len(questions))
 

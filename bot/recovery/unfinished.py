@@ -17,7 +17,7 @@ from bot.inbox.channels import Channels
 from bot.inbox.edits import is_edit
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
-from bot.inbox.threads import Asked, in_place
+from bot.inbox.threads import QuestionMessage, in_place
 from bot.recovery.interactions import Forgotten, UnfinishedInteractions
 from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
@@ -33,7 +33,7 @@ from bot.transport.calls import (
 
 log = logging.getLogger(__name__)
 
-MAX_PAGES: Final = 10  # of messages after a question: the parts of its answer are near
+MAX_MESSAGE_PAGES: Final = 10  # of messages after a question: the parts of its answer are near
 
 
 class Unfinished:
@@ -85,7 +85,7 @@ class Unfinished:
         exchange = question.exchange
         if question.deletion_pending:
             await self._history.mark_reply_deleted(exchange.message_id)
-            return Delivery.GONE
+            return Delivery.DROPPED
         if _is_of_command(question):
             return await self.end(question)
         notice = self._questions.strings_for(exchange).answer_failed
@@ -102,7 +102,7 @@ class Unfinished:
         await self._history.end_without_reply(question.exchange)
         return Delivery.FINISHED
 
-    async def _refuse(self, exchange: Exchange, message: Asked, notice: str) -> Delivery:
+    async def _refuse(self, exchange: Exchange, message: QuestionMessage, notice: str) -> Delivery:
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)
         await self._history.set_place(exchange.message_id, exchange.place_id)
         reply = self._replies.at(exchange, in_place(message))
@@ -117,7 +117,7 @@ class Unfinished:
         message = await self._fetch_question(exchange)
         load_context, destination = self._questions.context_loader(message), None
         if question.attempts or question.complete:
-            destination = await self._where_begun(question, message)
+            destination = await self._find_destination(question, message)
         elif too_late:
             notice = self._questions.strings_for(exchange).too_late
             return await self._refuse(exchange, message, notice)
@@ -133,7 +133,7 @@ class Unfinished:
             exchange, reply, load_context=load_context, too_late=too_late
         )
 
-    async def _fetch_question(self, exchange: Exchange) -> Asked:
+    async def _fetch_question(self, exchange: Exchange) -> QuestionMessage:
         """Return the message of the question; if it was edited, its text is stored.
 
         Raises Forgotten if it was deleted.
@@ -163,8 +163,10 @@ class Unfinished:
             )
         return message
 
-    async def _where_begun(self, question: OpenQuestion, message: Asked) -> Destination | None:
-        """Return where the answer was begun; None if its thread was not made yet.
+    async def _find_destination(
+        self, question: OpenQuestion, message: QuestionMessage
+    ) -> Destination | None:
+        """Return the place and parts of a begun answer; None if its thread does not exist yet.
 
         Raises Forgotten if a part of the answer was deleted.
         """
@@ -228,7 +230,7 @@ class Unfinished:
 
     async def _messages_after(self, channel: Any, after_id: int) -> list[discord.Message]:
         messages: list[discord.Message] = []
-        for _ in range(MAX_PAGES):
+        for _ in range(MAX_MESSAGE_PAGES):
             try:
                 page = await self._channels.call(partial(messages_after, channel, after_id))
             except discord.Forbidden:
@@ -258,7 +260,7 @@ class Unfinished:
         except ReplyLost as error:
             log.info("Cannot delete answer %d: %s", message_id, error)
         await self._history.mark_reply_deleted(message_id)
-        return Delivery.GONE
+        return Delivery.DROPPED
 
     async def _reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if its thread was not made yet."""

@@ -16,7 +16,7 @@ from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)  # Recovery handles longer outages.
+REPLY_RETRY_SECONDS: Final = (0.5, 1.0, 2.0, 4.0)  # Recovery handles longer outages.
 T = TypeVar("T")
 
 
@@ -54,11 +54,11 @@ class ReplyRequests:
     async def _retried(
         self, channel: Channel, request: Callable[[], Awaitable[T]], priority: Priority
     ) -> T:
-        """Make *request* until it succeeds or RETRY_SECONDS are used up.
+        """Make *request* until it succeeds or REPLY_RETRY_SECONDS are used up.
 
         An edit of a text that is still growing is tried once: the next edit replaces it.
         """
-        waits = iter(() if priority is Priority.EDIT else RETRY_SECONDS)
+        waits = iter(() if priority is Priority.EDIT else REPLY_RETRY_SECONDS)
         while True:
             try:
                 return await call(partial(self._tracked, request), self._pacer, priority)

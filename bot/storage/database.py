@@ -18,7 +18,7 @@ from bot.storage.schema import prepare
 log = logging.getLogger(__name__)
 
 LOGGED_LOCK_SECONDS: Final = 1.0  # Shorter locks are not logged.
-RETRY_SECONDS: Final = 0.05  # while another program locks the file
+LOCK_RETRY_SECONDS: Final = 0.05  # while another program locks the file
 PRIMARY_CODE: Final = 0xFF  # SQLite: the low byte of an error code is its kind
 
 Row = sqlite3.Row | tuple[Any, ...]
@@ -134,7 +134,7 @@ class Database:
                         may_pass = isinstance(error, sqlite3.OperationalError)
                         why = f"{type(error).__name__}: {error}"
                         raise HistoryFailed(why, may_pass=may_pass) from error
-                await asyncio.sleep(RETRY_SECONDS)
+                await asyncio.sleep(LOCK_RETRY_SECONDS)
 
     def _waits(self) -> bool:
         """Whether to wait for the program that locks the file; each lock is logged once."""

@@ -717,7 +717,7 @@ async def test_a_question_is_abandoned_after_three_attempts(
 ) -> None:
     await attempted(history, an_exchange(1), 3)
     reply = DoubleReply()
-    assert await assistant.resume(an_exchange(1), reply) is Delivery.GONE
+    assert await assistant.resume(an_exchange(1), reply) is Delivery.DROPPED
     assert (reply.notices, model.history) == (None, [])
     assert states(path) == {1: "failed"}
     assert await history.open_questions() == []

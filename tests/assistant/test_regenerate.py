@@ -435,7 +435,9 @@ async def test_an_erased_question_is_not_regenerated(
     exchange = await stored(history, 2)
     await assistant.conversations.forget(2)
     reply = DoubleReply()
-    assert await assistant.regenerate(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.GONE
+    assert (
+        await assistant.regenerate(exchange, reply, ReplyAction.REGENERATE, 99) is Delivery.DROPPED
+    )
     assert (reply.text, reply.notices) == ("", None)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.attachments.pdf import MAX_PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
+from bot.attachments.pdf import MAX_PDF_PAGES, WORKER, End, Pdf, PdfReader, may_be_pdf
 from bot.attachments.pdf_worker import CHUNK, lines
 from tests.pdfs import drawn, endless, locked, pdf, swelling
 
@@ -39,8 +39,8 @@ async def test_the_text_of_a_pdf_is_read(reader: PdfReader, data: bytes, told: P
 
 
 async def test_the_number_of_pages_is_bounded(reader: PdfReader) -> None:
-    told = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PAGES + 50))))
-    assert (told.pages, told.end) == (MAX_PAGES, End.PAGES)
+    told = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PDF_PAGES + 50))))
+    assert (told.pages, told.end) == (MAX_PDF_PAGES, End.PAGES)
 
 
 async def test_reading_stops_at_the_wanted_length(reader: PdfReader) -> None:

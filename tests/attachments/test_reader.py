@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestServer
 
-from bot.attachments.pdf import MAX_PAGES
+from bot.attachments.pdf import MAX_PDF_PAGES
 from bot.attachments.reader import MAX_CHARACTERS, PASTED, Attachments
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image
 from bot.i18n.sentences import ENGLISH
@@ -181,11 +181,11 @@ async def test_a_false_image_is_explained(cdn: Cdn) -> None:
 
 
 async def test_a_pdf_is_read_up_to_a_number_of_pages(cdn: Cdn) -> None:
-    attachment = cdn.attach("long.pdf", pdf(*["Page."] * (MAX_PAGES + 1)), "application/pdf")
+    attachment = cdn.attach("long.pdf", pdf(*["Page."] * (MAX_PDF_PAGES + 1)), "application/pdf")
     async with cdn.reader() as reader:
         files = await reader.read([attachment], [], ENGLISH)
-    assert files.text.count("Page.") == MAX_PAGES
-    assert files.notices == (ENGLISH.pdf_cut.format(name="long.pdf", pages=MAX_PAGES),)
+    assert files.text.count("Page.") == MAX_PDF_PAGES
+    assert files.notices == (ENGLISH.pdf_cut.format(name="long.pdf", pages=MAX_PDF_PAGES),)
 
 
 async def test_a_damaged_pdf_is_explained(cdn: Cdn) -> None:

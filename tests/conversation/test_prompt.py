@@ -217,7 +217,7 @@ def test_earlier_turns_are_sent_unchanged(exchanges: list[Exchange], above: list
             exchanges[:number],
             question,
             token_budget=1_000_000,
-            where="⟦here⟧",
+            channel_context="⟦here⟧",
             reply_context=ReplyContext(tuple(above)),
         )
         assert prompt.exchanges == number
@@ -229,7 +229,7 @@ def test_earlier_turns_are_sent_unchanged(exchanges: list[Exchange], above: list
 
 def test_the_system_turn_ends_with_the_place() -> None:
     place = "⟦This conversation is in #general⟧"
-    prompt = build_prompt("Be brief.", [], asked("Why?"), token_budget=1000, where=place)
+    prompt = build_prompt("Be brief.", [], asked("Why?"), token_budget=1000, channel_context=place)
     assert prompt.turns[0].text == f"Be brief.\n\n{SPEAKERS_NOTE}\n\n{place}"
 
 

@@ -17,7 +17,7 @@ from bot.inbox.messages import Inbox
 from bot.markdown.splitter import split
 from bot.recovery import catch_up
 from bot.recovery.resume import MAX_FAILURES, MAX_QUESTIONS
-from bot.recovery.unfinished import MAX_PAGES, Unfinished
+from bot.recovery.unfinished import MAX_MESSAGE_PAGES, Unfinished
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
 from bot.transport.calls import MESSAGES
@@ -272,7 +272,7 @@ async def test_01_answer_continues_far_below_its_question(own_stage: Stage, uniq
         chatter = {"channel_id": voice, "author_id": "Jun"}
         await stage.discord.say_all(
             chatter | {"content": f"{unique} chatter {number}"}
-            for number in range(MESSAGES * MAX_PAGES + 10)
+            for number in range(MESSAGES * MAX_MESSAGE_PAGES + 10)
         )
         await stage.model.resume()
         first_part = await stage.shown("harbour", voice)

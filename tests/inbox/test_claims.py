@@ -158,7 +158,7 @@ def test_questions_of_the_last_run_come_first() -> None:
             claims.wait_behind(QUEUE, asyncio.create_task(asyncio.sleep(5)))
             claims.release_new_questions()
 
-        claims.hold_new_questions({QUEUE})
+        claims.block_new_questions({QUEUE})
         asyncio.get_running_loop().call_later(10, begin)
         await claims.wait_for_older(OTHER)
         assert round(now(), 3) == 0
@@ -174,7 +174,7 @@ def test_questions_of_the_last_run_come_first() -> None:
 async def test_a_shutdown_leaves_a_waiting_question_to_the_next_start() -> None:
     in_flight = InFlight()
     claims = Claims(in_flight, Released())
-    claims.hold_new_questions({QUEUE})
+    claims.block_new_questions({QUEUE})
     waiting = asyncio.create_task(claims.wait_for_older(QUEUE))
     await asyncio.sleep(0)
     in_flight.draining = True

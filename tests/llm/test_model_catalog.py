@@ -7,7 +7,7 @@ from datetime import date
 
 from bot.errors import ModelFailed
 from bot.llm.listed_models import ListedModel
-from bot.llm.model_catalog import FRESH_SECONDS, RETRY_SECONDS, ModelCatalog
+from bot.llm.model_catalog import FRESH_SECONDS, LIST_RETRY_SECONDS, ModelCatalog
 from tests.doubles import Clock
 
 PATIENT = 20.0
@@ -98,7 +98,7 @@ async def test_a_failure_keeps_the_list_and_backs_off() -> None:
         await models.refresh(PATIENT)
         await models.refresh(PATIENT)
         assert (api.asked, models.names) == (2, ("d", "a", "b"))
-        clock.now += RETRY_SECONDS
+        clock.now += LIST_RETRY_SECONDS
         await models.refresh(PATIENT)
         assert api.asked == 3
 

@@ -111,7 +111,7 @@ async def test_a_malformed_fact_counts_as_absent(
 async def test_a_guild_that_cannot_be_recorded_is_recorded_later(
     world: World, database: FailingDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guilds_module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(guilds_module, "GUILD_RETRY_SECONDS", 0.01)
     history = History(database)
     guilds = Guilds(world.client, history.places, history.facts, EVERYWHERE)
     await guilds.load()

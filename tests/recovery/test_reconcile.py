@@ -11,7 +11,7 @@ from bot.inbox.channels import Channels
 from bot.inbox.edits import Edits
 from bot.recovery import reconcile as reconcile_module
 from bot.recovery.catch_up import CatchUpPeriod
-from bot.recovery.reconcile import MAX_FETCHES, MAX_PAGES, MAX_REFUSALS, Reconciliation
+from bot.recovery.reconcile import MAX_FETCHES, MAX_REFUSALS, MAX_THREAD_PAGES, Reconciliation
 from bot.storage.exchanges import History
 from bot.transport.calls import MISSING_ACCESS, UNKNOWN_CHANNEL, UNKNOWN_GUILD, UNKNOWN_MESSAGE
 from bot.transport.pacer import Pacer
@@ -254,7 +254,7 @@ async def test_reading_a_thread_archive_is_bounded(
     archive = Archive([[*range(2000, 2100)]])
     monkeypatch.setattr(reconcile_module, "archived_threads", archive)
     assert await scene.run() == []
-    assert archive.read == MAX_PAGES
+    assert archive.read == MAX_THREAD_PAGES
     assert sorted(fetches.ids) == [*range(1010, 1010 + MAX_FETCHES)], "the newest"
 
 

@@ -287,7 +287,7 @@ async def test_an_end_after_a_lost_create_shows_the_whole_text(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord returns the earlier message for the nonce, with the earlier words."""
-    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (60.0,) * 4)
+    monkeypatch.setattr(reply_requests, "REPLY_RETRY_SECONDS", (60.0,) * 4)
     await stage.people.fault("drop_after", method="POST", path=MESSAGES)
     async with written(stage, "One") as reply:
         await stage.until("One")

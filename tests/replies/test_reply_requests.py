@@ -44,7 +44,7 @@ class Discord:
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reply_requests, "RETRY_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(reply_requests, "REPLY_RETRY_SECONDS", (0.0, 0.0))
 
 
 def archived() -> discord.HTTPException:
