@@ -177,7 +177,7 @@ class PeopleControl:
 
     async def _typing(self, request: web.Request) -> None:
         spec = await read_spec(request)
-        self._places.tell_typing(
+        self._places.announce_typing(
             self._places.channel(spec["channel_id"]), self._places.user(spec["user_id"])
         )
 

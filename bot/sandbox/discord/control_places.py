@@ -102,7 +102,7 @@ class Places:
             "deny": self.bits(item.get("deny", 0)),
         }
 
-    def tell_typing(self, channel: Channel, user: User) -> None:
+    def announce_typing(self, channel: Channel, user: User) -> None:
         """Let the bot see that *user* is typing."""
         event: Json = {
             "channel_id": str(channel.id),

@@ -58,7 +58,7 @@ class Gateway:
             guild_id = channel.guild_id
             if not world.can_view(channel, world.bot.id):
                 return
-        if guild_id is not None and not self._is_told_of(guild_id):
+        if guild_id is not None and not self._receives_events_of(guild_id):
             return
         for session in list(self.sessions.values()):
             if not wants(session.intents, event, in_guild=guild_id is not None):
@@ -66,7 +66,7 @@ class Gateway:
             if session.owns_guild(guild_id):
                 self._emit(session, event, self._shown(session, event, data, guild_id))
 
-    def _is_told_of(self, guild_id: int) -> bool:
+    def _receives_events_of(self, guild_id: int) -> bool:
         guild = self._state.world.guilds.get(guild_id)
         return guild is None or (guild.available and self._state.world.bot.id in guild.members)
 
@@ -85,7 +85,7 @@ class Gateway:
         everyone = bool(session.intents & Intent.GUILD_MEMBERS)
         return payloads.guild_create(self._state.world, guild, all_members=everyone)
 
-    def tell(self, event: str, data: Any) -> None:
+    def broadcast(self, event: str, data: Any) -> None:
         """Send *event* to every session as it is, whatever it asked for."""
         for session in self.sessions.values():
             session.emit(event, data)

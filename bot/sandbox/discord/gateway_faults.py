@@ -41,7 +41,7 @@ class GatewayFaults:
         self._ready_drops: list[str] = []
         self._duplicate = self._swallow = self._reorder = 0
         self._duplicated = self._swallowed = re.compile("")
-        self._held: list[tuple[Session, str, Json]] = []
+        self._delayed: list[tuple[Session, str, Json]] = []
         for connection in self._gateway.connections:
             connection.speak_again()
 
@@ -129,7 +129,7 @@ class GatewayFaults:
             for connection in self._gateway.connections:
                 connection.send_text(text)
         else:
-            self._gateway.tell(str(spec["t"]), spec.get("d", {}))
+            self._gateway.broadcast(str(spec["t"]), spec.get("d", {}))
 
     async def _refuse(self, spec: Json) -> None:
         self._refuse_until = time.monotonic() + float(spec.get("seconds") or FOREVER)
@@ -193,8 +193,8 @@ class GatewayFaults:
             self._swallow -= 1
             return
         if self._reorder:
-            self._held.append((session, event, data))
-            if len(self._held) >= self._reorder:
+            self._delayed.append((session, event, data))
+            if len(self._delayed) >= self._reorder:
                 self._release()
             return
         yield event, data
@@ -203,6 +203,6 @@ class GatewayFaults:
             yield event, data
 
     def _release(self) -> None:
-        held, self._held, self._reorder = self._held, [], 0
-        for session, event, data in reversed(held):
+        delayed, self._delayed, self._reorder = self._delayed, [], 0
+        for session, event, data in reversed(delayed):
             session.emit(event, data)

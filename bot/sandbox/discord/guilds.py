@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def open_dm(state: State, user_id: int) -> Channel:
-    """Return the DM channel with *user_id*; a new one is told."""
+    """Return the DM channel with *user_id*; announce a new one."""
     known = set(state.world.channels)
     channel = state.world.open_dm(user_id)
     if channel.id not in known:
-        # Bots get no CHANNEL_CREATE for DMs since API v8: only those who watch are told.
+        # Bots get no CHANNEL_CREATE for DMs since API v8: only the journal shows it.
         event = payloads.channel_object(state.world, channel)
         state.journal.note("channel_create", channel=event)
     return channel
@@ -26,7 +26,7 @@ def open_dm(state: State, user_id: int) -> Channel:
 def create_channel(state: State, guild: Guild, name: str, kind: int) -> Channel:
     """Make a channel in *guild*."""
     channel = state.world.add_channel(guild, name, kind)
-    _tell_channel(state, channel, "create")
+    _announce_channel(state, channel, "create")
     return channel
 
 
@@ -43,7 +43,7 @@ def edit_channel(state: State, channel: Channel, changes: Json) -> None:
             int(item.get("deny") or 0),
         )
         channel.overwrites[overwrite.id] = overwrite
-    _tell_channel(state, channel, "update")
+    _announce_channel(state, channel, "update")
 
 
 def delete_channel(state: State, channel: Channel) -> None:
@@ -54,10 +54,10 @@ def delete_channel(state: State, channel: Channel) -> None:
     state.journal.note("channel_delete", channel=event)
 
 
-def _tell_channel(state: State, channel: Channel, what: str) -> None:
+def _announce_channel(state: State, channel: Channel, change: str) -> None:
     event = payloads.channel_object(state.world, channel)
-    state.gateway.dispatch(f"CHANNEL_{what.upper()}", event, guild_id=channel.guild_id)
-    state.journal.note(f"channel_{what}", channel=event)
+    state.gateway.dispatch(f"CHANNEL_{change.upper()}", event, guild_id=channel.guild_id)
+    state.journal.note(f"channel_{change}", channel=event)
 
 
 def set_role_permissions(state: State, guild: Guild, role: Role, bits: int) -> None:
@@ -104,28 +104,28 @@ def invite(state: State, guild: Guild) -> None:
 
 
 def kick(state: State, guild: Guild, user_id: int) -> None:
-    """Remove a member; if it is the bot, the guild is gone for it."""
+    """Remove a member; if it is the bot, it leaves the guild."""
     member = guild.members.get(user_id)
     if member is None:
         return
     if user_id == state.world.bot.id:
-        # Told while the bot still counts as a member, or it would not be told at all.
+        # The gateway sends the guild's events only while the bot is a member.
         event = {"id": str(guild.id)}
         state.gateway.dispatch("GUILD_DELETE", event, guild_id=guild.id)
         role = bot_role(state, guild)
         del guild.members[user_id], guild.roles[role.id]
         state.journal.note("guild_leave", guild_id=str(guild.id))
         return
-    gone: Json = {
+    removal: Json = {
         "guild_id": str(guild.id),
         "user": payloads.user_object(state.world.users[user_id]),
     }
-    state.gateway.dispatch("GUILD_MEMBER_REMOVE", gone, guild_id=guild.id)
+    state.gateway.dispatch("GUILD_MEMBER_REMOVE", removal, guild_id=guild.id)
     del guild.members[user_id]
 
 
 def set_available(state: State, guild: Guild, *, available: bool) -> None:
-    """Let a guild have an outage, in which nothing is told of it, or come back from it."""
+    """Start or end an outage of a guild; during one, the gateway sends none of its events."""
     if available:
         guild.available = True
         state.gateway.announce_guild(guild)

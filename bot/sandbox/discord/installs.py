@@ -17,7 +17,7 @@ GUILD_CONTEXT: Final = 0
 BOT_DM_CONTEXT: Final = 1
 PRIVATE_CHANNEL_CONTEXT: Final = 2
 # Discord: what a bot may do where only a person brought it
-_BROUGHT: Final = int(
+_USER_INSTALL_PERMISSIONS: Final = int(
     Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE
 )
 
@@ -49,7 +49,7 @@ def owners(world: World, channel: Channel, user_id: int, supported: Iterable[int
     return found
 
 
-def is_brought(owned: Json) -> bool:
+def is_user_install(owned: Json) -> bool:
     """Say whether only a person brought the bot, by the owners of an interaction."""
     return str(GUILD_INSTALL) not in owned
 
@@ -71,4 +71,4 @@ def app_permissions(world: World, channel: Channel) -> int:
     """Return what the bot may do in *channel* when it answers there."""
     if is_there(world, channel):
         return int(world.permissions(channel, world.bot.id))
-    return _BROUGHT
+    return _USER_INSTALL_PERMISSIONS

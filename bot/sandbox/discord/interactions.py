@@ -112,9 +112,9 @@ def begin(
     state.interactions[interaction.id] = interaction
     state.journal.note("interaction_create", interaction=interaction.as_json(state))
     event = _payload(state, channel, interaction)
-    # Where only a person brought it the bot hears of nothing else.
-    told_by = None if installs.is_brought(owners) else channel.guild_id
-    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=told_by)
+    # A bot that only a person installed receives this event without being a member.
+    guild_id = None if installs.is_user_install(owners) else channel.guild_id
+    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=guild_id)
     state.spawn(_fail_unless_answered(state, interaction))
     return interaction
 
@@ -195,8 +195,8 @@ def hidden(state: State, channel: Channel, interaction: Interaction) -> bool:
     """Say whether Discord shows the answers to *interaction* to the person alone."""
     if state.knobs.ephemeral_answers:
         return True
-    brought = installs.is_brought(interaction.owners)
-    return brought and not installs.may_show_to_all(state.world, channel, interaction.user_id)
+    user_install = installs.is_user_install(interaction.owners)
+    return user_install and not installs.may_show_to_all(state.world, channel, interaction.user_id)
 
 
 def expired(state: State, interaction: Interaction) -> bool:

@@ -165,7 +165,7 @@ def edit(state: State, channel: Channel, message: Message, changes: Json) -> Non
     message.revise()
     wanted = links(message.content)
     message.previews = [preview for preview in message.previews if preview["url"] in wanted]
-    tell_update(state, channel, message, "edit")
+    announce_update(state, channel, message, "edit")
     expect_previews(state, channel, message)
 
 
@@ -177,7 +177,7 @@ def _replied_user(state: State, message: Message) -> int | None:
     return source.author_id if source else None
 
 
-def tell_update(state: State, channel: Channel, message: Message, reason: str) -> None:
+def announce_update(state: State, channel: Channel, message: Message, reason: str) -> None:
     """Tell that *message* is different now; Discord does not say why, the journal does."""
     if not message.flags & MessageFlag.EPHEMERAL:
         event = message_event(state.world, message)
@@ -233,4 +233,4 @@ async def _preview(state: State, channel: Channel, message: Message) -> None:
     ):
         return
     message.previews = previews
-    tell_update(state, channel, message, "preview")
+    announce_update(state, channel, message, "preview")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bot.sandbox.discord.world import ChannelType
 
@@ -21,6 +21,25 @@ if TYPE_CHECKING:
     )
 
 GATEWAY_MESSAGE_CONTENT_LIMITED = 1 << 19
+
+_EMPTY_GUILD_FIELDS: Final = (
+    "icon",
+    "description",
+    "home_header",
+    "splash",
+    "discovery_splash",
+    "banner",
+    "application_id",
+    "afk_channel_id",
+    "system_channel_id",
+    "widget_channel_id",
+    "max_presences",
+    "vanity_url_code",
+    "rules_channel_id",
+    "safety_alerts_channel_id",
+    "public_updates_channel_id",
+    "incidents_data",
+)
 
 
 def timestamp(moment: datetime) -> str:
@@ -197,27 +216,7 @@ def thread_member(channel: Channel, thread: Thread, user_id: int) -> Json:
 
 def guild_object(guild: Guild) -> Json:
     """Return a guild as REST gives it."""
-    nothing = dict.fromkeys(
-        (
-            "icon",
-            "description",
-            "home_header",
-            "splash",
-            "discovery_splash",
-            "banner",
-            "application_id",
-            "afk_channel_id",
-            "system_channel_id",
-            "widget_channel_id",
-            "max_presences",
-            "vanity_url_code",
-            "rules_channel_id",
-            "safety_alerts_channel_id",
-            "public_updates_channel_id",
-            "incidents_data",
-        )
-    )
-    return nothing | {
+    return dict.fromkeys(_EMPTY_GUILD_FIELDS) | {
         "id": str(guild.id),
         "name": guild.name,
         "owner_id": str(guild.owner_id),

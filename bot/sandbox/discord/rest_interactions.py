@@ -221,7 +221,7 @@ async def follow_up(call: Call) -> tuple[int, Any]:
     if original is not None and original.flags & MessageFlag.LOADING and _exists(call, original):
         _edit(call, channel, interaction, original, form)
         return 200, created_message(call.state.world, original)
-    if installs.is_brought(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:
+    if installs.is_user_install(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:
         raise refused("too_many_follow_ups")
     draft = _draft(call, channel, interaction, form)
     if original is not None:

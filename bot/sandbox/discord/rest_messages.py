@@ -206,9 +206,9 @@ def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> No
     call.state.refusals.judge(channel, form, files=len(call.uploads), for_all=for_all)
     changes = dict(form)
     if "attachments" in form or call.uploads:
-        kept_ids = {str(item.get("id")) for item in form.get("attachments") or []}
-        keep_all = "attachments" not in form
-        kept = [item for item in message.attachments if keep_all or str(item.id) in kept_ids]
+        listed_ids = {str(item.get("id")) for item in form.get("attachments") or []}
+        keeps_all = "attachments" not in form
+        kept = [item for item in message.attachments if keeps_all or str(item.id) in listed_ids]
         changes["attachments"] = kept + store_uploads(call, channel.id, form)
     after = {
         "content": changes.get("content", message.content),
@@ -288,7 +288,7 @@ async def add_reaction(call: Call) -> tuple[int, Any]:
     users = message.reactions.setdefault(emoji, [])
     if call.me not in users:
         users.append(call.me)
-        _tell_reaction(call, channel, message, "ADD")
+        _announce_reaction(call, channel, message, "ADD")
     return 204, None
 
 
@@ -301,11 +301,11 @@ async def remove_reaction(call: Call) -> tuple[int, Any]:
         users.remove(call.me)
         if not users:
             del message.reactions[call.ids["emoji"]]
-        _tell_reaction(call, channel, message, "REMOVE")
+        _announce_reaction(call, channel, message, "REMOVE")
     return 204, None
 
 
-def _tell_reaction(call: Call, channel: Channel, message: Message, change: str) -> None:
+def _announce_reaction(call: Call, channel: Channel, message: Message, change: str) -> None:
     event: Json = {
         "user_id": str(call.me),
         "channel_id": str(channel.id),

@@ -49,7 +49,7 @@ def _make(
     return channel
 
 
-def _tell_created(state: State, channel: Channel) -> None:
+def _announce(state: State, channel: Channel) -> None:
     event = payloads.channel_object(state.world, channel) | {"newly_created": True}
     state.gateway.dispatch("THREAD_CREATE", event, channel=channel)
     state.journal.note("thread_create", thread=event)
@@ -84,8 +84,13 @@ def make_from_message(
     )
     source.thread_id = channel.id
     source.flags |= MessageFlag.HAS_THREAD
-    _tell_created(state, channel)
-    messages.tell_update(state, parent, source, "thread")
+    _announce(state, channel)
+    messages.announce_update(state, parent, source, "thread")
+    _post_starter(state, parent, channel, source)
+    return channel
+
+
+def _post_starter(state: State, parent: Channel, channel: Channel, source: Message) -> None:
     reference = {
         "type": 0,
         "channel_id": str(parent.id),
@@ -95,7 +100,6 @@ def make_from_message(
     draft = messages.Draft(type=MessageType.THREAD_STARTER, reference=reference)
     draft.allowed_mentions = {"parse": []}
     messages.post(state, channel, source.author_id, draft)
-    return channel
 
 
 def make_without_message(
@@ -119,7 +123,7 @@ def make_without_message(
         kind=kind,
         auto_archive_minutes=auto_archive_minutes,
     )
-    _tell_created(state, channel)
+    _announce(state, channel)
     if kind != ChannelType.PRIVATE_THREAD:
         reference = {"type": 0, "channel_id": str(channel.id), "guild_id": str(parent.guild_id)}
         draft = messages.Draft(content=name, type=MessageType.THREAD_CREATED, reference=reference)
@@ -150,6 +154,6 @@ def make_forum_post(
         auto_archive_minutes=auto_archive_minutes,
     )
     parent.last_message_id = channel.id
-    _tell_created(state, channel)
+    _announce(state, channel)
     draft.id = channel.id
     return channel, messages.post(state, channel, owner_id, draft)

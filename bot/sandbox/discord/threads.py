@@ -50,7 +50,7 @@ def join(state: State, channel: Channel, user_id: int) -> None:
         return
     thread.members[user_id] = datetime.now(UTC)
     added = payloads.thread_member(channel, thread, user_id)
-    _tell_members(state, channel, added=[added], removed=[], about=user_id)
+    _announce_members(state, channel, added=[added], removed=[], about=user_id)
 
 
 def leave(state: State, channel: Channel, user_id: int) -> None:
@@ -58,10 +58,10 @@ def leave(state: State, channel: Channel, user_id: int) -> None:
     thread = channel.thread
     if thread is None or thread.members.pop(user_id, None) is None:
         return
-    _tell_members(state, channel, added=[], removed=[str(user_id)], about=user_id)
+    _announce_members(state, channel, added=[], removed=[str(user_id)], about=user_id)
 
 
-def _tell_members(
+def _announce_members(
     state: State, channel: Channel, *, added: list[Json], removed: list[str], about: int
 ) -> None:
     # Without the members intent an app hears of its own coming and going only.

@@ -35,13 +35,6 @@ class ChannelType(IntEnum):
     FORUM = 15
 
 
-THREAD_TYPES = frozenset(
-    {
-        ChannelType.ANNOUNCEMENT_THREAD,
-        ChannelType.PUBLIC_THREAD,
-        ChannelType.PRIVATE_THREAD,
-    }
-)
 NO_MESSAGES_TYPES = frozenset({ChannelType.CATEGORY, ChannelType.FORUM})
 
 

@@ -52,7 +52,7 @@ def offline_reply(messages: Sequence[dict[str, Any]], prompt_tokens: int) -> str
         return f"{words['table']}\n\n{_TABLE}\n\n{words['label']}"
     if _ASKS_FOR_LENGTH.search(question):
         return _long(words)
-    return f"{words['hello'].format(question=_quoted(question))}\n\n" + _told(
+    return f"{words['hello'].format(question=_quoted(question))}\n\n" + _prompt_summary(
         words, messages, prompt_tokens
     )
 
@@ -62,19 +62,21 @@ def _long(words: dict[str, str]) -> str:
     return "\n\n".join([words["long"], *parts[:6], _CODE, *parts[6:], words["label"]])
 
 
-def _told(words: dict[str, str], messages: Sequence[dict[str, Any]], prompt_tokens: int) -> str:
+def _prompt_summary(
+    words: dict[str, str], messages: Sequence[dict[str, Any]], prompt_tokens: int
+) -> str:
     roles = Counter(message["role"] for message in messages)
-    told = [words["counts"].format(tokens=prompt_tokens, exchanges=roles["assistant"])]
-    told.append(", ".join(f"`{role}` {count}" for role, count in roles.items()))
-    told += [
+    facts = [words["counts"].format(tokens=prompt_tokens, exchanges=roles["assistant"])]
+    facts.append(", ".join(f"`{role}` {count}" for role, count in roles.items()))
+    facts += [
         words["system"].format(text=_quoted(text_of(message)))
         for message in messages
         if message["role"] in ("system", "developer")
     ]
     earlier = [text_of(message) for message in messages if message["role"] == "user"][:-1]
     if earlier:
-        told.append(words["earlier"].format(question=_quoted(earlier[-1])))
-    return "\n".join(f"- {line}" for line in told) + f"\n\n{words['label']}"
+        facts.append(words["earlier"].format(question=_quoted(earlier[-1])))
+    return "\n".join(f"- {line}" for line in facts) + f"\n\n{words['label']}"
 
 
 def _quoted(text: str) -> str:

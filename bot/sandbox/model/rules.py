@@ -243,13 +243,13 @@ def _is_part(part: object) -> bool:
     return part.get("type") in ("image_url", "input_audio", "file", "refusal")
 
 
-def check_images(messages: Sequence[JsonObject], *, taken: bool) -> None:
-    """Raise `Refusal` 400 for an image that is none, or for any where they are not *taken*."""
+def check_images(messages: Sequence[JsonObject], *, accepted: bool) -> None:
+    """Raise `Refusal` 400 for an invalid image, or for any image unless images are *accepted*."""
     for number, message in enumerate(messages):
         for image in images_of(message):
             if message["role"] != "user":
                 raise Refusal(400, "Image URLs are only allowed for messages with role 'user'.")
-            if not taken:
+            if not accepted:
                 raise Refusal(
                     400,
                     "Invalid content type. image_url is only supported by certain models.",

@@ -219,7 +219,7 @@ class ChatAPI:
         check_model(body["model"], settings.models)
         if "stream_options" in body and not settings.takes_stream_options:
             raise Refusal(400, "Unrecognized request argument supplied: stream_options")
-        check_images(body["messages"], taken=settings.takes_images)
+        check_images(body["messages"], accepted=settings.takes_images)
         check_roles(body["messages"], settings.system_role)
         check_context(
             self._prompt_tokens(body),
