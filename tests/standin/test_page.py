@@ -158,7 +158,12 @@ async def test_question_is_answered_in_the_event_stream(page: Page) -> None:
         ("say", {"person": "Jun"}, 400, "makes no sense: KeyError"),
         ("say", "no JSON", 400, "makes no sense: JSONDecodeError"),
         ("say", [1], 400, "makes no sense: AttributeError"),
-        ("delete", {"person": "1", "channel": "2", "message": "3"}, 409, "The message is gone."),
+        (
+            "delete",
+            {"person": "1", "channel": "2", "message": "3"},
+            409,
+            "The message was deleted.",
+        ),
     ],
 )
 async def test_invalid_action_gets_an_error_sentence(

@@ -208,7 +208,7 @@ def test_failed_question_has_the_state_failed(happenings: Happenings) -> None:
     happenings.journal(said(1.0))
     [change] = happenings.logged(1.1, "WARNING", f"Cannot answer question {QUESTION}: ModelBusy")
     assert (change["line"]["steps"][-1]["what"], change["line"]["steps"][-1]["tone"]) == (
-        "The bot says",
+        "Bot log",
         "bad",
     )
     [change] = happenings.logged(1.2, "INFO", ended("failed"))
@@ -390,7 +390,7 @@ def test_modal_submit_is_titled_like_its_modal(happenings: Happenings) -> None:
 
 def test_event_without_a_question_becomes_a_note(happenings: Happenings) -> None:
     [change] = happenings.journal(entry("gateway_disconnect", 1.0, code=4000))
-    assert change["line"]["title"] == "The gateway connection is gone (code 4000)"
+    assert change["line"]["title"] == "The gateway connection closed (code 4000)"
     [change] = happenings.logged(1.1, "WARNING", "The connection failed")
     assert change["line"]["state"] == "bad"
     assert happenings.logged(1.2, "DEBUG", "something small") == []

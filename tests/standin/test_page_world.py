@@ -120,7 +120,7 @@ def test_thread_changes_update_the_channel_list(world: World) -> None:
     assert world.place_name("30") == "a thread"
     gone = world.apply("channel_delete", {"channel": GENERAL})
     assert gone == [{"kind": "channels_gone", "ids": ["20", "30"]}]
-    assert world.place_name("30") == "a place that is gone"
+    assert world.place_name("30") == "a deleted channel"
 
 
 def test_direct_message_belongs_to_its_person(world: World) -> None:
@@ -140,9 +140,9 @@ def test_other_journal_entries_change_nothing(world: World) -> None:
 
 async def test_new_watcher_starts_with_a_snapshot(world: World) -> None:
     feed = Feed(world.snapshot)
-    feed.tell(world.apply("message_create", {"message": message("before")}))
+    feed.send(world.apply("message_create", {"message": message("before")}))
     with feed.watched() as queue:
-        feed.tell(world.apply("message_update", {"message": message("after")}))
+        feed.send(world.apply("message_update", {"message": message("after")}))
         first, second = queue.get_nowait(), queue.get_nowait()
         assert first is not None
         assert second is not None

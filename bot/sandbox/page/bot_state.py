@@ -15,16 +15,16 @@ DOWN: Final = "down"
 
 
 class BotState:
-    """Follows the bot; *tell* hears each change of its state."""
+    """Follows the bot; *notify* hears each change of its state."""
 
-    def __init__(self, bot: BotProcess, driver: Driver, tell: Callable[[Json], None]) -> None:
+    def __init__(self, bot: BotProcess, driver: Driver, notify: Callable[[Json], None]) -> None:
         self._bot = bot
         self._driver = driver
-        self._tell = tell
+        self._notify = notify
         self._started = asyncio.Event()
         self._connected = True
         self._killed = False
-        self._told: Json = {}
+        self._notified: Json = {}
 
     def as_json(self) -> Json:
         """Return the state, and of a bot that ended by itself what it said last."""
@@ -62,6 +62,6 @@ class BotState:
 
     def _changed(self) -> None:
         state = self.as_json()
-        if state != self._told:
-            self._told = state
-            self._tell(state)
+        if state != self._notified:
+            self._notified = state
+            self._notify(state)

@@ -27,7 +27,7 @@ class Deeds:
         self._driver = driver
         self._world = world
         self.by_name: dict[str, Deed] = {
-            "say": self._say,
+            "say": self._send,
             "edit": self._edit,
             "delete": self._delete,
             "type": self._type,
@@ -40,7 +40,7 @@ class Deeds:
             "press": self._press,
         }
 
-    async def _say(self, what: Json) -> Json:
+    async def _send(self, what: Json) -> Json:
         files = what.get("files") or []
         if not str(what["text"]).strip() and not files:
             raise NotAllowed("There is nothing to send.")
@@ -75,7 +75,7 @@ class Deeds:
     def _author_of(self, what: Json) -> str:
         message = self._world.message(what["channel"], what["message"])
         if message is None:
-            raise NotAllowed("The message is gone.")
+            raise NotAllowed("The message was deleted.")
         return str(message["author_id"])
 
     async def _type(self, what: Json) -> None:

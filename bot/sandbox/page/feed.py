@@ -7,7 +7,7 @@ from typing import Any, Final
 
 Json = dict[str, Any]
 
-_WAITING_AT_MOST: Final = 5000  # changes; a browser that is further behind begins anew
+_WAITING_AT_MOST: Final = 5000  # changes; a browser further behind reconnects
 
 
 class Feed:
@@ -17,7 +17,7 @@ class Feed:
         self._snapshot = snapshot
         self._watching: set[asyncio.Queue[Json | None]] = set()
 
-    def tell(self, changes: Iterable[Json]) -> None:
+    def send(self, changes: Iterable[Json]) -> None:
         """Tell all who watch."""
         for change in changes:
             for queue in self._watching:

@@ -30,7 +30,7 @@ class Following:
         self._sandbox = sandbox
         self.world = world
         self.feed = Feed(self._snapshot)
-        self._bot = BotState(sandbox.bot, sandbox.driver, lambda change: self.feed.tell([change]))
+        self._bot = BotState(sandbox.bot, sandbox.driver, lambda change: self.feed.send([change]))
         self._switches = Switches(sandbox.driver, sandbox.model)
         self._happenings = Happenings(world, time.time() - time.monotonic())
         self.deeds: dict[str, Deed] = {
@@ -67,11 +67,11 @@ class Following:
 
     async def _switch(self, what: Json) -> None:
         await self._switches.turn(what)
-        self.feed.tell([{"kind": "faults", "faults": self._switches.as_json()}])
+        self.feed.send([{"kind": "faults", "faults": self._switches.as_json()}])
 
     def _done_to(self, title: str, deed: Deed) -> Deed:
         async def noted(what: Json) -> None:
-            self.feed.tell(self._happenings.note(time.monotonic(), title))
+            self.feed.send(self._happenings.note(time.monotonic(), title))
             await deed(what)
 
         return noted
@@ -82,8 +82,8 @@ class Following:
             events = await self._sandbox.driver.events(after=after, timeout_seconds=_POLL_SECONDS)
             for event in events:
                 after = event["seq"]
-                self.feed.tell(self._happenings.journal(event))
-                self.feed.tell(self.world.apply(event["type"], event["data"]))
+                self.feed.send(self._happenings.journal(event))
+                self.feed.send(self.world.apply(event["type"], event["data"]))
                 if event["type"].startswith("gateway_"):
                     await self._bot.look()
 
@@ -91,5 +91,5 @@ class Following:
         log = BotLog(self._sandbox.bot.log_path)
         while True:
             for logged in log.new():
-                self.feed.tell(self._happenings.logged(*logged))
+                self.feed.send(self._happenings.logged(*logged))
             await asyncio.sleep(_LOOK_SECONDS)

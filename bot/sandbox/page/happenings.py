@@ -36,8 +36,8 @@ _CALLS: Final = {
 _TYPED: Final = re.compile(r"[^\sA-Z]+")  # A menu's name may have capitals and spaces.
 _COMMAND, _BUTTON, _FORM = 2, 3, 5
 _GATEWAY: Final = {
-    "gateway_disconnect": "The gateway connection is gone",
-    "gateway_identify": "IDENTIFY: a new session is asked for",
+    "gateway_disconnect": "The gateway connection closed",
+    "gateway_identify": "IDENTIFY: requests a new session",
     "gateway_ready": "READY: a new session",
     "gateway_resume": "RESUME: the session goes on, and what was missed is sent again",
     "gateway_invalid_session": "INVALID SESSION: wait, then IDENTIFY again",
@@ -78,7 +78,7 @@ class Happenings:
         """Take an entry of the stand-in Discord's journal."""
         kind, at, data = str(entry["type"]), float(entry["at"]), entry["data"]
         readers: dict[str, Callable[[float, Json], Iterable[Line]]] = {
-            "message_create": self._said,
+            "message_create": self._posted,
             "interaction_create": self._used,
             "interaction_response": self._responded,
             "request": self._called,
@@ -103,9 +103,9 @@ class Happenings:
         tone = BAD if level in {"WARNING", "ERROR", "CRITICAL"} else ""
         about = _ABOUT.search(sentence)
         if about and (line := self._line(about[1])):
-            line.put(f"log-{next(self._numbers)}", Step(at, "The bot says", sentence, tone))
+            line.put(f"log-{next(self._numbers)}", Step(at, "Bot log", sentence, tone))
             return self._shown([line])
-        return [] if level == "DEBUG" else self.note(at, f"The bot says: {sentence}", tone)
+        return [] if level == "DEBUG" else self.note(at, f"Bot log: {sentence}", tone)
 
     def note(self, at: float, title: str, tone: str = "") -> list[Json]:
         """Add an event that belongs to no question."""
@@ -134,12 +134,12 @@ class Happenings:
         while len(self._early) > _KEPT:
             del self._early[next(iter(self._early))]
 
-    def _told_early(self, number: str) -> Iterable[Line]:
+    def _replay_early(self, number: str) -> Iterable[Line]:
         for logged in self._early.pop(number, ()):
             self.logged(*logged)
             yield self._lines[number]
 
-    def _said(self, at: float, data: Json) -> Iterable[Line]:
+    def _posted(self, at: float, data: Json) -> Iterable[Line]:
         message = data["message"]
         if message["author"]["id"] == self._names.bot_id:
             self._calls.answered(message)
@@ -148,15 +148,15 @@ class Happenings:
             return
         text = " ".join(re.sub(r"<@!?\d+>", "", message["content"]).split())
         title = text[:_TITLE] or "(a file)"
-        line = Line(message["id"], "question", title, self._where(message), at)
+        line = Line(message["id"], "question", title, self._place(message), at)
         line.put("event", Step(at, "Gateway event", "MESSAGE_CREATE"))
         self._asked[line.id] = line
         self._calls.asked(message)
         while len(self._asked) > _KEPT:
             del self._asked[next(iter(self._asked))]
-        yield from self._told_early(line.id)
+        yield from self._replay_early(line.id)
 
-    def _where(self, message: Json) -> str:
+    def _place(self, message: Json) -> str:
         place = self._names.place_name(message["channel_id"])
         return f"{self._names.user_name(message['author']['id'])} in {place}"
 
@@ -170,7 +170,7 @@ class Happenings:
         line.put("event", Step(at, "Gateway event", "INTERACTION_CREATE"))
         self._note_press(used)
         yield self._added(line)
-        yield from self._told_early(line.id)
+        yield from self._replay_early(line.id)
 
     def _title(self, used: Json) -> str:
         name = str(used["name"])

@@ -25,7 +25,7 @@ def play(*, real: bool, port: int, opens_browser: bool) -> int:
     except asyncio.CancelledError:  # asked to stop
         print()
     except BotEnded as ended:
-        print(f"The bot ended by itself. The last that it said:\n{ended}", file=sys.stderr)
+        print(f"The bot ended by itself. Its last log lines:\n{ended}", file=sys.stderr)
         return REFUSED
     except (NoChatApi, StandInError) as error:
         print(error, file=sys.stderr)

@@ -62,7 +62,7 @@ class Switches:
         else:
             raise NotAllowed("There is no such switch here.")
 
-    async def drop(self, _what: Json) -> None:
+    async def drop(self, _request: Json) -> None:
         """Close the gateway and take no new connection for some seconds; the session stays."""
         await self._driver.gateway("refuse", seconds=_AWAY_SECONDS)
         await self._driver.gateway("abort")

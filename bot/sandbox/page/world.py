@@ -14,7 +14,7 @@ _KINDS: Final = {0: "text", 1: "dm", 2: "voice", 5: "text", 15: "forum"}
 _THREADS: Final = frozenset({10, 11, 12})
 _SPOKEN: Final = frozenset({0, 19, 20, 23})
 _THREAD_STARTER: Final = 21
-_SAID_BY_DISCORD: Final = {
+_NOTICES: Final = {
     6: "{name} pinned a message.",
     7: "{name} is here now.",
     18: "{name} started a thread: {text}",
@@ -85,7 +85,7 @@ class World:
         """Return what a place is called, for people."""
         channel = self._channels.get(channel_id)
         if channel is None:
-            return "a place that is gone"
+            return "a deleted channel"
         if channel["kind"] == "dm":
             return f"@{self.user_name(channel['person_id'])}"
         return channel["name"] if channel["kind"] == "thread" else f"#{channel['name']}"
@@ -113,7 +113,7 @@ class World:
 
     def _put_message(self, data: Json) -> list[Json]:
         message = data["message"]
-        if message["type"] not in {*_SPOKEN, *_SAID_BY_DISCORD, _THREAD_STARTER}:
+        if message["type"] not in {*_SPOKEN, *_NOTICES, _THREAD_STARTER}:
             return []
         shown = self._shown(message)
         self._messages.setdefault(shown["channel_id"], {})[shown["id"]] = shown
@@ -125,7 +125,7 @@ class World:
         spoken = message
         if message["type"] == _THREAD_STARTER and source:
             spoken = source
-        said = _SAID_BY_DISCORD.get(message["type"])
+        notice = _NOTICES.get(message["type"])
         name = self._author_name(message)
         return {
             "id": message["id"],
@@ -136,8 +136,8 @@ class World:
             "at": spoken["timestamp"],
             "edited": bool(spoken["edited_timestamp"]),
             "text": spoken["content"],
-            "html": "" if said else render(spoken["content"], self._names()),
-            "notice": said.format(name=name, text=spoken["content"]) if said else None,
+            "html": "" if notice else render(spoken["content"], self._names()),
+            "notice": notice.format(name=name, text=spoken["content"]) if notice else None,
             "starts_thread": message["type"] == _THREAD_STARTER,
             "thinking": bool(message["flags"] & _LOADING),
             "only_for": asked["user"]["id"] if message["ephemeral"] and asked else None,
