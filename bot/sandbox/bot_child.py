@@ -1,6 +1,6 @@
-"""Run the bot as a child of the sandbox, so that it ends where that is gone, however that came.
+"""Run the bot as a child of the sandbox and end it when the sandbox ends, even by a crash.
 
-The sandbox holds the other end of standard input and writes nothing: the end of it is its own.
+The sandbox keeps standard input open and writes nothing: end of file means that it has ended.
 """
 
 import os
@@ -13,9 +13,9 @@ STANDARD_INPUT: Final = 0
 
 
 def _end_with_the_sandbox() -> None:
-    # Not by sys.stdin, whose lock would be in the way of the bot's own end.
+    # Not by sys.stdin: its lock would block the bot's own exit.
     os.read(STANDARD_INPUT, 1)
-    os.kill(os.getpid(), signal.SIGKILL)  # Its Discord is gone as well: there is nobody to tell.
+    os.kill(os.getpid(), signal.SIGKILL)  # Its Discord has ended too: nothing is left to notify.
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The bot as a process that may be killed and started again, and what it logs."""
+"""Start, kill and restart the bot as a process, and read its log."""
 
 import asyncio
 import sys
@@ -12,7 +12,7 @@ _STOP_SECONDS: Final = 10.0
 
 
 class BotEnded(Exception):
-    """The bot ended by itself; the text is the end of what it logged."""
+    """The bot ended by itself; the text is the end of its log."""
 
 
 class BotProcess:
@@ -26,7 +26,7 @@ class BotProcess:
 
     @property
     def runs(self) -> bool:
-        """Say whether there is a bot now."""
+        """Return whether the bot runs."""
         return self._process is not None and self._process.returncode is None
 
     async def start(self) -> None:
@@ -39,10 +39,10 @@ class BotProcess:
                 "-m",
                 "bot.sandbox.bot_child",
                 env=self._settings,
-                cwd=self._folder,  # An .env of the operator's is read before, and not twice.
-                stdin=asyncio.subprocess.PIPE,  # Its end is that of this process.
+                cwd=self._folder,  # The launcher has read the operator's .env already.
+                stdin=asyncio.subprocess.PIPE,  # It closes when this process ends.
                 stderr=log_file,
-                start_new_session=True,  # Ctrl-C is for whoever plays, who stops it.
+                start_new_session=True,  # Ctrl-C reaches only the sandbox, which stops the bot.
             )
 
     async def kill(self) -> None:
@@ -68,7 +68,7 @@ class BotProcess:
                 self._process.kill()
 
     async def wait(self) -> None:
-        """Return when the bot that runs now has ended, however that came."""
+        """Return when the current bot has ended, for any reason."""
         if self._process is not None:
             await self._process.wait()
 

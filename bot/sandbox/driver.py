@@ -22,7 +22,7 @@ Predicate = Callable[[dict[str, Any]], bool]
 
 
 class ControlError(Exception):
-    """The stand-in refused what the driver asked for; `status` is 409 where a person could not."""
+    """The stand-in refused a request; `status` is 409 if a person could not do it."""
 
     def __init__(self, status: int, body: Json) -> None:
         super().__init__(body.get("error", body))
@@ -33,7 +33,7 @@ class ControlError(Exception):
 class Driver:
     """Plays the people of a running stand-in. Ids are strings; names may stand for ids.
 
-    `async with Driver(addresses) as driver:` where *addresses* is what the stand-in printed.
+    `async with Driver(addresses) as driver:` with the *addresses* that the stand-in printed.
     """
 
     def __init__(self, addresses: dict[str, str]) -> None:
@@ -61,11 +61,11 @@ class Driver:
 
     @property
     def bot_mention(self) -> str:
-        """Return what a person's client writes when they pick the bot's name."""
+        """Return the text that a client inserts when a person picks the bot's name."""
         return f"<@{self.bot_id}>"
 
     def user_id(self, name: str) -> str:
-        """Return the id of one of the people there were at the start."""
+        """Return the id of one of the people of the start."""
         return str(self.world["users"][name])
 
     async def call(self, method: str, path: str, body: Json | None = None, **query: object) -> Any:
@@ -82,7 +82,7 @@ class Driver:
             return answer
 
     async def look(self) -> Json:
-        """Return who and what is there: bot, users, guilds with channels, last_event."""
+        """Return an overview: bot, users, guilds with channels, last_event."""
         return dict(await self.call("GET", "/world"))
 
     async def say(
@@ -91,18 +91,18 @@ class Driver:
         """Post a message.
 
         *more*: attachments, embeds, as_typed, ping_reply, flags, webhook_id, force, ago_seconds
-        (said so long ago: nothing newer may be there).
+        (the age of the message: the channel may have no newer one).
         """
         body = {"channel_id": channel, "author_id": author, "content": text, "reply_to": reply_to}
         return dict(await self.call("POST", "/messages", body | more))
 
     async def forward(self, channel: str, author: str, source: Json) -> Json:
-        """Forward the message *source*; what its author says of it is a message of its own."""
+        """Forward the message *source*; a comment on it is a separate message."""
         forward = {"channel_id": source["channel_id"], "message_id": source["id"]}
         return await self.say(channel, author, "", forward=forward)
 
     async def know_previews(self, previews: dict[str, Json]) -> None:
-        """Let Discord know what stands at addresses, so that previews come with the message."""
+        """Give Discord the previews of addresses, so that it sends them with the message."""
         await self.call("PUT", "/previews", previews)
 
     async def say_all(self, messages: Iterable[Json]) -> None:
@@ -124,7 +124,7 @@ class Driver:
         return str(channel["id"])
 
     async def edit(self, channel: str, message: str, text: str, **more: object) -> Json:
-        """Edit a message as its author; *more*: attachments, the ids of those that are kept."""
+        """Edit a message as its author; *more*: attachments, the ids of those to keep."""
         body = {"content": text} | more
         return dict(await self.call("PATCH", f"/messages/{channel}/{message}", body))
 
@@ -176,7 +176,7 @@ class Driver:
         return dict(await self.call("POST", "/users", {"name": name} | more))
 
     async def edit_user(self, user: str, **changes: object) -> Json:
-        """Change `locale`, `accepts_dms`, or `installed_bot`: have it wherever one goes."""
+        """Change `locale`, `accepts_dms`, or `installed_bot`: have the bot everywhere."""
         return dict(await self.call("PATCH", f"/users/{user}", changes))
 
     async def invite(self, user: str, guild: str = "Sandbox") -> None:
@@ -237,7 +237,7 @@ class Driver:
     ) -> str:
         """Fill in the modal that answered *interaction*; return the new interaction's id.
 
-        *custom_id*: what another version of the bot would have called it.
+        *custom_id*: the modal's id in another version of the bot.
         """
         body = {
             "interaction_id": interaction,
@@ -273,7 +273,7 @@ class Driver:
     async def commands(self, channel: str | None = None, user: str | None = None) -> list[Json]:
         """Return the registered commands, or those that *user* is offered in *channel*.
 
-        What they are shown in their language is in `name_localized` and `description_localized`.
+        `name_localized` and `description_localized` have the texts in their language.
         """
         return list(await self.call("GET", "/commands", channel_id=channel, user_id=user))
 
@@ -334,7 +334,7 @@ class Driver:
         return dict(await self.call("GET", "/gateway"))
 
     async def gateway(self, action: str, **more: object) -> None:
-        """Break the gateway by *action*, of which *more* tells the particulars.
+        """Break the gateway by *action*, with its parameters in *more*.
 
         close (code, forget_session), abort, reconnect, invalid_session (resumable), silence
         (seconds, new_connections), deaf (seconds: no ACKs), raw (text or hex, plain), dispatch (t,
@@ -355,7 +355,7 @@ class Driver:
     ) -> Json:
         """Break *count* requests (None: all) whose method and path match the patterns.
 
-        *action*, and what *more* may say of it: answer (status, body, headers, after: done all the
+        *action*, with its parameters in *more*: answer (status, body, headers, after: done all the
         same), delay (seconds, after: done at once but answered late), drop (not done), drop_after
         (done, never answered), rate_limit (retry_after, global, scope, via); for all of them skip,
         probability, seed.
@@ -368,7 +368,7 @@ class Driver:
         return list(await self.call("GET", "/faults"))
 
     async def clear_faults(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         await self.call("DELETE", "/faults")
 
     async def refuse(
@@ -409,7 +409,7 @@ class Driver:
         return dict(await self.call("PUT", "/settings", changes))
 
     async def last_event(self) -> int:
-        """Return the number of the newest event, to wait for what comes after it."""
+        """Return the number of the newest event, to wait for later ones."""
         return int((await self.look())["last_event"])
 
     async def events(
@@ -420,7 +420,7 @@ class Driver:
         about: str | None = None,
         timeout_seconds: float = 0.0,
     ) -> list[Json]:
-        """Return what happened after *after*, waiting for the first up to *timeout_seconds*.
+        """Return the events after *after*, waiting for the first up to *timeout_seconds*.
 
         *about*: the id of a channel or of an interaction, for its messages or its answers alone.
         """

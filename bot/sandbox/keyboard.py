@@ -14,7 +14,7 @@ COMMAND: Final = "/"  # the beginning of a command
 
 
 def take_pastes_whole() -> None:
-    """Have readline take a paste as one text, which Python switches off; Enter then sends it."""
+    """Make readline read a paste as one text, which Python switches off; Enter then sends it."""
     if "readline" in globals():
         readline.parse_and_bind("set enable-bracketed-paste on")
 

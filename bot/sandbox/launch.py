@@ -18,15 +18,15 @@ from bot.sandbox.process import NO_PROXY
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
-# Where the sandbox has its own: what an operator set for real servers must not get in its way.
+# The sandbox sets these itself: an operator's values for real servers must not apply.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOWED_GUILDS", "ALLOW_DMS", "LOG_")
 API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # Either of them names an API.
 API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS"}
-LOCALES: Final = {"Sora": "ko"}  # the others' is what Discord gives: en-US
+LOCALES: Final = {"Sora": "ko"}  # the others have Discord's default: en-US
 
 
 class NoChatApi(Exception):
-    """The real chat API was requested, but no settings name one; the message says what to do."""
+    """The real chat API was requested, but no settings name one; the message is for the user."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -49,12 +49,12 @@ class Sandbox:
 
     @property
     def model_label(self) -> str:
-        """Say in words who answers."""
+        """Return a label for the model that answers."""
         return "the offline stand-in model" if self.model else "the chat API of your settings"
 
     @property
     def promise(self) -> str:
-        """Say what is real and whether it costs money."""
+        """Return a sentence about which parts are real and whether they cost money."""
         if self.model is None:
             return (
                 "What you write is sent to that API, which may charge you for it. Discord is a "
@@ -108,7 +108,7 @@ async def running_sandbox(*, real: bool, **bot_settings: str) -> AsyncIterator[S
 
 
 def _is_own(name: str, *, real: bool) -> bool:
-    """Whether the sandbox sets *name* itself; upper and lower case are the same to the bot."""
+    """Return whether the sandbox sets *name* itself; the bot ignores case in names."""
     return name.upper().startswith(OWN_SETTINGS) or (not real and name.upper() in API_SETTINGS)
 
 

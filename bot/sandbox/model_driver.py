@@ -1,4 +1,4 @@
-"""Drive the stand-in model from another process: say what it says, read what it was asked."""
+"""Control the stand-in model from another process: script its replies, read its requests."""
 
 import json
 from collections.abc import AsyncIterator, Iterable
@@ -25,31 +25,31 @@ class ModelDriver:
     api_key: str = DEFAULT_KEY
 
     async def reply(self, *replies: Script | str) -> None:
-        """Queue what is to be said next, in this order; each is said once."""
+        """Queue the next replies, in this order; the model sends each once."""
         await self._call("POST", "replies", [_script(reply).to_json() for reply in replies])
 
     async def reply_when(
         self, contains: str, reply: Script | str, *, times: int | None = None
     ) -> None:
-        """Say *reply* whenever the last user message contains *contains*, before any queue."""
+        """Send *reply* whenever the last user message contains *contains*, before any queue."""
         rule = {"contains": contains, "reply": _script(reply).to_json(), "times": times}
         await self._call("POST", "rules", [rule])
 
     async def list_models(self, reply: Script) -> None:
-        """Answer with *reply*, which has a body or another status, who asks for the models."""
+        """Answer requests for the models with *reply*, which has a body or another status."""
         await self._call("PUT", "listing", reply.to_json())
 
     async def resume(self) -> None:
-        """End the stalls that go on now."""
+        """End the current stalls."""
         await self._call("POST", "resume")
 
     async def reset(self) -> None:
-        """Drop what is scripted and the record, and set all settings as they were first."""
+        """Drop the scripts and the record, and reset all settings."""
         for name in ("replies", "rules", "listing", "requests", "settings"):
             await self._call("DELETE", name)
 
     async def forget_requests(self) -> None:
-        """Drop the record of requests alone."""
+        """Drop only the record of requests."""
         await self._call("DELETE", "requests")
 
     async def change(self, **settings: Any) -> None:
@@ -65,7 +65,7 @@ class ModelDriver:
     ) -> list[Record]:
         """Return the requests after number *after*, waiting up to the timeout for the first.
 
-        With *outcomes* only those that have come to one of them.
+        With *outcomes*, return only requests with one of them.
         """
         query = f"requests?after={after}&timeout={timeout_seconds}&outcome={','.join(outcomes)}"
         answer = await self._call("GET", query)

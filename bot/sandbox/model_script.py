@@ -1,4 +1,4 @@
-"""What the stand-in model says and how: one scripted reply, and the bytes of its event stream."""
+"""One scripted reply of the stand-in model, and the bytes of its event stream."""
 
 import base64
 import json
@@ -14,18 +14,18 @@ END_OF_STREAM: Final = b"data: [DONE]\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One reply of the stand-in. All that is left out is as a healthy API does it.
+    """One reply of the stand-in. By default it behaves as a healthy API.
 
-    What is said: `text`, cut every `chunk_size` characters or given as `chunks`, after `reasoning`
+    Content: `text`, cut every `chunk_size` characters or given as `chunks`, after `reasoning`
     (sent as `reasoning_content`). `finish_reason` None sends none. `usage` replaces the counts of
     the stand-in; `{}` sends none. `events_before` and `events_after` the text are any JSON values,
     each sent as one event: `{"choices": []}`, `{"error": {...}}`, None.
 
-    When: `stall_before_seconds` before anything, `first_token_delay_seconds` after the headers,
+    Timing: `stall_before_seconds` before anything, `first_token_delay_seconds` after the headers,
     `chunks_per_second` (0: at once), `stall_seconds` after `stall_after_chunks` pieces of text.
-    Where delay and rate are None, the settings' hold.
+    If delay or rate is None, the settings apply.
 
-    What goes wrong: another `status` with `body` (an object is sent as JSON, a string as it is) and
+    Faults: another `status` with `body` (an object is sent as JSON, a string as it is) and
     `headers`; `as_json` answers a stream request with one JSON object; `raw` is sent instead of the
     events, piece by piece; `disconnect_after_chunks` pieces of text or `disconnect_after_bytes` of
     the body close the connection; `done` False leaves out `[DONE]`.
@@ -55,7 +55,7 @@ class Script:
 
     @classmethod
     def from_json(cls, data: object) -> "Script":
-        """Return the script that *data* holds; raises `ValueError` for what is not of its form."""
+        """Return the script that *data* holds; raises `ValueError` if it is malformed."""
         if isinstance(data, str):
             return cls(text=data)
         if not isinstance(data, dict):
@@ -75,7 +75,7 @@ class Script:
         return script
 
     def to_json(self) -> JsonObject:
-        """Return what `from_json` reads; bytes as base64."""
+        """Return the JSON for `from_json`; bytes as base64."""
         data = {one.name: getattr(self, one.name) for one in fields(self)}
         if self.raw is not None:
             data["raw"] = [base64.b64encode(piece).decode() for piece in self.raw]
@@ -89,7 +89,7 @@ class Script:
         return tuple(self.text[at : at + size] for at in range(0, len(self.text), size))
 
     def cut_to(self, characters: int) -> "Script":
-        """Return this reply as a model ends it that may say no more: finish_reason "length"."""
+        """Return this reply cut at a length limit: finish_reason "length"."""
         said = "".join(self.pieces())
         if len(said) <= characters:
             return self
@@ -98,7 +98,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What the answers to one request have in common."""
+    """The common fields of the answers to one request."""
 
     number: int
     created: int  # seconds since 1970
@@ -125,7 +125,7 @@ class Completion:
         return answer if self.usage is None else {**answer, "usage": self.usage}
 
     def opening(self, script: Script) -> list[bytes]:
-        """Return the events ahead of the text: the role, the reasoning, what the script adds."""
+        """Return the events ahead of the text: the role, the reasoning, the script's own events."""
         first = self._delta({"role": "assistant", "content": ""})
         size = script.chunk_size
         reasoning = [

@@ -15,16 +15,16 @@ _STOP_SECONDS: Final = 5.0
 
 
 class StandInError(RuntimeError):
-    """A stand-in did not start as it should; the message says which and what it said."""
+    """A stand-in did not start as it should; the message has its name and output."""
 
 
 @asynccontextmanager
 async def running(module: str, *arguments: str) -> AsyncIterator[dict[str, str]]:
     """Run `python -m module` and yield the JSON object that it prints when it is ready.
 
-    The process is told this one's id as `--parent-pid`, so that it does not outlive it. It is asked
-    to stop with SIGTERM on leaving, and killed 5 s later. Raises `StandInError` if it ends or says
-    nothing in the first 20 s.
+    It gets this process's id as `--parent-pid`, so that it ends with this one. On leaving it gets
+    SIGTERM, and SIGKILL 5 s later. Raises `StandInError` if it ends or prints nothing in the first
+    60 s.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -35,7 +35,7 @@ async def running(module: str, *arguments: str) -> AsyncIterator[dict[str, str]]
         *arguments,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C at a terminal is for whoever started this, who stops it.
+        start_new_session=True,  # Ctrl-C reaches only the parent process, which stops this one.
     )
     try:
         yield await _ready_line(module, process)

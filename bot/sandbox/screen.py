@@ -1,4 +1,4 @@
-"""Show messages on a terminal as they come and change, above the line that is being typed."""
+"""Show new and changed messages on a terminal, above the input line."""
 
 import shutil
 import sys
@@ -16,8 +16,7 @@ ERASE_BELOW: Final = "\x1b[J"
 class Screen:
     """Prints blocks of text; the newest one is rewritten in place when it changes.
 
-    On a terminal only. Elsewhere, where nothing can be rewritten, a block is printed once, by
-    `settle`, when it has its last words.
+    Only a terminal can rewrite. Elsewhere `settle` prints each block once, when it is complete.
     """
 
     def __init__(self, prompt: Callable[[], str], out: TextIO = sys.stdout) -> None:
@@ -29,7 +28,7 @@ class Screen:
         self._waiting: dict[str, str] = {}
 
     def show(self, key: str, text: str) -> None:
-        """Print the block *key*, or print it anew if its text has changed."""
+        """Print the block *key*, or print it again if its text has changed."""
         text = "".join(char for char in text if char == "\n" or unicodedata.category(char) != "Cc")
         if not self._live:
             self._waiting[key] = text
@@ -40,7 +39,7 @@ class Screen:
         typed = self._typed()
         above = sum(_width(line) // size.columns + 1 for line in typed.split("\n")) - 1
         if key == self._newest:
-            # What has scrolled away cannot be rewritten; of a growing text it need not be.
+            # Rows that scrolled away cannot be rewritten; a growing text does not need it.
             kept = max(0, len(self._rows) - (size.lines - 2 - above))
             above += max(0, len(self._rows) - kept)
         self._newest, self._rows = key, rows
@@ -50,11 +49,11 @@ class Screen:
         self._out.flush()
 
     def entered(self) -> None:
-        """Note that a line was typed: what stands above it is no longer rewritten."""
+        """Note that a line was entered: do not rewrite the blocks above it."""
         self._newest = None
 
     def settle(self) -> None:
-        """Print what waits for its last words."""
+        """Print the blocks that were waiting to be complete."""
         for text in self._waiting.values():
             self._out.write(f"{text}\n")
         self._waiting.clear()
@@ -66,7 +65,7 @@ class Screen:
 
 
 def wrapped(text: str, columns: int) -> list[str]:
-    """Return *text* in rows of at most *columns* cells, broken at spaces where that can be."""
+    """Return *text* in rows of at most *columns* cells, broken at spaces if possible."""
     return [row for line in text.split("\n") for row in _rows(line, columns)]
 
 

@@ -19,16 +19,16 @@ from bot.sandbox.launch import NoChatApi, running_sandbox
 from bot.sandbox.process import StandInError
 from bot.sandbox.screen import Screen
 
-with suppress(ImportError):  # Windows has none, and nothing to restore.
+with suppress(ImportError):  # Windows has no termios, and nothing to restore.
     import termios
 
-REFUSED: Final = 2  # exit code: it cannot run like this
+REFUSED: Final = 2  # exit code: invalid options or settings
 HOME: Final = "general"
 PEOPLE: Final = ("Mina", "Jun", "Sora")
 TITLE_LENGTH: Final = 30
 QUIET_SECONDS: Final = 3.0  # Edits follow each other within 2 s; after that an answer is whole.
-BUSY_SECONDS: Final = 10.0  # So long Discord shows typing, and a slow machine may take to begin.
-SPOKEN: Final = frozenset({0, 19, 20})  # messages, replies, and what commands answer
+BUSY_SECONDS: Final = 10.0  # Discord shows typing this long; a slow bot may need it.
+SPOKEN: Final = frozenset({0, 19, 20})  # messages, replies, and answers to commands
 SHOWN: Final = ("message_create", "message_update", "interaction_response", "typing")
 MENTION: Final = re.compile(r"@chatbot\b", re.IGNORECASE)
 
@@ -47,7 +47,7 @@ Type a message; begin it with @ChatBot to ask the bot. Its answer appears in a t
   /privacy, /export, /forget-me   the bot's commands: what it keeps of you
   /press BUTTON  press a button under the bot's last message; its name stands there
   /help, /quit   this text, and what the bot says of itself; leave"""
-# The bot's commands, with the options that are typed behind them.
+# The bot's commands, with the options that follow them.
 BOT_COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "ask": ("question",),
     "reset": (),
@@ -82,7 +82,7 @@ def play(*, real: bool) -> int:
 
 @contextmanager
 def _terminal_as_it_was() -> Iterator[None]:
-    """Restore what readline changed of the terminal, in a thread that never gets to do so."""
+    """Restore the terminal's mode: readline's thread never does."""
     if "termios" not in globals() or not sys.stdin.isatty():
         yield
         return
@@ -115,7 +115,7 @@ async def _play(*, real: bool) -> None:
 
 
 class _Talk:
-    """One person at the keyboard: what they type goes in, what Discord shows comes out."""
+    """One person at the keyboard: send their input, print Discord's messages."""
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
@@ -145,10 +145,10 @@ class _Talk:
             self._screen.settle()
 
     async def _typed(self) -> AsyncIterator[str]:
-        """Yield what is typed; the thread that reads it ends with the program."""
+        """Yield each typed text; the reading thread ends with the program."""
         loop = asyncio.get_running_loop()
         lines: asyncio.Queue[str | None] = asyncio.Queue()
-        wanted = threading.Semaphore(1)  # So that the prompt names the place one is in by then.
+        wanted = threading.Semaphore(1)  # So that the prompt names the current place.
         take_pastes_whole()
         reader = threading.Thread(target=self._read, args=(loop, lines, wanted), daemon=True)
         reader.start()
@@ -235,7 +235,7 @@ class _Talk:
         await self._driver.command(self._place, self._person, name, options, force=True)
 
     async def _registered_name(self, typed: str) -> str:
-        """Return what a command is called at home that was typed in whichever language."""
+        """Return the registered name of a command typed in any language."""
         commands = await self._driver.commands()
         names = {
             local: str(command["name"])
@@ -290,7 +290,7 @@ class _Talk:
     async def _show(self, kind: str, data: dict[str, Any]) -> None:
         message, interaction = data.get("message"), data.get("interaction")
         is_own = message is not None and message["author_name"] == self._person
-        # The message that an interaction is answered with is a sign by itself.
+        # The message that answers an interaction is a sign by itself.
         if not is_own and not (interaction and interaction["state"] == "answered"):
             is_busy = kind == "typing" or (interaction and interaction["state"] == "deferred")
             self._note_sign(BUSY_SECONDS if is_busy else 0.0)
@@ -326,7 +326,7 @@ class _Talk:
         self._new_sign.set()
 
     async def _quiet(self) -> None:
-        """Wait until the bot seems to have said all that it has to say."""
+        """Wait until the bot seems to have finished."""
         now = asyncio.get_running_loop().time
         while (seconds := self._last_sign + QUIET_SECONDS - now()) > 0:
             self._new_sign.clear()
@@ -348,7 +348,7 @@ async def _piped() -> AsyncIterator[str]:
         await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(reader), sys.stdin
         )
-    else:  # A file never makes anyone wait.
+    else:  # Reading a file never blocks.
         reader.feed_data(sys.stdin.buffer.read())
         reader.feed_eof()
     while line := await reader.readline():

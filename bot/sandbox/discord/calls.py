@@ -82,7 +82,7 @@ class Call:
         return int(raw)
 
     def snowflake(self, name: str) -> int | None:
-        """Return an id of the query, if it is there."""
+        """Return an id of the query, or None without one."""
         raw = self.query.get(name)
         if raw is None:
             return None
@@ -116,7 +116,7 @@ class Call:
         return guild
 
     def may(self, channel: Channel, bits: int) -> bool:
-        """Say whether the bot has all of *bits* in *channel*."""
+        """Return whether the bot has all of *bits* in *channel*."""
         return self.state.world.permissions(channel, self.me) & bits == bits
 
     def require(self, channel: Channel, bits: int) -> None:
@@ -176,7 +176,7 @@ def store_file(
     description: str | None = None,
     size: int | None = None,
 ) -> Attachment:
-    """Put a file on the stand-in's CDN; *size* lets Discord say another size than it has."""
+    """Put a file on the stand-in's CDN; *size* lets Discord report another size."""
     number = state.world.snowflakes.next()
     attachment = Attachment(
         number,

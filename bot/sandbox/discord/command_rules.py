@@ -1,4 +1,4 @@
-"""What Discord refuses in the definition of an application command."""
+"""Check the definition of an application command as Discord does."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TOTAL: Final = 8000
 
 
 def check_commands(form: FormErrors, commands: list[Any]) -> None:
-    """Note in *form* everything wrong with a whole set of commands."""
+    """Note in *form* every error in a whole set of commands."""
     seen: set[tuple[int, str]] = set()
     counts = dict.fromkeys(_LIMITS, 0)
     for index, command in enumerate(commands):
@@ -50,7 +50,7 @@ def check_commands(form: FormErrors, commands: list[Any]) -> None:
 
 
 def check_command(form: FormErrors, path: Path, command: Json, *, partial: bool = False) -> None:
-    """Note in *form* everything wrong with one command."""
+    """Note in *form* every error in one command."""
     kind = command.get("type") or 1
     if kind not in {1, 2, 3}:
         form.add((*path, "type"), "BASE_TYPE_CHOICES", "Value must be one of {1, 2, 3}.")
@@ -210,7 +210,7 @@ def _check_choices(form: FormErrors, path: Path, option: Json) -> None:
 
 
 def check_choice(form: FormErrors, path: Path, choice: Json, *, text: bool) -> None:
-    """Note in *form* what is wrong with a choice, of a definition or of an autocompletion."""
+    """Note in *form* the errors of a choice, of a definition or of an autocompletion."""
     name, value = choice.get("name"), choice.get("value")
     if not isinstance(name, str) or not 1 <= len(name) <= 100:
         form.add((*path, "name"), "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")

@@ -1,4 +1,4 @@
-"""Registered application commands: what Discord makes of a definition, and who sees it where."""
+"""Registered application commands: their JSON, their translations and their visibility."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Channel, Json
 
 CHAT_INPUT: Final = 1
-# Discord: which other localization a client shows where its own is missing
+# Discord: the localization that a client shows if its own is missing
 _FALLBACKS: Final = {"en-US": ("en-GB",), "en-GB": ("en-US",), "es-419": ("es-ES",)}
 _KEPT_KEYS: Final = (
     "name",
@@ -47,7 +47,7 @@ class Command:
 
     @property
     def contexts(self) -> list[int]:
-        """Return where the command shows: 0 guilds, 1 the bot's DMs, 2 other DMs."""
+        """Return the places that show the command: 0 guilds, 1 the bot's DMs, 2 other DMs."""
         if self.guild_id is not None:
             return [GUILD_CONTEXT]
         if self.form.get("contexts") is not None:
@@ -56,7 +56,7 @@ class Command:
 
     @property
     def integration_types(self) -> list[int]:
-        """Return for which installs the command is: 0 by guilds, 1 by people."""
+        """Return the installs that have the command: 0 by guilds, 1 by people."""
         if self.guild_id is not None:
             return [GUILD_INSTALL]
         return list(self.form.get("integration_types") or [GUILD_INSTALL])
@@ -112,7 +112,7 @@ class Command:
 
 
 def localized(form: Json, locale: str) -> Json:
-    """Return a command, an option or a choice as a client in *locale* is to show it."""
+    """Return a command, an option or a choice as a client in *locale* shows it."""
     shown = dict(form)
     for key in ("name", "description"):
         translations = shown.pop(f"{key}_localizations", None) or {}

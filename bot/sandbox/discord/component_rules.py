@@ -1,4 +1,4 @@
-"""What Discord refuses in components: buttons, selects, text inputs, layouts and modals."""
+"""Check components as Discord does: buttons, selects, text inputs, layouts and modals."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def walk(components: Any) -> Iterator[Json]:
 
 
 def check_components(form: FormErrors, path: Path, components: Any, *, v2: bool) -> None:
-    """Note in *form* everything wrong with a message's components."""
+    """Note in *form* every error in a message's components."""
     if components is None:
         return
     if not isinstance(components, list):
@@ -135,7 +135,7 @@ def _check_custom_ids(form: FormErrors, path: Path, components: list[Any]) -> No
 
 
 def check_modal(form: FormErrors, path: Path, modal: Json) -> None:
-    """Note in *form* everything wrong with a modal."""
+    """Note in *form* every error in a modal."""
     for key, limit in (("title", 45), ("custom_id", 100)):
         value = modal.get(key)
         if not isinstance(value, str) or not 1 <= len(value) <= limit:

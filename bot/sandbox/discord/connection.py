@@ -1,4 +1,4 @@
-"""One gateway websocket: frames go out in order, compressed if asked, late if told."""
+"""One gateway websocket: it sends frames in order, compressed or delayed on request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ COMMANDS_PER_MINUTE: Final = 120  # Discord: gateway events that a client may se
 
 
 class Connection:
-    """A websocket and what waits to be written to it."""
+    """A websocket and its queue of frames."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Connection:
         self._frames.put_nowait((time.monotonic() + delay_seconds, text, plain))
 
     def be_silent(self, seconds: float) -> None:
-        """Write nothing for *seconds*; what was due then leaves afterwards."""
+        """Send nothing for *seconds*; send the queued frames afterwards."""
         self._silent_until = time.monotonic() + seconds
         self._unmuted = asyncio.Event()
 
@@ -60,13 +60,13 @@ class Connection:
         self._unmuted.set()
 
     def abort(self) -> None:
-        """Cut the wire without a word."""
+        """Cut the connection without a close frame."""
         self.closed_by_us = True
         if self._transport is not None:
             self._transport.abort()
 
     def too_many_commands(self) -> bool:
-        """Count one event from the client and say whether it sent too many in a minute."""
+        """Count one event from the client; return whether it sent too many in a minute."""
         now = time.monotonic()
         self._commands.append(now)
         while self._commands[0] < now - 60.0:
@@ -86,7 +86,7 @@ class Connection:
                 return
 
     async def write_forever(self) -> None:
-        """Write what is queued, each frame when it is due."""
+        """Send each queued frame when it is due."""
         while True:
             due, text, plain = await self._frames.get()
             await self._until(due)

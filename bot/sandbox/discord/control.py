@@ -20,7 +20,7 @@ LONGEST_POLL_SECONDS = 60.0
 
 
 class Control:
-    """Serves all parts of the control interface; itself it watches and breaks."""
+    """Serves the control interface; handles requests to watch and to break things itself."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -98,7 +98,7 @@ class Control:
         return self._state.knobs.as_json()
 
     async def _events(self, request: web.Request) -> Json:
-        """Return what happened after `after`; waits up to `timeout` seconds for the first."""
+        """Return the events after `after`; waits up to `timeout` seconds for the first."""
         after = int(request.query.get("after", 0))
         wait = min(float(request.query.get("timeout", 0)), LONGEST_POLL_SECONDS)
         kinds = [kind for kind in request.query.get("types", "").split(",") if kind]

@@ -1,4 +1,4 @@
-"""What people do, by the control interface: speak, edit, type, use commands, press, fill in."""
+"""People's actions in the control interface: post, edit, type, use commands, press, fill in."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PeopleControl:
         self._places = places
 
     def routes(self) -> list[Route]:
-        """Return what this part serves."""
+        """Return the routes of this part."""
         return [
             ("POST", "/dms", self._open_dm),
             ("POST", "/private-channels", self._open_private_channel),
@@ -71,11 +71,11 @@ class PeopleControl:
         return shown_message(self._state.world, self._message_of(request))
 
     async def _post_message(self, request: web.Request) -> Json:
-        """Say something as a person, a bot, a webhook, or Discord itself (`type`)."""
+        """Post a message as a person, a bot, a webhook, or Discord itself (`type`)."""
         return self._post(await read_spec(request))
 
     async def _post_messages(self, request: web.Request) -> None:
-        """Say all of `messages`, one after the other."""
+        """Post all of `messages`, one after the other."""
         for spec in (await read_spec(request))["messages"]:
             self._post(spec)
 
@@ -113,9 +113,9 @@ class PeopleControl:
         )
 
     def _forward(self, draft: messages.Draft, user_id: int, source: Json) -> None:
-        """Let *draft* forward a message that its author sees, as it stands now."""
+        """Let *draft* forward the current version of a message that its author can see."""
         if draft.content or draft.attachments or draft.embeds:
-            # Discord: 160011. What one writes to it the client sends as a message behind it.
+            # Discord: 160011. The client sends a person's comment on it as a second message.
             raise NotPossibleError("a forward has no content of its own")
         channel = self._places.channel(source["channel_id"])
         message = self._places.message(channel, source["message_id"])
@@ -128,7 +128,7 @@ class PeopleControl:
             draft.reference["guild_id"] = str(channel.guild_id)
 
     def _id_of_then(self, channel: Channel, ago_seconds: float) -> int:
-        """Return an id from the past, as that of something said then: nothing newer is there."""
+        """Return an id of that time; the channel must have no newer message."""
         number = self._state.world.snowflakes.at(time.time() - ago_seconds)
         if channel.last_message_id is not None and channel.last_message_id >= number:
             raise NotPossibleError("something newer stands there already")
@@ -155,7 +155,7 @@ class PeopleControl:
         changes: Json = {key: spec[key] for key in ("embeds", "flags", "components") if key in spec}
         if "content" in spec:
             changes["content"] = self._text(spec)
-        if "attachments" in spec:  # People take files out of their messages, and add none.
+        if "attachments" in spec:  # People can only remove files from their messages.
             kept = {str(one) for one in spec["attachments"]}
             changes["attachments"] = [one for one in message.attachments if str(one.id) in kept]
             for gone in {one.id for one in message.attachments if str(one.id) not in kept}:
@@ -172,7 +172,7 @@ class PeopleControl:
         messages.delete(self._state, self._places.channel(spec["channel_id"]), *ids, bulk=True)
 
     async def _know_previews(self, request: web.Request) -> None:
-        """Say what stands at addresses: previews that Discord knows come with the message."""
+        """Set the previews of addresses: Discord sends a known preview with the message."""
         self._state.known_previews |= await read_spec(request)
 
     async def _typing(self, request: web.Request) -> None:

@@ -1,4 +1,4 @@
-"""Find what the control interface names: people, channels, guilds, messages, by id or by name."""
+"""Look up names of the control interface: people, channels, guilds, messages, by id or by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TYPED = re.compile(r"@(\w+)")
 
 
 class Places:
-    """Looks things up; raises LookupError with the name of what is not there."""
+    """Looks things up by id or name; raises LookupError with the name if it finds none."""
 
     def __init__(self, state: State) -> None:
         self._state = state
@@ -103,7 +103,7 @@ class Places:
         }
 
     def announce_typing(self, channel: Channel, user: User) -> None:
-        """Let the bot see that *user* is typing."""
+        """Send the bot the event that *user* is typing."""
         event: Json = {
             "channel_id": str(channel.id),
             "user_id": str(user.id),
@@ -128,7 +128,7 @@ class Places:
         }
 
     def overview(self) -> Json:
-        """Return who and what is there, by name."""
+        """Return the people, guilds and channels by name."""
         world = self._state.world
         return {
             "bot": {"id": str(world.bot.id), "name": world.bot.name},

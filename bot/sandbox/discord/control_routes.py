@@ -1,4 +1,4 @@
-"""How the control interface is served: JSON in, JSON out, refusals as sentences."""
+"""Serve the control interface: JSON in, JSON out, refusals as sentences."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def read_spec(request: web.Request) -> Json:
 
 
 def serving(handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return a web handler that answers with what *handler* returns, or why it did not."""
+    """Return a web handler that answers with the result or the refusal of *handler*."""
 
     async def serve(request: web.Request) -> web.StreamResponse:
         try:

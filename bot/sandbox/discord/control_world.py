@@ -1,4 +1,4 @@
-"""What changes in the world, by the control interface: channels, threads, guilds, members."""
+"""Changes to the world by the control interface: channels, threads, guilds, members."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorldControl:
         self._places = places
 
     def routes(self) -> list[Route]:
-        """Return what this part serves."""
+        """Return the routes of this part."""
         return [
             ("GET", "/channels", self._channels),
             ("POST", "/channels", self._create_channel),

@@ -1,4 +1,4 @@
-"""What Discord answers when it refuses: status, code, sentence, the tree of a form's errors."""
+"""Discord's refusals: status, code, sentence, the tree of a form's errors."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def refused(name: str) -> DiscordError:
 
 
 class FormErrors:
-    """Collect what is wrong with a form, nested as the form is."""
+    """Collects the errors of a form in a tree of the same shape."""
 
     def __init__(self) -> None:
         self._tree: Json = {}

@@ -1,4 +1,4 @@
-"""What goes wrong with REST requests on demand: refused, late, lost before or after."""
+"""Faults of REST requests on demand: refused, late, lost before or after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ACTIONS: Final = ("answer", "delay", "drop", "drop_after", "rate_limit")
 
 @dataclass(slots=True)
 class Fault:
-    """One thing that goes wrong for the requests whose method and path match, *remaining* times."""
+    """One fault: it hits the next *remaining* requests with a matching method and path."""
 
     id: int
     action: Action
@@ -37,7 +37,7 @@ class Fault:
     hits: int = 0
 
     def strikes(self, method: str, path: str) -> bool:
-        """Say whether this request is hit, and count it."""
+        """Return whether the fault hits this request, and count it."""
         if self.remaining == 0 or not self.method.fullmatch(method) or not self.path.search(path):
             return False
         if self.skip:
@@ -51,7 +51,7 @@ class Fault:
         return True
 
     def as_json(self) -> Json:
-        """Return what the control interface shows of a fault."""
+        """Return the fault as the control interface shows it."""
         return {
             "id": self.id,
             "action": self.action,
@@ -96,7 +96,7 @@ class Faults:
         return fault
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         self._faults.clear()
 
     def all(self) -> list[Fault]:

@@ -1,4 +1,4 @@
-"""Discord's gateway v10: HELLO to READY, heartbeats, resumes, and who is told what happens."""
+"""Discord's gateway v10: HELLO to READY, heartbeats, resumes and the dispatch of events."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Gateway:
         guild_id: int | None = None,
         channel: Channel | None = None,
     ) -> None:
-        """Tell every session that asked for *event* and whose bot can view *channel*."""
+        """Send *event* to every session with its intent, if the bot can view *channel*."""
         world = self._state.world
         if channel is not None:
             guild_id = channel.guild_id
@@ -76,7 +76,7 @@ class Gateway:
         return blank_content(data, self._state.world.bot.id, in_guild=guild_id is not None)
 
     def announce_guild(self, guild: Guild) -> None:
-        """Tell every session that the bot is in *guild*."""
+        """Send GUILD_CREATE for *guild* to every session with the intent."""
         for session in self.sessions.values():
             if session.owns_guild(guild.id) and session.intents & Intent.GUILDS:
                 self._emit(session, "GUILD_CREATE", self._guild_create(session, guild))
@@ -86,7 +86,7 @@ class Gateway:
         return payloads.guild_create(self._state.world, guild, all_members=everyone)
 
     def broadcast(self, event: str, data: Any) -> None:
-        """Send *event* to every session as it is, whatever it asked for."""
+        """Send *event* unchanged to every session, whatever its intents."""
         for session in self.sessions.values():
             session.emit(event, data)
 
@@ -335,7 +335,7 @@ class Gateway:
         session.emit("GUILD_MEMBERS_CHUNK", chunk | {"nonce": data.get("nonce")})
 
     def as_json(self) -> Json:
-        """Return what the control interface shows of the gateway."""
+        """Return the gateway's state as the control interface shows it."""
         live = [item for item in self.connections if item.session is not None]
         now = time.monotonic()
         return {

@@ -1,4 +1,4 @@
-"""What goes wrong on the gateway on demand: closed, silent, refused, doubled, garbled."""
+"""Faults of the gateway on demand: closed, silent, refused, doubled, garbled."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ REORDER_PATIENCE_SECONDS: Final = 1.0
 
 
 class GatewayFaults:
-    """The gateway's ills, made by `apply` and felt by those who connect and listen."""
+    """The gateway's faults: `apply` sets them, the other methods inject them."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self.clear()
 
     def clear(self) -> None:
-        """Let nothing go wrong any more."""
+        """Remove all faults."""
         self._refuse_until = 0.0
         self._refuse_status: int | None = None
         self._mute_new_until = self._deaf_until = 0.0
@@ -46,7 +46,7 @@ class GatewayFaults:
             connection.speak_again()
 
     async def apply(self, spec: Json) -> None:
-        """Do the ill that *spec* names; raise ValueError if there is none of that name."""
+        """Inject the fault that *spec* names; raise ValueError for an unknown name."""
         actions = {
             "close": self._close,
             "abort": self._abort,
@@ -149,7 +149,7 @@ class GatewayFaults:
         loop.call_later(float(spec.get("seconds", REORDER_PATIENCE_SECONDS)), self._release)
 
     def refusal(self, request: web.Request) -> web.StreamResponse | None:
-        """Return what a new connection gets instead of a websocket, if anything."""
+        """Return the refusal of a new connection, or None to accept it."""
         if time.monotonic() >= self._refuse_until:
             return None
         if self._refuse_status is None and request.transport is not None:
@@ -157,30 +157,30 @@ class GatewayFaults:
         return web.Response(status=self._refuse_status or 503)
 
     def greet(self, connection: Connection) -> None:
-        """Let a new connection begin in silence, if new ones are to."""
+        """Silence a new connection if the fault is to silence new ones."""
         if self._mute_new_until > time.monotonic():
             connection.be_silent(self._mute_new_until - time.monotonic())
 
     def withholds_ack(self) -> bool:
-        """Say whether heartbeats are not acknowledged now."""
+        """Return whether the gateway leaves heartbeats without an ACK."""
         return time.monotonic() < self._deaf_until
 
     def resume_code(self) -> int | None:
-        """Return what a RESUME is closed with, if it is."""
+        """Return the close code for a RESUME, or None to accept it."""
         if not self._refuse_resumes:
             return None
         self._refuse_resumes -= 1
         return self._resume_code
 
     def interval(self, milliseconds: int) -> object:
-        """Return what HELLO names in place of *milliseconds*."""
+        """Return the heartbeat interval for HELLO: *milliseconds* or a wrong one."""
         if not self._mangle_hellos:
             return milliseconds
         self._mangle_hellos -= 1
         return self._interval
 
     def mangled(self, ready: Json) -> Json:
-        """Return READY as it is sent."""
+        """Return *ready* with the changes of the fault."""
         if not self._mangle_readies:
             return ready
         self._mangle_readies -= 1
@@ -188,7 +188,7 @@ class GatewayFaults:
         return kept | self._ready_changes
 
     def bend(self, session: Session, event: str, data: Json) -> Iterator[tuple[str, Json]]:
-        """Yield what of *event* is sent now: once, twice or not at all."""
+        """Yield *event* as often as the gateway sends it now: once, twice or not at all."""
         if self._swallow and self._swallowed.search(event):
             self._swallow -= 1
             return

@@ -16,7 +16,7 @@ REPLAYED_AT_MOST: Final = 10_000
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """What an IDENTIFY began."""
+    """The session of one IDENTIFY."""
 
     id: str
     intents: int
@@ -27,7 +27,7 @@ class Session:
     _replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REPLAYED_AT_MOST))
 
     def emit(self, event: str, data: Any, *, delay_seconds: float = 0.0) -> None:
-        """Give the event a number, keep it for a resume, send it if somebody is connected."""
+        """Add the event with a number for a resume, and send it if a client is connected."""
         self.seq += 1
         frame = {"op": 0, "t": event, "s": self.seq, "d": data}
         text = json.dumps(frame, ensure_ascii=False)
@@ -36,11 +36,11 @@ class Session:
             self.connection.send_text(text, delay_seconds=delay_seconds)
 
     def can_replay(self, seq: int) -> bool:
-        """Say whether everything after *seq* is still kept."""
+        """Return whether the session still stores every event after *seq*."""
         return not self._replay or self._replay[0][0] <= seq + 1
 
     def attach(self, connection: Connection, seq: int) -> None:
-        """Go on with *connection*: replay what came after *seq*, then say RESUMED."""
+        """Resume on *connection*: replay the events after *seq*, then send RESUMED."""
         self.connection = connection
         connection.session = self
         for number, text in self._replay:
@@ -49,11 +49,11 @@ class Session:
         self.emit("RESUMED", {"_trace": ["stand-in"]})
 
     def detach(self) -> None:
-        """Stay behind without a connection."""
+        """Keep the session without a connection."""
         self.connection = None
         self.lost_at = time.monotonic()
 
     def owns_guild(self, guild_id: int | None) -> bool:
-        """Say whether the events of *guild_id* go to this session's shard; DMs go to the first."""
+        """Return whether this shard gets the events of *guild_id*; the first shard gets DMs."""
         number, total = self.shard
         return (0 if guild_id is None else (guild_id >> 22) % total) == number

@@ -1,4 +1,4 @@
-"""What happens to guilds: channels come and go, roles change, members join and leave."""
+"""Change guilds and announce it: channels, roles, members, outages."""
 
 from __future__ import annotations
 

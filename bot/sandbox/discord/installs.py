@@ -1,4 +1,4 @@
-"""Where the bot is installed, by a guild or by a person, and what an interaction says of it."""
+"""The bot's installs, by a guild or by a person, and their fields in an interaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ USER_INSTALL: Final = 1
 GUILD_CONTEXT: Final = 0
 BOT_DM_CONTEXT: Final = 1
 PRIVATE_CHANNEL_CONTEXT: Final = 2
-# Discord: what a bot may do where only a person brought it
+# Discord: the permissions of a bot that only a person installed
 _USER_INSTALL_PERMISSIONS: Final = int(
     Permission.EMBED_LINKS | Permission.ATTACH_FILES | Permission.MENTION_EVERYONE
 )
@@ -30,16 +30,16 @@ def context_of(world: World, channel: Channel) -> int:
 
 
 def is_there(world: World, channel: Channel) -> bool:
-    """Say whether the bot is in the guild of *channel*, or in the DM."""
+    """Return whether the bot is in the guild of *channel*, or in the DM."""
     if channel.guild_id is None:
         return world.bot.id in channel.recipients
     return world.bot.id in world.guilds[channel.guild_id].members
 
 
 def owners(world: World, channel: Channel, user_id: int, supported: Iterable[int]) -> Json:
-    """Return by whom the bot is installed here, as far as a command is for that: empty if nowhere.
+    """Return the owners of the bot's installs in *channel*, of the *supported* types only.
 
-    In its own DM the bot counts as installed by guild 0.
+    In its own DM, the bot counts as installed by guild 0.
     """
     found: Json = {}
     if GUILD_INSTALL in supported and is_there(world, channel):
@@ -50,14 +50,14 @@ def owners(world: World, channel: Channel, user_id: int, supported: Iterable[int
 
 
 def is_user_install(owned: Json) -> bool:
-    """Say whether only a person brought the bot, by the owners of an interaction."""
+    """Return whether only a person installed the bot, by the owners of an interaction."""
     return str(GUILD_INSTALL) not in owned
 
 
 def may_show_to_all(world: World, channel: Channel, user_id: int) -> bool:
-    """Say whether all may see what a bot answers that only *user_id* brought.
+    """Return whether everyone may see the answers of a bot that only *user_id* installed.
 
-    It is bound by what that person may do there, as Discord's user context says.
+    Discord's user context limits the bot to the permissions of that person.
     """
     if channel.guild_id is None:
         return True
@@ -68,7 +68,7 @@ def may_show_to_all(world: World, channel: Channel, user_id: int) -> bool:
 
 
 def app_permissions(world: World, channel: Channel) -> int:
-    """Return what the bot may do in *channel* when it answers there."""
+    """Return the bot's permissions in *channel* for an answer to an interaction."""
     if is_there(world, channel):
         return int(world.permissions(channel, world.bot.id))
     return _USER_INSTALL_PERMISSIONS

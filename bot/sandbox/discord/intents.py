@@ -1,4 +1,4 @@
-"""Which gateway events a session asked for, and what is blanked without the message content."""
+"""The gateway events of a session's intents, and messages without the content intent."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ BLANKED: Final[Json] = {"content": "", "embeds": [], "attachments": [], "compone
 
 
 def wants(intents: int, event: str, *, in_guild: bool) -> bool:
-    """Say whether a session with *intents* gets *event*; those without an intent go to all."""
+    """Return whether a session with *intents* gets *event*; an event without intent goes to all."""
     needed = _NEEDED.get(event)
     if needed is None:
         return True
@@ -66,7 +66,7 @@ def wants(intents: int, event: str, *, in_guild: bool) -> bool:
 
 
 def disallowed(intents: int, portal: Portal) -> bool:
-    """Say whether *intents* ask for what the portal has not switched on."""
+    """Return whether *intents* include one that the portal has switched off."""
     return bool(
         (intents & Intent.MESSAGE_CONTENT and not portal.message_content)
         or (intents & Intent.GUILD_MEMBERS and not portal.members)

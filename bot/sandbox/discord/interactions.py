@@ -1,4 +1,4 @@
-"""An interaction's life: a person makes it, the bot hears of it, and answers in time or not."""
+"""An interaction's life: a person makes it, the bot receives it and answers in time or not."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Interaction:
     choices: list[Json] | None = None
 
     def as_json(self, state: State) -> Json:
-        """Return what the control interface shows of an interaction."""
+        """Return the interaction as the control interface shows it."""
         message = self.original
         response: Json | None = None
         if self.callback_type is not None:
@@ -96,7 +96,7 @@ def begin(
     owners: Json,
     source: Message | None = None,
 ) -> Interaction:
-    """Make an interaction, tell the bot, and let it fail if nobody answers in time."""
+    """Make an interaction, send it to the bot, and let it fail without an answer in time."""
     interaction = Interaction(
         state.world.snowflakes.next(),
         f"aW50ZXJhY3Rpb246{secrets.token_urlsafe(96)}",
@@ -126,7 +126,7 @@ async def _fail_unless_answered(state: State, interaction: Interaction) -> None:
 
 
 def advance(state: State, interaction: Interaction, to: str) -> None:
-    """Move an interaction to another state and tell those who watch."""
+    """Move an interaction to another state and note it in the journal."""
     interaction.state = to
     state.journal.note("interaction_response", interaction=interaction.as_json(state))
 
@@ -167,7 +167,7 @@ def _payload(state: State, channel: Channel, interaction: Interaction) -> Json:
 
 
 def partial_channel(state: State, channel: Channel, user_id: int) -> Json:
-    """Return the channel as interactions carry it: with the person's permissions in it."""
+    """Return the channel's fields in an interaction, with the person's permissions."""
     body = payloads.channel_object(state.world, channel)
     body.pop("permission_overwrites", None)
     if channel.guild_id is not None:
@@ -178,7 +178,7 @@ def partial_channel(state: State, channel: Channel, user_id: int) -> Json:
 
 
 def metadata(state: State, interaction: Interaction) -> Json:
-    """Return the interaction as the messages that answer it carry it."""
+    """Return the interaction's fields in the messages that answer it."""
     body: Json = {
         "id": str(interaction.id),
         "type": interaction.type,
@@ -192,7 +192,7 @@ def metadata(state: State, interaction: Interaction) -> Json:
 
 
 def hidden(state: State, channel: Channel, interaction: Interaction) -> bool:
-    """Say whether Discord shows the answers to *interaction* to the person alone."""
+    """Return whether Discord shows the answers to *interaction* only to the person."""
     if state.knobs.ephemeral_answers:
         return True
     user_install = installs.is_user_install(interaction.owners)
@@ -200,13 +200,13 @@ def hidden(state: State, channel: Channel, interaction: Interaction) -> bool:
 
 
 def expired(state: State, interaction: Interaction) -> bool:
-    """Say whether the token is too old to be used."""
+    """Return whether the token is too old to be used."""
     age = time.monotonic() - interaction.started
     return age > state.knobs.interaction_lifetime_seconds
 
 
 def place(state: State, channel: Channel, draft: messages.Draft) -> Message:
-    """Post an answer; an ephemeral one is kept for its one reader only."""
+    """Post an answer; only its one reader sees an ephemeral one."""
     if not draft.flags & 64:
         return messages.post(state, channel, state.world.bot.id, draft)
     message = messages.build(state, channel, state.world.bot.id, draft)

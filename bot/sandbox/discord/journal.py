@@ -1,4 +1,4 @@
-"""The numbered record of all that happened; who watches waits for it without polling."""
+"""The numbered record of all events; clients wait for new ones without polling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KEPT = 200_000
 
 
 class Journal:
-    """Numbered happenings; the newest *KEPT* of them."""
+    """The newest *KEPT* events, numbered."""
 
     def __init__(self) -> None:
         self._entries: deque[Json] = deque(maxlen=KEPT)
@@ -24,16 +24,16 @@ class Journal:
         self.last = 0
 
     def note(self, kind: str, **data: object) -> None:
-        """Write down that *kind* happened and wake all who wait."""
+        """Record an event of *kind* and wake all waiting tasks."""
         self.last += 1
         self._entries.append({"seq": self.last, "type": kind, "at": time.monotonic(), "data": data})
         self._changed.set()
         self._changed = asyncio.Event()
 
     def after(self, seq: int, kinds: Iterable[str] = (), about: str | None = None) -> list[Json]:
-        """Return what happened after *seq*, of the given *kinds* or of all, oldest first.
+        """Return the events after *seq*, of the given *kinds* or of all, oldest first.
 
-        *about* is the id of a channel or of an interaction: what concerns no other.
+        *about* is the id of a channel or an interaction: return only its events.
         """
         wanted = frozenset(kinds)
         found: list[Json] = []
@@ -52,7 +52,7 @@ class Journal:
         kinds: Iterable[str] = (),
         about: str | None = None,
     ) -> list[Json]:
-        """Return what `after` does, waiting for the first up to *timeout_seconds*."""
+        """Return the events as `after` does, waiting up to *timeout_seconds* for the first."""
         wanted = frozenset(kinds)
         try:
             async with asyncio.timeout(timeout_seconds):

@@ -1,4 +1,4 @@
-"""What can be turned while the stand-in runs: delays, limits, the developer portal."""
+"""Settings that can change while the stand-in runs: delays, limits, the developer portal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Bucket:
 
 
 def _default_buckets() -> dict[str, Bucket]:
-    # Discord documents none of these and tells them in headers only; they are what people observe.
+    # Discord documents none of these limits; these are observed in its headers.
     return {
         "message_create": Bucket(5, 5.0),
         "message_edit": Bucket(5, 5.0),
@@ -64,8 +64,8 @@ class Knobs:
     global_limit: int = 50
     invalid_request_limit: int = 10_000
     compress: bool = True
-    lean_channels: bool = False  # Interactions carry no more of a channel than Discord promises.
-    ephemeral_answers: bool = False  # Whatever answers an interaction, one person alone sees it.
+    lean_channels: bool = False  # Interactions have only the channel fields that Discord promises.
+    ephemeral_answers: bool = False  # Every answer to an interaction is ephemeral.
     portal: Portal = field(default_factory=Portal)
     buckets: dict[str, Bucket] = field(default_factory=_default_buckets)
 
@@ -74,7 +74,7 @@ class Knobs:
         return asdict(self)
 
     def turn(self, changes: Json) -> None:
-        """Change the settings that *changes* names; raise ValueError for one that is not there."""
+        """Change the settings that *changes* names; raise ValueError for an unknown one."""
         known = {item.name for item in fields(self)}
         for name, value in changes.items():
             if name not in known:

@@ -1,4 +1,4 @@
-"""What Discord reads out of a message's text: mentions, links, what code blocks hide."""
+"""Find the mentions and links in a message's text, outside its code blocks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PREVIEWS_AT_MOST = 5
 
 @dataclass(slots=True)
 class Mentions:
-    """Whom a text mentions, and whom of them it pings."""
+    """The mentions of a text, and the pings among them."""
 
     users: list[int] = field(default_factory=list)
     roles: list[int] = field(default_factory=list)
@@ -30,12 +30,12 @@ class Mentions:
 
 
 def visible_text(content: str) -> str:
-    """Return *content* without its code, in which nothing is a mention or a link."""
+    """Return *content* without its code: code has no mentions and no links."""
     return _CODE.sub(" ", content)
 
 
 def links(content: str) -> list[str]:
-    """Return the links that Discord would make a preview of."""
+    """Return the links that get a preview."""
     found = dict.fromkeys(_LINK.findall(visible_text(content)))
     return list(found)[:PREVIEWS_AT_MOST]
 
@@ -57,7 +57,7 @@ def read_mentions(
     allowed: Json | None,
     replied_user: int | None,
 ) -> Mentions:
-    """Return whom *content* mentions; without *allowed* (allowed_mentions) everything counts."""
+    """Return the mentions in *content*; without *allowed* (allowed_mentions) everything counts."""
     text = visible_text(content)
     found = Mentions()
     for user_id in dict.fromkeys(int(item) for item in _USER.findall(text)):

@@ -1,4 +1,4 @@
-"""The JSON of messages: as REST gives them, as the gateway gives them, as people see them."""
+"""The JSON of messages: for REST, for the gateway, and as people see them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def attachment_object(attachment: Attachment) -> Json:
 
 
 def author_object(world: World, message: Message) -> Json:
-    """Return who wrote *message*: a user, or the name a webhook went by."""
+    """Return the author of *message*: a user, or a webhook under the name it used."""
     if message.webhook_id is None or message.application_id is not None:
         return user_object(world.users[message.author_id])
     return {
@@ -131,7 +131,7 @@ def _referenced(world: World, reference: Json) -> Json | None:
 
 
 def snapshot_of(world: World, message: Message) -> Json:
-    """Return *message* as a forward shows it, then and for ever: without its author."""
+    """Return the unchanging copy of *message* in a forward, without its author."""
     body = message_object(world, message, nested=False)
     return {"message": {name: body[name] for name in _SNAPSHOT}}
 
@@ -160,7 +160,7 @@ def message_event(world: World, message: Message, *, created: bool = False) -> J
 
 
 def shown_message(world: World, message: Message) -> Json:
-    """Return *message* as people see it, with what only the stand-in knows of it."""
+    """Return *message* as people see it, with fields of the stand-in."""
     author = author_object(world, message)
     known = world.users.get(message.author_id) if author["id"] == str(message.author_id) else None
     return created_message(world, message) | {

@@ -1,4 +1,4 @@
-"""What happens when a message is posted, edited, previewed, deleted: the world, and who is told."""
+"""Post, edit, preview and delete messages: change the world and announce the change."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TALK = frozenset(
 
 @dataclass(slots=True)
 class Draft:
-    """A message before it is posted. `replied_user` is who a reply would ping."""
+    """A message before it is posted. A reply would ping `replied_user`."""
 
     content: str = ""
     type: int = MessageType.DEFAULT
@@ -51,7 +51,7 @@ class Draft:
 
 
 def post(state: State, channel: Channel, author_id: int, draft: Draft) -> Message:
-    """Post *draft* in *channel*: it is stored, told, and its links get previews a little later."""
+    """Post *draft* in *channel*: store it, announce it, and add previews of its links later."""
     message = build(state, channel, author_id, draft)
     if channel.thread:
         threads.touch(state, channel, author_id)
@@ -142,7 +142,7 @@ def number_components(components: list[Json]) -> list[Json]:
 
 
 def edit(state: State, channel: Channel, message: Message, changes: Json) -> None:
-    """Change what *changes* names, as a form says it, and tell it.
+    """Apply the fields of *changes* to *message* and announce the update.
 
     `attachments` must hold Attachment objects. Without `allowed_mentions` everything may ping.
     """
@@ -178,7 +178,7 @@ def _replied_user(state: State, message: Message) -> int | None:
 
 
 def announce_update(state: State, channel: Channel, message: Message, reason: str) -> None:
-    """Tell that *message* is different now; Discord does not say why, the journal does."""
+    """Announce the update of *message*; only the journal includes the *reason*."""
     if not message.flags & MessageFlag.EPHEMERAL:
         event = message_event(state.world, message)
         state.gateway.dispatch("MESSAGE_UPDATE", event, channel=channel)
@@ -204,13 +204,13 @@ def delete(state: State, channel: Channel, *message_ids: int, bulk: bool = False
 
 
 def expect_previews(state: State, channel: Channel, message: Message) -> None:
-    """Let the links in *message* become previews after Discord's delay."""
+    """Add previews of the links in *message* after Discord's delay."""
     if links(message.content) and not message.flags & MessageFlag.SUPPRESS_EMBEDS:
         state.spawn(_preview(state, channel, message))
 
 
 def _previews(state: State, message: Message) -> list[Json]:
-    """Return what Discord shows of the links in *message*."""
+    """Return the previews of the links in *message*."""
     return [
         {"type": "link", "url": url, "title": url} | state.known_previews.get(url, {})
         for url in links(message.content)

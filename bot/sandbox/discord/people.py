@@ -1,4 +1,4 @@
-"""What people do with a bot in Discord's client, as far as the client lets them."""
+"""People's use of a bot in Discord's client, within the limits of the client."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class NotPossibleError(Exception):
 def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:
     """Store a file that a person attaches: text in `content` or bytes in `content_base64`.
 
-    It may have `zeros` behind that, as many as are said, so that a large file need not be sent. A
-    picture has a `width` and a `height`, which Discord finds in it.
+    `zeros` more zero bytes follow, so that nobody needs to send a large file. An image has a
+    `width` and a `height`, which Discord would read from it.
     """
     if "content_base64" in spec:
         data = b64decode(spec["content_base64"])
@@ -66,7 +66,7 @@ def use_command(
 ) -> Interaction:
     """Use a command as *typed* (`name subcommand`); with *focused* only ask to complete it.
 
-    *force* skips what the picker and the option checks of the client would prevent.
+    *force* skips the client's picker and option checks.
     """
     found = commands.find(state, channel.guild_id, typed)
     if found is None:
@@ -121,7 +121,7 @@ def _point_at(state: State, data: Json, kind: int, target: Message) -> None:
 
 
 class _Filler:
-    """Turns named values into a command's options, and collects what they point at."""
+    """Turns named values into a command's options, and collects the objects of their ids."""
 
     def __init__(self, state: State, channel: Channel, *, force: bool, focused: str | None) -> None:
         self._state = state
@@ -241,7 +241,7 @@ def press(
 
 
 def _owners_of(state: State, channel: Channel, message: Message) -> Json:
-    """Return who installed the bot that *message* is of: it was posted by that install."""
+    """Return the owners of the install that posted *message*."""
     if message.interaction_metadata is not None:
         return dict(message.interaction_metadata["authorizing_integration_owners"])
     return installs.owners(state.world, channel, message.author_id, [installs.GUILD_INSTALL])
@@ -263,7 +263,7 @@ def submit_modal(
 ) -> Interaction:
     """Fill in the modal that answered *opened_by* and send it off.
 
-    *custom_id*: what another version of the bot would have called it.
+    *custom_id*: the modal's id in another version of the bot.
     """
     modal = opened_by.modal
     if modal is None:

@@ -1,4 +1,4 @@
-"""Permission bits and how Discord computes what a member may do in a channel."""
+"""Permission bits, and a member's permissions in a channel as Discord computes them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Permission(IntFlag):
-    """The bits that the stand-in looks at, by Discord's names."""
+    """The bits that the stand-in checks, by Discord's names."""
 
     KICK_MEMBERS = 1 << 1
     ADMINISTRATOR = 1 << 3
@@ -74,7 +74,7 @@ _VOICE_TYPES = frozenset({2, 13})
 
 
 def guild_permissions(guild: Guild, user_id: int) -> int:
-    """Return what *user_id* may do in *guild* before any channel overwrite."""
+    """Return the permissions of *user_id* in *guild* before any channel overwrite."""
     if user_id == guild.owner_id:
         return ALL
     member = guild.members.get(user_id)
@@ -87,7 +87,7 @@ def guild_permissions(guild: Guild, user_id: int) -> int:
 
 
 def permissions_in(world: World, channel: Channel, user_id: int) -> int:
-    """Return what *user_id* may do in *channel*; a thread inherits its parent's overwrites."""
+    """Return the permissions of *user_id* in *channel*; a thread has its parent's overwrites."""
     if channel.guild_id is None:
         return DIRECT if user_id in channel.recipients else 0
     guild = world.guilds[channel.guild_id]

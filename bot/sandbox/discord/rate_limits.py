@@ -21,7 +21,7 @@ VIA: Final = "1.1 google"
 
 @dataclass(slots=True)
 class Window:
-    """How much of a bucket is used in the window that began at *started*."""
+    """The used part of a bucket in the window that began at *started*."""
 
     started: float
     used: int = 0
@@ -29,7 +29,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a request may pass, with the headers that say so."""
+    """Whether a request may pass, with the headers for its response."""
 
     passes: bool
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class Verdict:
 
 
 def rate_limited_body(retry_after: float, *, everywhere: bool) -> Json:
-    """Return what Discord says to one who asks too often."""
+    """Return the body of a 429."""
     return {
         "message": "You are being rate limited.",
         "retry_after": round(retry_after, 3),
@@ -65,7 +65,7 @@ def rate_limited_headers(retry_after: float, scope: str, *, via: bool = True) ->
 
 
 class RateLimits:
-    """Counts every request and says which ones are too many."""
+    """Counts every request and refuses those over a limit."""
 
     def __init__(self, knobs: Knobs, clock: Callable[[], float] = time.monotonic) -> None:
         self._knobs = knobs
@@ -76,7 +76,7 @@ class RateLimits:
         self.invalid_total = 0
 
     def forget(self) -> None:
-        """Count from nothing, as for another bot."""
+        """Reset all counts, as for another bot."""
         self._windows.clear()
         self._second = Window(0.0)
 
@@ -134,7 +134,7 @@ class RateLimits:
             self._invalid.append(self._clock())
 
     def banned(self) -> bool:
-        """Say whether there were so many invalid requests that Cloudflare answers alone."""
+        """Return whether Cloudflare blocks the bot because of too many invalid requests."""
         start = self._clock() - BAN_WINDOW_SECONDS
         while self._invalid and self._invalid[0] < start:
             self._invalid.popleft()

@@ -125,7 +125,7 @@ class Refusals:
     def judge(self, channel: Channel, form: Json, *, files: int, for_all: bool) -> None:
         """Raise DiscordError if a rule refuses a new message or an edit with the body *form*.
 
-        *for_all* says whether everyone in *channel* is to see it. Rules about text ignore an edit
+        *for_all* is whether everyone in *channel* sees the message. Rules about text ignore an edit
         without text.
         """
         text = form.get("content") or ""

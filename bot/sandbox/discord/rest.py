@@ -1,4 +1,4 @@
-"""Discord's REST API v10: which route is whose, and what every request goes through."""
+"""Discord's REST API v10: the routes, and the steps of every request."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREFIX: Final = "/api/v10"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and path, who handles it, and the bucket it counts against."""
+    """A method and path with its handler and its rate limit bucket."""
 
     method: str
     path: str
@@ -197,7 +197,7 @@ class Rest:
             finally:
                 entry["body"] = call.body
             entry["files"] = [_file_entry(upload) for upload in call.uploads]
-            # It has arrived by now: what is late is done, also when nobody waits for it any more.
+            # The request has arrived: finish it even if the client no longer waits.
             await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
             for fault in faults:
                 if fault.action == "drop":
@@ -242,7 +242,7 @@ class Rest:
 
 def _response(answer: _Answer) -> web.Response:
     headers = dict(answer.headers)
-    # Cloudflare's own 429, which a fault or a ban makes, is the one answer without Via.
+    # Only Cloudflare's own 429, from a fault or a ban, has no Via.
     if answer.status != 429:
         headers.setdefault("Via", VIA)
     if headers.get("Via") == "":
@@ -273,4 +273,4 @@ def _same_shape(template: str, path: str) -> bool:
     )
 
 
-MAX_BODY: Final = REQUEST_LIMIT + 1024 * 1024  # A little over, so that 413 is ours to say.
+MAX_BODY: Final = REQUEST_LIMIT + 1024 * 1024  # A little over, so that we send the 413.

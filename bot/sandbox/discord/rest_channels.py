@@ -177,7 +177,7 @@ async def thread_from_message(call: Call) -> tuple[int, Any]:
 
 
 async def thread_without_message(call: Call) -> tuple[int, Any]:
-    """POST /channels/{channel_id}/threads: a thread that stands alone, or a forum post."""
+    """POST /channels/{channel_id}/threads: a thread without a message, or a forum post."""
     channel, form = call.channel(), call.form()
     _check_name(form)
     call.state.refusals.judge_title(channel, form["name"])

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Json
 
 
-_DEFAULT_LOCALE: Final = "en-US"  # Discord: where a request names no other
+_DEFAULT_LOCALE: Final = "en-US"  # Discord: if a request names no other
 
 
 def _scope(call: Call) -> int | None:
@@ -51,7 +51,7 @@ async def list_commands(call: Call) -> tuple[int, Any]:
 
 
 async def overwrite_commands(call: Call) -> tuple[int, Any]:
-    """PUT .../commands: these and no others."""
+    """PUT .../commands: replace all commands."""
     scope = _scope(call)
     forms = call.body or []
     errors = FormErrors()
@@ -69,7 +69,7 @@ async def overwrite_commands(call: Call) -> tuple[int, Any]:
 
 
 async def create_command(call: Call) -> tuple[int, Any]:
-    """POST .../commands: 201 for a new one, 200 where it replaces one of its name."""
+    """POST .../commands: 201 for a new one, 200 if it replaces one of its name."""
     scope, form = _scope(call), call.form()
     errors = FormErrors()
     check_command(errors, (), form)

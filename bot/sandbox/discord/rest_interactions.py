@@ -31,7 +31,7 @@ DEFERRED_UPDATE: Final = 6
 UPDATE: Final = 7
 CHOICES: Final = 8
 MODAL: Final = 9
-FOLLOW_UPS: Final = 5  # Discord: of an interaction with a bot that only a person brought
+FOLLOW_UPS: Final = 5  # Discord: of an interaction with a bot that only a person installed
 _ANSWERS: Final = {
     COMMAND: {MESSAGE, DEFERRED, MODAL},
     COMPONENT: {MESSAGE, DEFERRED, DEFERRED_UPDATE, UPDATE, MODAL},
@@ -105,7 +105,7 @@ def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, d
     state = call.state
     if kind in {MESSAGE, DEFERRED}:
         if kind == DEFERRED:
-            # Discord: of a deferral nothing else counts.
+            # Discord: ignores the other fields of a deferral.
             data = {"flags": (data.get("flags") or 0) & MessageFlag.EPHEMERAL}
         draft = _draft(call, channel, interaction, data, first=True)
         if kind == DEFERRED:

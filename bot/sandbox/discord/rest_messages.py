@@ -98,7 +98,7 @@ def _same_nonce(call: Call, form: Json) -> Message | None:
 
 
 def draft_from_form(call: Call, channel: Channel, form: Json) -> Draft:
-    """Return the message that a checked form asks for, its files stored."""
+    """Return the draft of a checked form, after storing its files."""
     for_all = not (form.get("flags") or 0) & MessageFlag.EPHEMERAL
     call.state.refusals.judge(channel, form, files=len(call.uploads), for_all=for_all)
     draft = messages.Draft(
@@ -198,7 +198,7 @@ async def edit_message(call: Call) -> tuple[int, Any]:
 
 
 def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> None:
-    """Check an edit's place and form, and change the message by it."""
+    """Check an edit's channel and form, and apply it to the message."""
     for_all = not message.flags & MessageFlag.EPHEMERAL
     if for_all:
         _require_editable(call, channel, message)
@@ -220,7 +220,7 @@ def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> No
 
 
 def _require_editable(call: Call, channel: Channel, message: Message) -> None:
-    """Refuse where the thread of a message lets nothing be edited."""
+    """Refuse if the thread of a message allows no edits."""
     thread = channel.thread
     if thread is None:
         return
@@ -229,7 +229,7 @@ def _require_editable(call: Call, channel: Channel, message: Message) -> None:
     if thread.locked and not call.may(channel, Permission.MANAGE_THREADS):
         if message.webhook_id is None:
             raise refused("thread_locked")
-        # As bots reported of their answers to interactions.
+        # As bots have reported for their answers to interactions.
         there = installs.is_there(call.state.world, channel)
         raise refused("thread_archived" if there else "missing_access")
 

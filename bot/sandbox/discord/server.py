@@ -86,10 +86,10 @@ def _alive(pid: int | None) -> bool:
 
 
 async def run(port: int, parent_pid: int | None, settings: Json) -> None:
-    """Serve until a signal, or until the parent is gone."""
+    """Serve until a signal, or until the parent has ended."""
     knobs = Knobs()
     knobs.turn(settings)
-    # Before anybody can know of us: who reads the line may end us at once.
+    # Before printing the addresses: their reader may stop this process at once.
     ended = _ended_by_signal()
     async with serving(State(knobs=knobs), port) as addresses:
         print(json.dumps(addresses), flush=True)
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description="A stand-in for Discord, for one bot.")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--parent-pid", type=int, default=None, help="end when this one is gone")
+    parser.add_argument("--parent-pid", type=int, default=None, help="end when this process ends")
     parser.add_argument("--settings", type=json.loads, default={}, help="JSON, as PUT /settings")
     options = parser.parse_args(arguments)
     asyncio.run(run(options.port, options.parent_pid, options.settings))

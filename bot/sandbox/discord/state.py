@@ -1,4 +1,4 @@
-"""All that one running stand-in holds, in one place for those who serve it."""
+"""The state of one running stand-in, shared by its handlers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def make_token(bot_id: int) -> str:
 
 
 class State:
-    """The world, its rules' counters, the gateway, the journal, and what runs in the background."""
+    """The world, its rules' counters, the gateway, the journal and the background tasks."""
 
     def __init__(self, world: World | None = None, knobs: Knobs | None = None) -> None:
         self.world = world or sandbox_world()
@@ -53,7 +53,7 @@ class State:
 
     @property
     def gateway_url(self) -> str:
-        """Return where the gateway is."""
+        """Return the address of the gateway."""
         return self.base_url.replace("http", "ws", 1) + "/gateway"
 
     def reset_token(self) -> None:
@@ -61,13 +61,13 @@ class State:
         self.token = make_token(self.world.bot.id)
 
     def spawn(self, work: Coroutine[None, None, None]) -> None:
-        """Run *work* beside everything else until it ends or the stand-in does."""
+        """Run *work* in the background until it or the stand-in ends."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Stop what runs in the background and hang up."""
+        """Cancel the background tasks and close the connections."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()

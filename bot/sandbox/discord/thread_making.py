@@ -1,4 +1,4 @@
-"""How a thread comes to be: from a message, without one, or as a post in a forum."""
+"""Make threads: from a message, without one, or as a post in a forum."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def make_from_message(
     *,
     auto_archive_minutes: int | None = None,
 ) -> Channel:
-    """Make the thread of *source*: it has the message's id and starts by pointing at it."""
+    """Make the thread of *source*: it has the message's id, and its first message refers to it."""
     if parent.type not in {ChannelType.TEXT, ChannelType.ANNOUNCEMENT}:
         raise refused("wrong_channel_type")
     if source.type not in _WITH_SOURCE:
@@ -111,7 +111,7 @@ def make_without_message(
     kind: int = ChannelType.PUBLIC_THREAD,
     auto_archive_minutes: int | None = None,
 ) -> Channel:
-    """Make a thread that stands alone; a public one is announced in its parent."""
+    """Make a thread without a message; announce a public one in its parent."""
     if parent.type not in {ChannelType.TEXT, ChannelType.ANNOUNCEMENT}:
         raise refused("wrong_channel_type")
     channel = _make(

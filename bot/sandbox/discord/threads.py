@@ -1,4 +1,4 @@
-"""What happens to a thread that is there: spoken in, archived, joined, deleted."""
+"""Change an existing thread: post in it, archive, join, leave, delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def touch(state: State, channel: Channel, author_id: int) -> None:
-    """Do what speaking in a thread does: it opens again, and who speaks becomes a member."""
+    """Update a thread for a new message: reopen it and add the author as a member."""
     thread = channel.thread
     if thread is None:
         return
@@ -25,7 +25,7 @@ def touch(state: State, channel: Channel, author_id: int) -> None:
 
 
 def change(state: State, channel: Channel, changes: Json) -> None:
-    """Change a thread's name, archived, locked and so on, and tell it."""
+    """Change a thread's name, archived, locked and so on, and announce it."""
     thread = channel.thread
     if thread is None:
         return
@@ -54,7 +54,7 @@ def join(state: State, channel: Channel, user_id: int) -> None:
 
 
 def leave(state: State, channel: Channel, user_id: int) -> None:
-    """Let *user_id* be a member of the thread no more."""
+    """Remove *user_id* from the members of the thread."""
     thread = channel.thread
     if thread is None or thread.members.pop(user_id, None) is None:
         return
@@ -64,7 +64,7 @@ def leave(state: State, channel: Channel, user_id: int) -> None:
 def _announce_members(
     state: State, channel: Channel, *, added: list[Json], removed: list[str], about: int
 ) -> None:
-    # Without the members intent an app hears of its own coming and going only.
+    # Without the members intent, an app gets this event only about itself.
     if about != state.world.bot.id or channel.thread is None:
         return
     event = {
@@ -78,7 +78,7 @@ def _announce_members(
 
 
 def delete(state: State, channel: Channel) -> None:
-    """Delete a thread with all that is in it; its source message stays."""
+    """Delete a thread with its messages; its source message stays."""
     event = {
         "id": str(channel.id),
         "guild_id": str(channel.guild_id),

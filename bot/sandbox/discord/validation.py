@@ -1,4 +1,4 @@
-"""What Discord refuses in the body of a message: every rule, checked at once, as 50035."""
+"""Check the body of a message as Discord does: all rules at once, as 50035."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ _CREATE_KEYS: Final = _EDIT_KEYS | {
 
 
 def unknown_keys(body: Json, *, editing: bool = False) -> list[str]:
-    """Return the keys that Discord would silently ignore."""
+    """Return the keys that Discord silently ignores."""
     return sorted(set(body) - (_EDIT_KEYS if editing else _CREATE_KEYS))
 
 
 def check_message(
     body: Json, *, file_count: int = 0, editing: bool = False, ephemeral_allowed: bool = False
 ) -> None:
-    """Raise 50035 for everything wrong with the form of a message, whether new or an edit."""
+    """Raise 50035 with every error in the form of a new message or an edit."""
     form = FormErrors()
     check_message_form(
         form, (), body, file_count=file_count, editing=editing, ephemeral_allowed=ephemeral_allowed
@@ -76,7 +76,7 @@ def check_message_form(
     editing: bool,
     ephemeral_allowed: bool,
 ) -> None:
-    """Note in *form*, under *path*, everything wrong with a message."""
+    """Note in *form*, under *path*, every error in a message."""
     v2 = _check_flags(form, path, body, editing=editing, ephemeral_allowed=ephemeral_allowed)
     _check_content(form, path, body)
     _check_embeds(form, path, body.get("embeds"))
@@ -94,7 +94,7 @@ def check_message_form(
 
 
 def require_something(body: Json, *, file_count: int, existing: bool = False) -> None:
-    """Raise 50006 if the message would be empty; *existing* says that other parts remain."""
+    """Raise 50006 if the message would be empty; with *existing*, other parts remain."""
     content = body.get("content")
     text = content.strip() if isinstance(content, str) else ""
     rest = any(body.get(key) for key in ("embeds", "components", "sticker_ids", "poll"))
@@ -129,7 +129,7 @@ def _check_flags(
         form.add(where, "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
         return False
     settable = _SETTABLE | (MessageFlag.EPHEMERAL if ephemeral_allowed else 0)
-    # An edit must name the bits that are set already, whoever set them.
+    # An edit must name the bits that are set already, no matter who set them.
     if flags & ~settable and not editing:
         form.add(where, "MESSAGE_FLAGS_INVALID", "Message flags can not be set by this request.")
     return bool(flags & MessageFlag.IS_COMPONENTS_V2)
@@ -257,7 +257,7 @@ def _check_reference(form: FormErrors, path: tuple[str | int, ...], reference: A
 
 
 def is_snowflake(value: Any) -> bool:
-    """Say whether Discord would take *value* for an id: a number, or a string of digits."""
+    """Return whether Discord accepts *value* as an id: a number, or a string of digits."""
     if isinstance(value, bool):
         return False
     text = str(value) if isinstance(value, int | str) else ""

@@ -150,7 +150,7 @@ class Guild:
 
 @dataclass(slots=True)
 class Thread:
-    """What a channel has in addition when it is a thread."""
+    """The additional fields of a channel that is a thread."""
 
     owner_id: int
     archive_timestamp: datetime
@@ -166,9 +166,9 @@ class Thread:
 
 @dataclass(slots=True)
 class Attachment:
-    """A file that hangs on a message; *size* is what Discord says, *data* what the CDN serves.
+    """A file of a message; Discord reports *size*, the CDN serves *data*.
 
-    *dimensions*, width and height in pixels, are those of a picture.
+    *dimensions* are the width and height of an image in pixels.
     """
 
     id: int
@@ -183,7 +183,7 @@ class Attachment:
 
 @dataclass(slots=True)
 class Message:
-    """A message as it stands now, with the record of what it said and whom it would have pinged."""
+    """The current version of a message, with its earlier texts and its pings."""
 
     id: int
     channel_id: int
@@ -214,7 +214,7 @@ class Message:
     revisions: list[Json] = field(default_factory=list)
 
     def revise(self) -> None:
-        """Remember what the message says now and when it began to say so."""
+        """Record the current text of the message and the time of the change."""
         self.revisions.append({"content": self.content, "at": time.monotonic()})
 
 
@@ -238,7 +238,7 @@ class Channel:
 
 
 class World:
-    """All there is, by id. `bot` is the user that logs in."""
+    """All objects by id. `bot` is the user that logs in."""
 
     def __init__(self, snowflakes: Snowflakes | None = None) -> None:
         self.snowflakes = snowflakes or Snowflakes()
@@ -250,7 +250,7 @@ class World:
         self.bot = self.add_user("ChatBot", bot=True)
 
     def _old_id(self) -> int:
-        # What exists at the start is older than anything said, and each a little younger.
+        # Objects of the start are older than any message, each a little newer than the last.
         self._age_days -= 1
         return self.snowflakes.at(time.time() - self._age_days * DAY_SECONDS) | 1
 
@@ -258,7 +258,7 @@ class World:
         return self.snowflakes.next() if self._settled else self._old_id()
 
     def settle(self) -> None:
-        """Say that the past is made: what comes from now on is of now."""
+        """End the setup: give new objects the current time from now on."""
         self._settled = True
 
     def add_user(self, name: str, *, bot: bool = False, locale: str = "en-US") -> User:
@@ -299,7 +299,7 @@ class World:
         return channel
 
     def open_dm(self, user_id: int) -> Channel:
-        """Return the DM channel between the bot and *user_id*, making it if need be."""
+        """Return the DM channel between the bot and *user_id*, making it if needed."""
         for channel in self.channels.values():
             if channel.type == ChannelType.DM and {user_id, self.bot.id} <= {*channel.recipients}:
                 return channel
@@ -339,11 +339,11 @@ class World:
         del self.channels[channel.id]
 
     def permissions(self, channel: Channel, user_id: int) -> int:
-        """Return what *user_id* may do in *channel*."""
+        """Return the permissions of *user_id* in *channel*."""
         return permissions.permissions_in(self, channel, user_id)
 
     def can_view(self, channel: Channel, user_id: int) -> bool:
-        """Say whether *user_id* sees *channel*; private threads are for their members."""
+        """Return whether *user_id* sees *channel*; only members see a private thread."""
         bits = self.permissions(channel, user_id)
         if not bits & permissions.Permission.VIEW_CHANNEL:
             return False

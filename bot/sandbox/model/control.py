@@ -15,7 +15,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @web.middleware
 async def bad_values_answered(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Answer 400 with the reason where a control body is not of the form it should have."""
+    """Answer 400 with the reason if a control body is malformed."""
     try:
         return await handler(request)
     except (ValueError, TypeError) as error:
@@ -23,7 +23,7 @@ async def bad_values_answered(request: web.Request, handler: _Handler) -> web.St
 
 
 class Control:
-    """Handlers under /control; every answer is a JSON object, and 400 says what was wrong."""
+    """Handlers under /control; every answer is a JSON object, and 400 comes with the reason."""
 
     def __init__(self, state: ModelState) -> None:
         self._state = state

@@ -1,4 +1,4 @@
-"""What the stand-in model says by itself: an echo for tests, something worth seeing for people."""
+"""Unscripted replies of the stand-in model: an echo for tests, examples for people."""
 
 import re
 from collections import Counter
@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from bot.sandbox.model.rules import last_question, text_of
 
-_QUOTED: Final = 200  # characters of a question that are said back
+_QUOTED: Final = 200  # characters of a question in the reply
 _WHO_WROTE: Final = re.compile(r"^⟦[^⟧\n]*⟧$", re.MULTILINE)
 _HANGUL: Final = re.compile("[\uac00-\ud7a3\u3131-\u318e]")
 _ASKS_FOR_CODE: Final = re.compile(r"\bcode\b|\bpython\b|코드|파이썬", re.IGNORECASE)
@@ -39,10 +39,10 @@ def echo(messages: Sequence[dict[str, Any]]) -> str:
 
 
 def offline_reply(messages: Sequence[dict[str, Any]], prompt_tokens: int) -> str:
-    """Return an answer that shows what the bot can show, and says that no model made it.
+    """Return an answer that shows the bot's formatting and states that no model wrote it.
 
-    A question that names code, a table or something long gets one; any other is told what the
-    model would have read. Korean is answered in Korean.
+    A question that names code, a table or something long gets one; any other gets a summary of
+    the prompt. A Korean question gets a Korean answer.
     """
     question = last_question(messages)
     words = _KOREAN if _HANGUL.search(question) else _ENGLISH
@@ -80,7 +80,7 @@ def _prompt_summary(
 
 
 def _quoted(text: str) -> str:
-    """Return *text* on one line, without the lines that say who wrote it."""
+    """Return *text* on one line, without the lines that name its author."""
     line = " ".join(_WHO_WROTE.sub("", text).split())
     return line if len(line) <= _QUOTED else f"{line[:_QUOTED]}…"
 

@@ -1,4 +1,4 @@
-"""Decide whether a chat API takes a request, and word its refusal as OpenAI does."""
+"""Check requests as a chat API does, and word refusals as OpenAI does."""
 
 import base64
 import json
@@ -85,10 +85,10 @@ class Refusal(Exception):
 
 
 def count_tokens(text: str, multiplier: float = 1.0) -> int:
-    """Return what this stand-in says that *text* costs: a quarter of its UTF-8 bytes, rounded up.
+    """Return the tokens counted in *text*: a quarter of its UTF-8 bytes, rounded up.
 
     Within 12 % of o200k_base for English, code, Korean, Japanese and Chinese; *multiplier* makes
-    it a model that counts otherwise.
+    it count as another model.
     """
     size = len(text.encode(errors="surrogatepass"))
     return math.ceil(math.ceil(size / _BYTES_PER_TOKEN) * multiplier)
@@ -161,9 +161,9 @@ def check_model(model: str, models: Sequence[str]) -> None:
 
 
 def check_request(body: object, tokens_parameter: str) -> JsonObject:
-    """Return *body* if a chat completions API takes it, else raise `Refusal` 400.
+    """Return *body* if a chat completions API accepts it, else raise `Refusal` 400.
 
-    *tokens_parameter* is what this server calls the limit of a reply: "max_completion_tokens"
+    *tokens_parameter* is the server's name for the limit of a reply: "max_completion_tokens"
     (OpenAI's newer models), "max_tokens" (many compatible servers) or "either".
     """
     if not isinstance(body, dict):
@@ -307,12 +307,12 @@ def _check_reply_limit(body: JsonObject, tokens_parameter: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class InStream(Exception):
-    """A refusal that comes as an event within a stream of status 200, or as nothing at all."""
+    """A refusal as an event in a stream of status 200, or an empty stream."""
 
     data: bytes
 
 
-# Which servers count the reply limit against the window; the others stop writing where it ends.
+# These servers count the reply limit against the window; the others stop at its end.
 COUNT_THE_REPLY: Final = frozenset({"openai", "vllm", "tgi", "groq"})
 DIALECTS: Final = (
     *("openai", "vllm", "tgi", "groq", "llama.cpp", "dasllama", "lm-studio", "llama-cpp-python"),
@@ -322,7 +322,7 @@ DIALECTS: Final = (
 def check_context(prompt_tokens: int, reply_limit: int, window: int, dialect: str) -> None:
     """Raise `Refusal` or `InStream` if a request does not fit into *window* tokens.
 
-    *dialect* says which server that is: what it counts, and how it says so.
+    *dialect* names the server: it decides the count and the wording.
     """
     asked = prompt_tokens + (reply_limit if dialect in COUNT_THE_REPLY else 0)
     if asked <= window:
@@ -405,7 +405,7 @@ SYSTEM_ROLES: Final = (
 
 
 def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
-    """Raise `Refusal` or `InStream` for turns of the system, as *system_role* says.
+    """Raise `Refusal` or `InStream` for system turns, according to *system_role*.
 
     "not supported" is vLLM, "gemma" Google, "must alternate" a template of Mistral's at llama.cpp,
     "in stream" that at LM Studio, "bare" that at `transformers serve`, "silent" that at

@@ -44,7 +44,7 @@ EVENT_STREAM: Final = {
 }
 _CHARACTERS_PER_TOKEN: Final = 4
 _BODY_LIMIT: Final = 64 * 2**20  # bytes; prompts with images in them
-_LISTED_MODEL: Final = "stand-in"  # what /models lists where each name is known
+_LISTED_MODEL: Final = "stand-in"  # the model in /models if every name is known
 _PARENT_CHECK_SECONDS: Final = 0.5
 _TROUBLE_CHUNKS: Final = 12  # pieces of text before a stall or a cut
 _STALL_SECONDS: Final = 60.0
@@ -56,7 +56,7 @@ class _CutError(Exception):
 
 
 class _Exchange:
-    """One request, its record, and the answer as far as it is sent."""
+    """One request, its record, and the sent part of the answer."""
 
     def __init__(self, request: web.Request, record: Record) -> None:
         self.request = request
@@ -72,7 +72,7 @@ class _Exchange:
         await self._response.prepare(self.request)
 
     async def write(self, data: bytes) -> None:
-        """Send *data*, or what the script lets through of it; raises `_CutError` there."""
+        """Send *data*, up to the script's limit; raises `_CutError` at the limit."""
         if self.bytes_left is None:
             await self._response.write(data)
             return
@@ -96,7 +96,7 @@ class _Exchange:
         return self._response
 
     def cut(self) -> web.StreamResponse:
-        """Close the connection after what was written; the answer stays incomplete."""
+        """Close the connection now; the answer stays incomplete."""
         if self.request.transport is not None:
             self.request.transport.close()
         return self._response
@@ -132,7 +132,7 @@ class ChatAPI:
     async def _recorded(
         self, request: web.Request, act: Callable[[_Exchange], Awaitable[None]]
     ) -> web.StreamResponse:
-        """Let *act* answer *request*, and keep the record of what became of it."""
+        """Let *act* answer *request*, and record the outcome."""
         exchange = _Exchange(request, self._noted(request))
         outcome = "disconnected"
         try:
@@ -204,7 +204,7 @@ class ChatAPI:
             await exchange.send_json(200, completion.whole(script))
 
     async def _checked(self, exchange: _Exchange) -> JsonObject:
-        """Return the body of a request that the settings let through."""
+        """Return the body of a request that the settings allow."""
         settings = self._state.settings
         try:
             exchange.record.body = await exchange.request.json()
@@ -236,7 +236,7 @@ class ChatAPI:
         )
 
     def _own(self, body: JsonObject) -> Script:
-        """Return what the stand-in says where nobody told it what to say."""
+        """Return the reply of the stand-in without a script."""
         settings = self._state.settings
         if settings.mode == "offline":
             text = offline_reply(body["messages"], self._prompt_tokens(body))
@@ -364,7 +364,7 @@ async def serve(settings: ModelSettings, host: str, port: int, parent_pid: int |
     app = web.Application(client_max_size=_BODY_LIMIT)
     app.add_subapp("/v1", ChatAPI(state).app())
     app.add_subapp("/control", Control(state).app())
-    # A client that leaves ends its handler, so that the record says when it left.
+    # A disconnect cancels the handler, so that the record has its time.
     runner = web.AppRunner(
         app, handler_cancellation=True, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS
     )

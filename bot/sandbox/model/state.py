@@ -1,4 +1,4 @@
-"""What the stand-in model is set to, what it is to say next, and all that it was asked."""
+"""The settings, the queued replies and the request log of the stand-in model."""
 
 import asyncio
 import time
@@ -26,16 +26,16 @@ _CHOICES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """How the stand-in behaves where no script says otherwise.
+    """The behaviour of the stand-in unless a script overrides it.
 
-    `mode` "echo" says back what it was asked, "offline" gives answers worth seeing. `api_key` None
-    takes any key; no `models` means that each name is known. `tokens_parameter` is what the limit
-    of a reply is called here, or "either". `token_multiplier` is how many tokens this model counts
-    where a quarter of the bytes is one, and each image costs `image_tokens`; `takes_images` False
-    refuses them. `dialect` is the server that refuses what does not fit into `context_window`,
-    which the list of models tells where `lists_window`; `system_role` is what becomes of a turn of
-    the system. `trouble` is what happens to each answer that nobody scripted: "rate_limit" refuses
-    it with 429, "stall" pauses it for a minute, "cut" closes the connection.
+    `mode` "echo" repeats the question, "offline" gives example answers. `api_key` None accepts any
+    key; without `models` every name is known. `tokens_parameter` is the name of the reply limit,
+    or "either". `token_multiplier` is the number of tokens for four bytes, and each image costs
+    `image_tokens`; `takes_images` False refuses them. `dialect` is the server whose refusal a
+    request over `context_window` gets; with `lists_window` the list of models includes the window.
+    `system_role` is the treatment of a system turn. `trouble` is the fault of each unscripted
+    answer: "rate_limit" refuses it with 429, "stall" pauses it for a minute, "cut" closes the
+    connection.
     """
 
     mode: str = "echo"
@@ -56,7 +56,7 @@ class ModelSettings:
     trouble: str = ""
 
     def changed(self, values: Mapping[str, Any]) -> "ModelSettings":
-        """Return these settings with *values*; raises `ValueError` for what is none."""
+        """Return these settings with *values*; raises `ValueError` for an unknown one."""
         known = {one.name for one in fields(self)}
         if unknown := sorted(values.keys() - known):
             raise ValueError(f"there is no setting {', '.join(unknown)}")
@@ -71,7 +71,7 @@ class ModelSettings:
 
 @dataclass(slots=True)
 class Rule:
-    """Say `reply` when the last user message contains `contains`, `times` times at most."""
+    """Send `reply` when the last user message contains `contains`, `times` times at most."""
 
     contains: str
     reply: Script
@@ -79,7 +79,7 @@ class Rule:
 
     @classmethod
     def from_json(cls, data: object) -> "Rule":
-        """Return the rule that *data* holds; raises `ValueError` for what is not of its form."""
+        """Return the rule that *data* holds; raises `ValueError` if it is malformed."""
         if not isinstance(data, dict) or not isinstance(data.get("contains"), str):
             raise ValueError("a rule is an object with `contains`, `reply` and perhaps `times`")
         return cls(data["contains"], Script.from_json(data.get("reply")), data.get("times"))
@@ -87,7 +87,7 @@ class Rule:
 
 @dataclass(slots=True)
 class Record:
-    """One request, and what became of it.
+    """One request and its outcome.
 
     `outcome` is "pending", then one of: "complete" (all was sent), "refused" (an error status),
     "cut" (a script closed the connection), "disconnected" (the client did).
@@ -108,7 +108,7 @@ class Record:
     last_text_at: float | None = None
 
     def sent_text(self, chunks: int) -> None:
-        """Note that a piece of text was sent, and how many that makes."""
+        """Record that a piece of text was sent, and the number so far."""
         self.chunks_sent = chunks
         self.last_text_at = time.monotonic()
         if self.first_text_at is None:
@@ -124,7 +124,7 @@ class RequestLog:
         self._last = 0
 
     def add(self, method: str, path: str, headers: dict[str, str], *, key_ok: bool) -> Record:
-        """Write down a new request, whose body is not read yet."""
+        """Record a new request before reading its body."""
         self._last += 1
         record = Record(self._last, method, path, headers, key_ok, None)
         self._records.append(record)
@@ -132,13 +132,13 @@ class RequestLog:
         return record
 
     def end(self, record: Record, outcome: str) -> None:
-        """Write down what became of *record*."""
+        """Record the outcome of *record*."""
         record.outcome = outcome
         record.ended_at = time.monotonic()
         self.wake()
 
     def wake(self) -> None:
-        """Let all who wait look again."""
+        """Wake all waiting tasks."""
         self._changed.set()
         self._changed = asyncio.Event()
 
@@ -174,13 +174,13 @@ class RequestLog:
 
 
 class ModelState:
-    """All that the API reads and the control writes."""
+    """The state that the API reads and the control writes."""
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
         self.replies: deque[Script] = deque()
         self.rules: list[Rule] = []
-        self.listing: Script | None = None  # what /models answers, where it is not as it should be
+        self.listing: Script | None = None  # the scripted answer of /models, if any
         self.log = RequestLog()
         self._resumed = asyncio.Event()
 
@@ -191,12 +191,12 @@ class ModelState:
                 await self._resumed.wait()
 
     def resume(self) -> None:
-        """End the stalls that go on now."""
+        """End the current stalls."""
         self._resumed.set()
         self._resumed = asyncio.Event()
 
     def next_script(self, question: str) -> Script | None:
-        """Take what is to be said to *question*: by the first rule that fits, else the next."""
+        """Take the script for *question*: of the first matching rule, else the next."""
         for rule in self.rules:
             if rule.contains in question and (rule.times is None or rule.times > 0):
                 if rule.times is not None:

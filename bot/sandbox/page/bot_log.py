@@ -16,17 +16,17 @@ class Logged(NamedTuple):
 
 
 class BotLog:
-    """The lines that came since the last look."""
+    """Reads the new lines of the log."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Once, as lines of one millisecond must not change places.
+        # Once: lines of the same millisecond must keep their order.
         self._boot = time.time() - time.monotonic()
         self._read = 0
         self._rest = b""
 
     def new(self) -> list[Logged]:
-        """Return the lines that are new and whole; what is no JSON is left out."""
+        """Return the new complete lines, except those that are not JSON."""
         with self._path.open("rb") as file:
             file.seek(self._read)
             data = file.read()

@@ -1,4 +1,4 @@
-"""Whether the bot is online, reconnecting or down; kill it and start it again."""
+"""Track whether the bot is online, reconnecting or down; kill and restart it."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ DOWN: Final = "down"
 
 
 class BotState:
-    """Follows the bot; *notify* hears each change of its state."""
+    """Follows the bot and calls *notify* with each change of its state."""
 
     def __init__(self, bot: BotProcess, driver: Driver, notify: Callable[[Json], None]) -> None:
         self._bot = bot
@@ -27,14 +27,14 @@ class BotState:
         self._notified: Json = {}
 
     def as_json(self) -> Json:
-        """Return the state, and of a bot that ended by itself what it said last."""
+        """Return the state, with the last log lines of a bot that ended by itself."""
         if self._bot.runs:
             return {"kind": "bot", "state": ONLINE if self._connected else RECONNECTING}
         last_words = "" if self._killed else self._bot.last_words()
         return {"kind": "bot", "state": DOWN, "last_words": last_words}
 
     async def look(self) -> None:
-        """Look whether it is connected."""
+        """Check whether it is connected."""
         self._connected = bool((await self._driver.gateway_state())["connected"])
         self._changed()
 
@@ -44,14 +44,14 @@ class BotState:
         await self._bot.kill()
 
     async def start(self) -> None:
-        """Start it again."""
+        """Restart it."""
         self._killed = False
         await self._bot.start()
         self._started.set()
         self._changed()
 
     async def follow(self) -> None:
-        """Notice when it ends, and when it is there again; does not return."""
+        """Watch for its end and its restart; does not return."""
         while True:
             await self._bot.wait()
             self._started.clear()

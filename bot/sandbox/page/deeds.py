@@ -1,4 +1,4 @@
-"""What the people on the page may do, each as one call to the stand-in."""
+"""The actions of people on the page, each one call to the stand-in."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -17,10 +17,10 @@ class NotAllowed(Exception):
 
 
 class Deeds:
-    """The people's deeds by name; each takes the JSON object that the browser sent.
+    """The people's actions by name; each takes the JSON object that the browser sent.
 
-    In it `person` and `channel` are ids. Raises NotAllowed, ControlError where Discord's client
-    would not let them, KeyError and TypeError for an object that makes no sense.
+    In it `person` and `channel` are ids. Raises NotAllowed, ControlError if Discord's client
+    refuses the action, KeyError and TypeError for an invalid object.
     """
 
     def __init__(self, driver: Driver, world: World) -> None:

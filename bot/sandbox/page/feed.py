@@ -1,4 +1,4 @@
-"""Bring what happens to whoever watches: a snapshot first, then each change."""
+"""Send watching browsers a snapshot first, then each change."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
@@ -11,14 +11,14 @@ _WAITING_AT_MOST: Final = 5000  # changes; a browser further behind reconnects
 
 
 class Feed:
-    """Changes go out to all who watch; *snapshot* gives a newcomer what there is by then."""
+    """Sends changes to all watching browsers; a new one gets *snapshot* first."""
 
     def __init__(self, snapshot: Callable[[], Json]) -> None:
         self._snapshot = snapshot
         self._watching: set[asyncio.Queue[Json | None]] = set()
 
     def send(self, changes: Iterable[Json]) -> None:
-        """Tell all who watch."""
+        """Send *changes* to all watchers."""
         for change in changes:
             for queue in self._watching:
                 if queue.qsize() < _WAITING_AT_MOST:
@@ -27,13 +27,13 @@ class Feed:
                     queue.put_nowait(None)
 
     def end(self) -> None:
-        """Let all who watch know that there is no more."""
+        """End the stream of all watchers."""
         for queue in self._watching:
             queue.put_nowait(None)
 
     @contextmanager
     def watched(self) -> Iterator["asyncio.Queue[Json | None]"]:
-        """Yield the queue of one who watches; None in it is its end."""
+        """Yield the queue of one watcher; None ends it."""
         queue: asyncio.Queue[Json | None] = asyncio.Queue()
         queue.put_nowait({"kind": "snapshot", **self._snapshot()})
         self._watching.add(queue)

@@ -1,4 +1,4 @@
-"""Follow the stand-ins and the bot, and turn what they say into what the page shows."""
+"""Follow the stand-ins and the bot, and turn their events into changes of the page."""
 
 import asyncio
 import time
@@ -20,11 +20,11 @@ Json = dict[str, Any]
 Deed = Callable[[Json], Awaitable[Any]]
 
 _POLL_SECONDS: Final = 30.0
-_LOOK_SECONDS: Final = 0.1  # between two looks at the log
+_LOOK_SECONDS: Final = 0.1  # between two reads of the log
 
 
 class Following:
-    """All that the page knows, and the tasks that keep it up."""
+    """The state of the page, and the tasks that update it."""
 
     def __init__(self, sandbox: Sandbox, world: World) -> None:
         self._sandbox = sandbox
@@ -42,12 +42,12 @@ class Following:
 
     @classmethod
     async def begun(cls, sandbox: Sandbox) -> Self:
-        """Look at what there is."""
+        """Load the current state and return the follower."""
         driver = sandbox.driver
         return cls(sandbox, World(await driver.look(), await driver.channels()))
 
     async def run(self) -> None:
-        """Follow until cancelled; raises StandInError where the stand-in Discord ends by itself."""
+        """Follow until cancelled; raises StandInError if the stand-in Discord ends by itself."""
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._follow_discord())

@@ -26,12 +26,12 @@ _CHANGES_NOTHING: Final = frozenset({"GET", "HEAD"})
 
 
 def made_token() -> str:
-    """Return what only the one who started the page knows."""
+    """Return a new secret token for the address of the page."""
     return secrets.token_urlsafe(18)
 
 
 def guarded(token: str) -> Middleware:
-    """Return the middleware that lets in who knows *token* and comes by the right way."""
+    """Return middleware that admits requests with *token* and valid headers."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -48,14 +48,14 @@ def guarded(token: str) -> Middleware:
 
 
 async def with_headers(_request: web.Request, response: web.StreamResponse) -> None:
-    """Put the headers on every answer, also one that is streamed."""
+    """Set the headers on every response, including streams."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 
 
 def _refusal(request: web.Request, token: str) -> web.Response | None:
     own = _own_hosts(request)
-    # A name that was made to point here is no address of ours: DNS rebinding ends here.
+    # Refuse other host names that resolve to this machine: DNS rebinding.
     if request.headers.get("Host", "").lower() not in own:
         return web.Response(status=421, text="This page answers to its own address only.")
     given = request.path.removeprefix("/").partition("/")[0]

@@ -1,7 +1,7 @@
-"""Put together what happens for each question, from what stand-in and bot each know of it.
+"""Combine the events of each question, from the stand-in Discord and the bot's log.
 
-The stand-in Discord knows events and calls. The bot's log says when a question is stored, what of
-the history is in its prompt, how each request to the model goes, and how the answer ended.
+The stand-in Discord records events and calls. The bot's log has the storing of a question, the
+history in its prompt, each request to the model, and the end of the answer.
 """
 
 import re
@@ -46,28 +46,28 @@ _GATEWAY: Final = {
 
 
 class Names(Protocol):
-    """What ids are called."""
+    """Looks up the names of ids."""
 
     bot_id: str
 
     def place_name(self, channel_id: str) -> str:
-        """Return what a place is called."""
+        """Return a place's name."""
 
     def user_name(self, user_id: str) -> str:
         """Return a user's name."""
 
 
 class Happenings:
-    """All lines, oldest first. Each method returns what changed, ready for the browser."""
+    """All lines, oldest first. Each method returns the changes for the browser."""
 
     def __init__(self, names: Names, epoch: float) -> None:
         self._names = names
         self._epoch = epoch
         self._lines: dict[str, Line] = {}
-        self._asked: dict[str, Line] = {}  # said by people; whether the bot was meant shows later
-        self._early: dict[str, list[tuple[Any, ...]]] = {}  # log and stand-in are read side by side
+        self._asked: dict[str, Line] = {}  # messages that may be questions
+        self._early: dict[str, list[tuple[Any, ...]]] = {}  # log lines without a line yet
         self._calls = CallOwners(self._is_open)
-        self._forms: dict[tuple[str, str], str] = {}  # titles, by person and the form's id
+        self._forms: dict[tuple[str, str], str] = {}  # titles, by person and the modal's id
         self._numbers = count(1)
 
     def snapshot(self) -> list[Json]:
@@ -75,7 +75,7 @@ class Happenings:
         return [line.as_json(self._epoch) for line in self._lines.values()]
 
     def journal(self, entry: Json) -> list[Json]:
-        """Take an entry of the stand-in Discord's journal."""
+        """Apply an entry of the stand-in Discord's journal."""
         kind, at, data = str(entry["type"]), float(entry["at"]), entry["data"]
         readers: dict[str, Callable[[float, Json], Iterable[Line]]] = {
             "message_create": self._posted,
@@ -91,7 +91,7 @@ class Happenings:
         return []
 
     def logged(self, at: float, level: str, sentence: str) -> list[Json]:
-        """Take a line of the bot's log."""
+        """Apply a line of the bot's log."""
         for pattern, put in LOG_STEPS.items():
             if found := re.fullmatch(pattern, sentence):
                 line = self._line(found[1])
@@ -123,13 +123,13 @@ class Happenings:
         return line
 
     def _line(self, number: str) -> Line | None:
-        """Return the line of a question; one that nothing came of yet is begun."""
+        """Return the line of a question; add it if this is its first event."""
         if number not in self._lines and number in self._asked:
             self._added(self._asked.pop(number))
         return self._lines.get(number)
 
     def _keep_for(self, number: str, *logged: Any) -> None:
-        """Keep what the log says of a question that the stand-in did not tell of yet."""
+        """Store a log line of a question that the stand-in has not reported yet."""
         self._early.setdefault(number, []).append(logged)
         while len(self._early) > _KEPT:
             del self._early[next(iter(self._early))]
@@ -226,7 +226,7 @@ class Happenings:
         yield line
 
     def _owner(self, entry: Json, *, known: bool) -> Line | None:
-        """Return the line that a call belongs to; what the bot looks up by the way has none."""
+        """Return the line that a call belongs to, or None for other lookups of the bot."""
         if not known and "webhook_token" not in entry["route"]:
             return None
         lines = map(self._line, self._calls.candidates(entry))

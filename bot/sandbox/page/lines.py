@@ -29,15 +29,15 @@ class Line:
     place: str
     began: float
     state: str = "open"  # then done, stopped or failed
-    logged: bool = False  # The bot's log told of its prompt, and will tell of its end.
+    logged: bool = False  # The bot's log has its prompt, and will have its end.
     steps: dict[str, Step] = field(default_factory=dict)
 
     def put(self, key: str, step: Step) -> None:
-        """Add a step, or say anew what one is."""
+        """Add a step or replace one."""
         self.steps[key] = step
 
     def as_json(self, epoch: float) -> Json:
-        """Return what the browser shows; *epoch* is the clock's zero, in seconds since 1970."""
+        """Return the line for the browser; *epoch* is the clock's zero, in seconds since 1970."""
         in_order = sorted(self.steps.items(), key=lambda item: self._since_began(item[1]))
         return {
             "id": self.id,
@@ -59,5 +59,5 @@ class Line:
         }
 
     def _since_began(self, step: Step) -> float:
-        # The log cuts its times to milliseconds, and what came right after would come before.
+        # The log cuts its times to milliseconds, which would reorder steps in quick succession.
         return max(0.0, step.at - self.began)

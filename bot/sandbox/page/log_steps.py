@@ -1,4 +1,4 @@
-"""What the bot's log says of a question, and how the question's line shows that."""
+"""Turn the bot's log lines about a question into steps of its line."""
 
 import re
 from collections.abc import Callable, Mapping

@@ -1,4 +1,4 @@
-"""Render Discord's Markdown as HTML in which nothing that people wrote is more than text."""
+"""Render Discord's Markdown as HTML, with people's text always escaped."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ _SPANS: Final = ((31_536_000, "year"), (86_400, "day"), (3600, "hour"), (60, "mi
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What ids stand for, as people are shown it."""
+    """The names of ids, as people see them."""
 
     users: Mapping[str, str] = field(default_factory=dict)
     roles: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +54,7 @@ def render(text: str, names: Names) -> str:
 
 
 def is_web_address(address: str) -> bool:
-    """Say whether *address* may be made a link."""
+    """Return whether *address* may become a link."""
     try:
         parts = urlsplit(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Where Discord's Markdown differs from CommonMark, as rules for markdown-it."""
+"""The differences of Discord's Markdown from CommonMark, as rules for markdown-it."""
 
 import re
 from typing import Final
@@ -26,7 +26,7 @@ _AFTER_A_LINK: Final = ".,:;!?'\"*_~|"
 
 
 def use_discord_rules(md: MarkdownIt) -> None:
-    """Let *md*, which knows only paragraphs yet, read what Discord reads."""
+    """Add Discord's rules to *md*, which has only paragraphs so far."""
     md.enable(["list", "backticks", "emphasis", "strikethrough", "escape", "link", "autolink"])
     md.enable(["newline", "balance_pairs", "fragments_join"])
     for name, rule in (
@@ -138,7 +138,7 @@ def _spoiler(state: StateInline, silent: bool) -> bool:  # noqa: FBT001  # their
 
 
 def _find_in_text(state: StateCore) -> None:
-    """Make links of addresses that stand in the text as they are, and mark who is called."""
+    """Turn bare addresses in the text into links, and mark mentions."""
     for block in state.tokens:
         if block.type == "inline" and block.children:
             block.children = list(_with_found(block.children))

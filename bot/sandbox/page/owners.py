@@ -1,4 +1,4 @@
-"""Find out whose a call to Discord is: of which question."""
+"""Find the question or interaction that a call to Discord belongs to."""
 
 import re
 from collections.abc import Callable
@@ -8,34 +8,34 @@ Json = dict[str, Any]
 K = TypeVar("K")
 T = TypeVar("T")
 
-_KEPT: Final = 2000  # of each kind: a long answer is of many messages
+_KEPT: Final = 2000  # of each kind: a long answer has many messages
 _NONCE: Final = re.compile(r"(\d{15,20})\.\d+")
 
 
 class _Press(NamedTuple):
-    question: str  # whose reply the button is under
-    private: bool  # one person alone sees that reply
+    question: str  # the button is under its reply
+    private: bool  # only one person sees that reply
 
 
 class CallOwners:
-    """Gives the calls to Discord to their questions and interactions.
+    """Assigns calls to Discord to their questions and interactions.
 
-    *is_open* says whether a question is being answered.
+    *is_open* returns whether the bot is answering a question.
     """
 
     def __init__(self, is_open: Callable[[str], bool]) -> None:
         self._is_open = is_open
         self._parts: dict[str, str] = {}  # the question or interaction that a message answers
-        self._latest: dict[str, str] = {}  # the question that was asked last in a place
+        self._latest: dict[str, str] = {}  # the latest question in a place
         self._interactions: dict[str, str] = {}  # by their tokens
         self._presses: dict[str, _Press] = {}
 
     def asked(self, message: Json) -> None:
-        """Note what a person said."""
+        """Note a message of a person."""
         remember(self._latest, message["channel_id"], message["id"])
 
     def answered(self, message: Json) -> None:
-        """Note what the bot said: its nonce names the question, or Discord the interaction."""
+        """Note a message of the bot: its nonce or its interaction names the question."""
         found = _NONCE.fullmatch(str(message.get("nonce") or ""))
         use = (message.get("interaction_metadata") or {}).get("id")
         if owner := found[1] if found else use:
@@ -50,7 +50,7 @@ class CallOwners:
         remember(self._presses, interaction, _Press(question, private))
 
     def candidates(self, entry: Json) -> list[str]:
-        """Return whose a call may be, the likeliest first."""
+        """Return the possible owners of a call, the likeliest first."""
         body = entry["body"] if isinstance(entry["body"], dict) else {}
         if found := _NONCE.fullmatch(str(body.get("nonce") or "")):
             return [self._renewed_by(found[1])]
@@ -66,14 +66,15 @@ class CallOwners:
         return [part] if part else [message, self._latest.get(channel, ""), channel]
 
     def _renewed_by(self, owner: str) -> str:
-        """Return the question that a press renews; what is no press owns what it does."""
+        """Return the question that a press regenerates; any other *owner* unchanged."""
         press = self._presses.get(owner)
         return press.question if press else owner
 
     def _served_by(self, interaction: str, *, posts: bool) -> str:
-        """Return whose a call is that is made by the token of *interaction*.
+        """Return the owner of a call with the token of *interaction*.
 
-        A press changes the reply; what it posts is a further part of a private one, or a refusal.
+        A press changes the reply; a message it posts is another part of a private reply, or a
+        refusal.
         """
         press = self._presses.get(interaction)
         if press is None or (posts and not (press.private and self._is_open(press.question))):
@@ -82,7 +83,7 @@ class CallOwners:
 
 
 def remember(notes: dict[K, T], key: K, value: T) -> None:
-    """Note *value*; of so many what was noted first is forgotten."""
+    """Store *value*, and drop the oldest values over the limit."""
     notes[key] = value
     while len(notes) > _KEPT:
         del notes[next(iter(notes))]

@@ -1,4 +1,4 @@
-"""Open the page before a running sandbox, and stay until somebody ends it."""
+"""Serve the page of a running sandbox until a signal."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from bot.sandbox.page.following import Following
 from bot.sandbox.page.server import Server
 from bot.sandbox.process import StandInError
 
-REFUSED: Final = 2  # exit code: it cannot run like this
+REFUSED: Final = 2  # exit code: invalid options or settings
 SEEN_IN_LOG: Final = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
 
 
@@ -41,7 +41,7 @@ async def _play(port: int, *, real: bool, opens_browser: bool) -> None:
     assert task is not None
 
     def stop() -> None:
-        if not task.cancelling():  # A second Ctrl-C would end the tidying, not the sandbox.
+        if not task.cancelling():  # A second Ctrl-C would interrupt the cleanup.
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -53,7 +53,7 @@ async def _play(port: int, *, real: bool, opens_browser: bool) -> None:
 
 
 def _has_windows() -> bool:
-    """Say whether a browser has somewhere to open; one of text would take over the terminal."""
+    """Return whether there is a desktop; a text browser would take over the terminal."""
     if sys.platform in {"darwin", "win32"}:
         return True
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))

@@ -1,4 +1,4 @@
-"""Serve the page: its files, the stream of what happens, and what people do."""
+"""Serve the page: its files, the stream of changes, and people's actions."""
 
 import asyncio
 import json
@@ -22,12 +22,12 @@ _STATIC: Final = Path(__file__).parent / "static"
 _TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _SHOWN_TYPES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _BODY_LIMIT: Final = 25 * 2**20  # Discord: bytes of one request
-_QUIET_SECONDS: Final = 15.0  # after which the stream says that it is still there
+_QUIET_SECONDS: Final = 15.0  # after which the stream sends a keep-alive
 _SHUTDOWN_SECONDS: Final = 2.0
 
 
 class Server:
-    """The routes of one page. *files_url* is where the stand-in keeps what was uploaded."""
+    """The routes of one page. *files_url* is the address of uploaded files on the stand-in."""
 
     def __init__(self, feed: Feed, deeds: Mapping[str, Deed], files_url: str) -> None:
         self._feed = feed
@@ -77,7 +77,7 @@ class Server:
         return response
 
     async def _file(self, request: web.Request) -> web.Response:
-        """Bring a file from the stand-in; what is no image is shown as plain text."""
+        """Serve a file of the stand-in: an image as it is, any other as plain text."""
         at = request.match_info
         if not (at["channel"].isdigit() and at["attachment"].isdigit()):
             raise web.HTTPNotFound

@@ -1,4 +1,4 @@
-"""What may be made to go wrong from the page, by switches that stay and by buttons that do not."""
+"""Faults that the page can inject, by switches that stay on and by buttons that act once."""
 
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ _MODEL: Final = {
 
 
 class Switches:
-    """Which faults are on. Those of the model are for the stand-in only; *model* may be None."""
+    """The faults that are on. Faults of the model need the stand-in; else *model* is None."""
 
     def __init__(self, driver: Driver, model: ModelDriver | None) -> None:
         self._driver = driver
@@ -63,7 +63,7 @@ class Switches:
             raise NotAllowed("There is no such switch here.")
 
     async def drop(self, _request: Json) -> None:
-        """Close the gateway and take no new connection for some seconds; the session stays."""
+        """Close the gateway and accept no new connection for some seconds; the session stays."""
         await self._driver.gateway("refuse", seconds=_AWAY_SECONDS)
         await self._driver.gateway("abort")
 

@@ -1,4 +1,4 @@
-"""What the page shows of the stand-in's world, kept up by its journal: places, people, messages."""
+"""The page's copy of the stand-in's world, updated by its journal: places, people, messages."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -22,11 +22,11 @@ _NOTICES: Final = {
 _LOADING: Final = 1 << 7
 _IMAGES: Final = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
 _TYPED_NAME: Final = re.compile(r"@(\w+)")
-_EXCERPT: Final = 80  # characters of a message that is replied to
+_EXCERPT: Final = 80  # characters of a quoted message
 
 
 class World:
-    """The mirror of one stand-in. What `apply` returns is what the browser is to be told."""
+    """The mirror of one stand-in. `apply` returns the changes for the browser."""
 
     def __init__(self, overview: Json, channels: Iterable[Json]) -> None:
         [guild] = overview["guilds"]
@@ -53,12 +53,12 @@ class World:
         }
 
     def apply(self, kind: str, data: Json) -> list[Json]:
-        """Take one entry of the journal."""
+        """Apply one entry of the journal."""
         apply = self._appliers.get(kind)
         return apply(data) if apply else []
 
     def snapshot(self) -> Json:
-        """Return all that there is."""
+        """Return the whole state."""
         return {
             "guild": self._guild,
             "bot": {"id": self.bot_id, "name": self._users[self.bot_id]},
@@ -78,11 +78,11 @@ class World:
         }
 
     def message(self, channel_id: str, message_id: str) -> Json | None:
-        """Return one message as it is shown."""
+        """Return one message as the page shows it."""
         return self._messages.get(channel_id, {}).get(message_id)
 
     def place_name(self, channel_id: str) -> str:
-        """Return what a place is called, for people."""
+        """Return a place's name for people."""
         channel = self._channels.get(channel_id)
         if channel is None:
             return "a deleted channel"
@@ -104,7 +104,7 @@ class World:
         return _TYPED_NAME.sub(mention, text)
 
     def is_admin(self, user_id: str) -> bool:
-        """Say whether the person may do everything."""
+        """Return whether the person is an administrator."""
         return PEOPLE.get(self.user_name(user_id)) == "admin"
 
     def _names(self) -> Names:
