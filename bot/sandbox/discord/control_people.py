@@ -97,7 +97,7 @@ class PeopleControl:
         if not spec.get("force"):
             self._require_can_speak(author.id, channel)
         if "ago_seconds" in spec:
-            draft.id = self._id_of_then(channel, float(spec["ago_seconds"]))
+            draft.id = self._past_id(channel, float(spec["ago_seconds"]))
         if spec.get("reply_to"):
             source = self._places.message(channel, spec["reply_to"])
             reply_to(draft, channel, source)
@@ -127,11 +127,11 @@ class PeopleControl:
         if channel.guild_id is not None:
             draft.reference["guild_id"] = str(channel.guild_id)
 
-    def _id_of_then(self, channel: Channel, ago_seconds: float) -> int:
+    def _past_id(self, channel: Channel, ago_seconds: float) -> int:
         """Return an id of that time; the channel must have no newer message."""
         number = self._state.world.snowflakes.at(time.time() - ago_seconds)
         if channel.last_message_id is not None and channel.last_message_id >= number:
-            raise NotPossibleError("something newer stands there already")
+            raise NotPossibleError("the channel has a newer message")
         return number
 
     def _text(self, spec: Json) -> str:
