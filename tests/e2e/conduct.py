@@ -1,4 +1,4 @@
-"""What every bot on a stage must do: respect limits, ping nobody, leak no secrets.
+"""Rules for every bot on a stage: respect limits, ping nobody, leak no secrets.
 
 Each stage is checked when it ends, so every end-to-end test is a test of these too.
 """
@@ -17,7 +17,7 @@ Json = dict[str, Any]
 MESSAGE_LIMIT: Final = 2000  # Discord: characters of content
 CREATE: Final = "/channels/{channel_id}/messages"
 EDIT: Final = "/channels/{channel_id}/messages/{message_id}"
-TELLING_CALLBACKS: Final = frozenset({4, 7})  # Discord: they carry a message
+MESSAGE_CALLBACKS: Final = frozenset({4, 7})  # Discord: they carry a message
 SHORTEST_CONTENT: Final = 14  # characters; a shorter text may be in a log by chance
 
 
@@ -27,7 +27,7 @@ def sent_message(request: Json) -> Json | None:
     if request["method"] not in {"POST", "PATCH"} or not isinstance(body, dict):
         return None
     if request["route"].endswith("/callback"):
-        return body.get("data") if body["type"] in TELLING_CALLBACKS else None
+        return body.get("data") if body["type"] in MESSAGE_CALLBACKS else None
     is_message = request["route"] in {CREATE, EDIT} or request["route"].startswith("/webhooks")
     return body if is_message else None
 

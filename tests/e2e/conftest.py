@@ -29,7 +29,7 @@ from tests.fork_server import Process, Start, run_bot
 
 Message = dict[str, Any]
 ROOT: Final = Path(__file__).parents[2]
-# For what takes less than a second on an idle machine. A hanging call takes longer: the bot's own
+# For steps of less than a second on an idle machine. A hanging call takes longer: the bot's own
 # deadline is 45 s, and the tests let calls hang for 60 s.
 PATIENCE_SECONDS: Final = 40.0
 DEADLINE_SECONDS: Final = 15.0  # Discord: 3 s for an answer, too few on a busy machine
@@ -39,7 +39,7 @@ OFTEN_STARTED: Final[dict[str, Any]] = {
     "interaction_deadline_seconds": DEADLINE_SECONDS,
     "buckets": {"commands": {"limit": 100}},
 }
-GLANCE_SECONDS: Final = 0.05  # between two looks at something that is polled
+GLANCE_SECONDS: Final = 0.05  # between two polls
 NAMES = (f"place-{number}" for number in itertools.count(1))
 
 
@@ -187,14 +187,14 @@ class Stage:
         return await self.answered(sent)
 
     async def answered(self, interaction: str) -> Message:
-        """Return the response to a command or form, and the id of the interaction."""
+        """Return the response to a command or modal, and the id of the interaction."""
         seen = await self.discord.wait_for_answer(interaction, timeout_seconds=PATIENCE_SECONDS)
         return {"interaction": interaction} | dict(seen["response"])
 
     async def logged(self, text: str) -> None:
         """Return when the log contains *text*."""
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while text not in self.log:  # noqa: ASYNC110  # a file tells nobody that it grew
+            while text not in self.log:  # noqa: ASYNC110  # no event for a growing file
                 await asyncio.sleep(GLANCE_SECONDS)
 
     async def answer_to(self, question: Message) -> list[Message]:
@@ -252,7 +252,7 @@ class Stage:
         return bool(message["author"]["id"] == self.discord.bot_id) and message["type"] in {0, 19}
 
     async def model_asked(self, text: str) -> None:
-        """Return when the model has got a question with *text*."""
+        """Return when the model has received a question with *text*."""
         async with asyncio.timeout(PATIENCE_SECONDS):
             while not await self.requests_with(text):  # noqa: ASYNC110  # asks a process
                 await asyncio.sleep(GLANCE_SECONDS)
@@ -324,7 +324,7 @@ async def question_of(stage: Stage, text: str) -> str:
 
 
 def field_of(form: Message) -> dict[str, Any]:
-    """Return the one text input of a form."""
+    """Return the one text input of a modal."""
     [row] = form["modal"]["components"]
     return dict(row["component"] if "component" in row else row["components"][0])
 

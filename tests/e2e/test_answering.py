@@ -1,4 +1,4 @@
-"""Which messages the bot answers, and in which channel or thread."""
+"""The bot answers messages for it, in the right channel or thread."""
 
 import asyncio
 

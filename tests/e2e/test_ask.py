@@ -30,7 +30,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SUPPRESSED = 1 << 2  # Discord: a message without link previews
 MANAGING = 1 << 5 | 1 << 10 | 1 << 11 | 1 << 31 | 1 << 50  # Discord: permissions, also to manage
-# Once its first words are shown it goes on when a test lets it, or never.
+# After its first words it continues when a test resumes it, or never.
 SLOW = Script(
     text="It goes on and on. " * 100,
     chunk_size=12,
@@ -63,7 +63,7 @@ async def asked(stage: Stage, place: str, by: str, text: str, **options: Any) ->
 
 
 async def about(stage: Stage, message: Message, by: str, words: str) -> str:
-    """Use "Ask about this" on *message*, fill in the form, and return the interaction."""
+    """Use "Ask about this" on *message*, fill in the modal, and return the interaction."""
     place = message["channel_id"]
     opened = await stage.discord.command(
         place, by, ENGLISH.ask_about_menu, {}, target=message["id"]

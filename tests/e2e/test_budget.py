@@ -85,7 +85,7 @@ async def test_usage_from_the_api_corrects_the_token_estimate(tight: Stage, uniq
         [(model, factor)] = tight.rows("SELECT model, factor FROM calibrations")
         return str(model), float(factor)
 
-    async def has_learnt() -> bool:  # What an answer used is counted last.
+    async def has_learnt() -> bool:  # The usage of an answer is counted last.
         return bool(tight.rows("SELECT * FROM calibrations"))
 
     channel = await tight.channel()

@@ -72,7 +72,7 @@ async def test_reset_erases_text_from_the_database_file(stage: Stage, unique: st
     assert in_file()
     await stage.use(channel, "reset")
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while in_file():  # noqa: ASYNC110  # a file tells nobody that it changed
+        while in_file():  # noqa: ASYNC110  # no event for a changed file
             await asyncio.sleep(GLANCE_SECONDS)
 
 

@@ -137,7 +137,7 @@ async def test_postponed_deletion_is_applied_before_a_stop(own_stage: Stage, uni
 
 
 async def test_stop_does_not_wait_for_a_lasting_lock(own_stage: Stage, unique: str) -> None:
-    """The log says that text is left in the file, and the next start erases it."""
+    """The log reports the text left in the file, and the next start erases it."""
     stage = own_stage
     async with stage.bot() as bot:
         question = await stage.asked(f"Remember {unique}")

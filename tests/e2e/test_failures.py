@@ -76,7 +76,7 @@ class Failed:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def failed(stand_ins: Stage) -> AsyncIterator[Failed]:
-    # Long enough for what does not stall, of which a busy machine has much at once.
+    # Long enough for all streams without a stall at once on a busy machine.
     timeouts = {"FIRST_TOKEN_TIMEOUT": "6", "STREAM_IDLE_TIMEOUT": "6"}
     async with stand_ins.afresh() as stage, stage.bot(connected=True, **timeouts):
         played = Failed(stage)

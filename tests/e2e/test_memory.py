@@ -1,4 +1,4 @@
-"""Which history is in the prompt of which channel, thread and direct message."""
+"""The history in the prompts of channels, threads and direct messages."""
 
 import asyncio
 

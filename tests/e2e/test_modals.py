@@ -29,7 +29,7 @@ async def speaker(stage: Stage, locale: str) -> str:
 
 
 async def opened_about(stage: Stage, message: Message, by: str) -> Message:
-    """Use "Ask about this" on *message* and return the form."""
+    """Use "Ask about this" on *message* and return the modal."""
     name, place = ENGLISH.ask_about_menu, message["channel_id"]
     return await stage.answered(
         await stage.discord.command(place, by, name, {}, target=message["id"])
@@ -37,13 +37,13 @@ async def opened_about(stage: Stage, message: Message, by: str) -> Message:
 
 
 async def sent(stage: Stage, form: Message, words: str, **more: Any) -> str:
-    """Submit a form with *words* and return the interaction."""
+    """Submit a modal with *words* and return the interaction."""
     fields = {field_of(form)["custom_id"]: words}
     return await stage.discord.submit_modal(form["interaction"], fields, **more)
 
 
-async def check_given_back(stage: Stage, interaction: str, why: str, words: str) -> None:
-    """Check that an ephemeral message says *why* and returns the text of the form as a file."""
+async def check_returned(stage: Stage, interaction: str, why: str, words: str) -> None:
+    """Check that an ephemeral message shows *why* and has the text of the modal as a file."""
 
     async def both() -> bool:
         return len(await parts(stage, interaction)) == 2
@@ -117,9 +117,7 @@ async def test_ask_about_this_modal_is_returned_if_unreadable(
         await killed(bot)
     async with stage.bot():
         interaction = await sent(stage, form, f"{unique} what is that?")
-        await check_given_back(
-            stage, interaction, strings.ask_about_lost, f"{unique} what is that?"
-        )
+        await check_returned(stage, interaction, strings.ask_about_lost, f"{unique} what is that?")
         form = await opened_about(stage, said, person)
         [shown] = await answer(stage, await sent(stage, form, f"{unique} and now?"))
         assert shown["ephemeral"]
@@ -146,7 +144,7 @@ async def test_unreadable_message_is_not_asked_about_after_restart(
         await stage.discord.edit_channel(place, overwrites=[overwrite])
     async with stage.bot():
         interaction = await sent(stage, form, f"{unique} what?")
-        await check_given_back(stage, interaction, ENGLISH.ask_about_lost, f"{unique} what?")
+        await check_returned(stage, interaction, ENGLISH.ask_about_lost, f"{unique} what?")
     assert await stage.requests_with(unique) == []
 
 
@@ -170,7 +168,7 @@ async def test_modal_submit_after_restart_checks_permissions(own_stage: Stage, u
     await stage.discord.permit(person, [])
     async with stage.bot():
         interaction = await sent(stage, form, f"Obey {unique}.", force=True)
-        await check_given_back(stage, interaction, ENGLISH.refused_permission, f"Obey {unique}.")
+        await check_returned(stage, interaction, ENGLISH.refused_permission, f"Obey {unique}.")
         await stage.asked(unique, channel=channel)
         assert f"Obey {unique}." not in await stage.memory_at(unique)
 
@@ -186,7 +184,7 @@ async def test_modal_of_another_version_is_returned(
     person, channel = await speaker(stage, locale), await stage.channel()
     form = await stage.use(channel, "system", by=person)
     interaction = await sent(stage, form, unique, custom_id=custom_id)
-    await check_given_back(stage, interaction, strings.modal_outdated, unique)
+    await check_returned(stage, interaction, strings.modal_outdated, unique)
 
 
 async def test_modal_with_another_channels_id_is_refused(stage: Stage, unique: str) -> None:
@@ -204,7 +202,7 @@ async def test_modal_with_another_channels_id_is_refused(stage: Stage, unique: s
         (f"about:{channel}:{said['id']}", ENGLISH.ask_about_lost),
     ):
         interaction = await sent(stage, form, unique, custom_id=custom_id)
-        await check_given_back(stage, interaction, why, unique)
+        await check_returned(stage, interaction, why, unique)
 
 
 async def test_empty_outdated_modal_returns_no_file(stage: Stage, unique: str) -> None:
@@ -222,7 +220,7 @@ async def test_too_long_system_prompt_is_returned(own_stage: Stage, unique: str)
         prompt = " ".join([unique] * 180)
         interaction = await sent(stage, form, prompt)
         refusal = await stage.answered(interaction)
-        await check_given_back(stage, interaction, refusal["content"], prompt)
+        await check_returned(stage, interaction, refusal["content"], prompt)
         assert "too long" in refusal["content"]
 
 
@@ -238,7 +236,7 @@ async def test_rate_limited_modal_text_is_returned(
         first, second = [await opened_about(stage, said, person) for _ in range(2)]
         await answer(stage, await sent(stage, first, unique))
         interaction = await sent(stage, second, words)
-        await check_given_back(stage, interaction, strings.rate_limited.format(limit=1), words)
+        await check_returned(stage, interaction, strings.rate_limited.format(limit=1), words)
 
         async def forgotten() -> bool:
             sql = "SELECT count(*) FROM exchanges WHERE question = ?"

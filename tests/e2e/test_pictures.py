@@ -1,4 +1,4 @@
-"""Images with a question: which ones the model gets, and the notices about them."""
+"""Images with a question: the selection for the model, and the notices."""
 
 from typing import Any
 

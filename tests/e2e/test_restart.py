@@ -1,4 +1,4 @@
-"""What the bot still knows after a restart."""
+"""The knowledge of the bot after a restart."""
 
 from collections.abc import AsyncIterator
 

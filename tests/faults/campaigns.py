@@ -1,4 +1,4 @@
-"""Play faults many times from a seed, and print what was lost and doubled: scripts/faults."""
+"""Play faults many times from a seed, and count losses and doubles: scripts/faults."""
 
 from __future__ import annotations
 

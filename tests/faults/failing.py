@@ -139,7 +139,7 @@ class Log(logging.Handler):
         """Return when the answer to *question* has ended."""
         end = f"Ended question {question['id']} by "
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while not any(line.startswith(end) for line in self._lines):  # noqa: ASYNC110  # a log tells nobody
+            while not any(line.startswith(end) for line in self._lines):  # noqa: ASYNC110  # no event for a log line
                 await asyncio.sleep(GLANCE_SECONDS)
 
 
@@ -171,13 +171,13 @@ class FailingPlay:
         self._number = 0
 
     async def unit_count(self, place: str, author: str) -> int:
-        """Return how many database calls a question takes there."""
+        """Return the number of database calls that a question takes."""
         self.database.recover()
         await self.ask(place, author)
         return self.database.units
 
     async def try_in(self, place: str, author: str, first: int, count: int, why: str) -> None:
-        """Ask while calls fail, then once more without failures, and count what went wrong."""
+        """Ask while calls fail, then once more without failures, and count the failures."""
         self.tries += 1
         self.database.fail(first, count=count, why=why)
         _, texts = await self.ask(place, author)

@@ -214,7 +214,7 @@ async def _fast(stage: Stage) -> Any:
 async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
     """Send *tries* malformed payloads, each followed by a question, to the bot on *stage*.
 
-    Checks that every question is answered exactly once. Return what was played: `tries`, `seed`,
+    Checks that every question is answered exactly once. Return `tries`, `seed`,
     `by_event`, `seconds`, `connects` (how often the bot reconnected).
     """
     began = time.monotonic()
@@ -261,7 +261,7 @@ async def play_malformed(stage: Stage, *, tries: int, seed: int) -> Json:
 
 
 async def _places(stage: Stage, count: int) -> list[Place]:
-    """Return *count* places; one in four is a channel, where a thread takes one more request."""
+    """Return *count* places; one in four is a channel, in which a thread takes one more request."""
     places = []
     for number in range(count):
         author, mention = await stage.person(), number % 4 == 0

@@ -100,7 +100,7 @@ async def response_to(stage: Stage, interaction: str) -> Json:
 
 
 def permitted(payload: Json, kinds: tuple[int, ...] = (COMMAND, FORM)) -> set[Key]:
-    """Return what *payload* may change by Discord's rules.
+    """Return the rows that *payload* may change by Discord's rules.
 
     Only interactions of these *kinds* may change anything; an autocomplete may not.
     """
@@ -365,7 +365,7 @@ class Fuzz:
 
 
 def _is_for_all(form: Json | None) -> bool:
-    """Whether *form* is the form of a question, which everyone may see."""
+    """Return whether *form* is the modal for a question, which everyone may see."""
     return form is not None and form["title"] == ENGLISH.ask_modal_title
 
 

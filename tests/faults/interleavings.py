@@ -57,7 +57,7 @@ WEIGHTS: Final = {
 
 @dataclass(eq=False)
 class Asked:
-    """A question: its words, oldest first, and what happened to it."""
+    """A question: its words, oldest first, and its later steps."""
 
     message: Message
     step: int
@@ -188,7 +188,7 @@ class Try:
 
     async def _settled(self, one: Asked) -> None:
         async with asyncio.timeout(SETTLING_SECONDS):
-            while not self._is_settled(one):  # noqa: ASYNC110  # a file tells nobody that it grew
+            while not self._is_settled(one):  # noqa: ASYNC110  # no event for a growing file
                 await asyncio.sleep(GLANCE_SECONDS)
 
     def _is_settled(self, one: Asked) -> bool:
@@ -205,13 +205,13 @@ class Try:
         for one in self.asked:
             if one.removed_at is None:
                 ending = ended.get(one.message["id"])
-                assert ending is not None, f"{one} was not taken"
+                assert ending is not None, f"{one} was not stored"
                 assert ending.state == "answered", f"{one} is {ending}"
             for prompt in [prompt for word in one.words for prompt in requests[word]]:
                 self._check_prompt(one, prompt)
 
     async def _needs_answer(self, one: Asked) -> bool:
-        """Whether the answer to *one* must be there as for any other question.
+        """Return whether *one* must have an answer, like any other question.
 
         If it was reset before it was deleted, its answer may remain, as the bot has forgotten it.
         """
@@ -231,7 +231,7 @@ class Try:
                 continue
             if other.removed_at is not None and other.removed_at < one.step:
                 wrong = every.intersection(other.words)
-                assert not wrong, f"{wrong} was taken back, and is in the prompt of {one}"
+                assert not wrong, f"{wrong} was removed, and is in the prompt of {one}"
             old = [w for w, step in zip(other.words, other.edits, strict=False) if step < one.step]
             wrong = asked.intersection(old)
             assert not wrong, f"{wrong} was edited, and is in the prompt of {one}"
@@ -240,7 +240,7 @@ class Try:
         self._check_system(one, system["content"])
 
     def _is_remembered(self, other: Asked, one: Asked) -> bool:
-        """Whether the prompt of *one* must contain *other*; in a queue, the order decides."""
+        """Return whether the prompt of *one* must contain *other*; queues keep the order."""
         if other.removed_at is not None or other.step > one.step:
             return False
         if self._kind == "channel" or other.step == 0:
@@ -276,7 +276,7 @@ async def _streaming(stage: Stage, tries: int) -> AsyncIterator[None]:
 
 
 async def play_interleavings(stage: Stage, *, tries: int, seed: int) -> Json:
-    """Play *tries* scripts on *stage*, where a bot runs; many in parallel.
+    """Play *tries* scripts on *stage*, which has a running bot; many in parallel.
 
     Return `tries`, `seed`, `seconds`, `lost` (tries with an error), `doubled` (questions that the
     model got twice) and `failures`, which describes them.

@@ -1,8 +1,8 @@
-"""The invariants after every fault: nothing lost, nothing doubled, Discord shows what is stored.
+"""The invariants after every fault: nothing lost, nothing doubled, Discord shows the stored text.
 
-One function, `check_invariants`, checks them for all faults. An `Outcome` is how the questions of a
-script ended; it must be the same with a fault and without. tests/e2e/conduct.py checks pings,
-secrets and limits for everything on a stage.
+One function, `check_invariants`, checks them for all faults. An `Outcome` lists the endings of
+a script's questions; it must be the same with a fault and without. tests/e2e/conduct.py checks
+pings, secrets and limits for everything on a stage.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ async def settled(
 ) -> None:
     """Return when all questions have ended."""
     async with asyncio.timeout(timeout_seconds):
-        while not all(is_settled(stage, question) for question in questions):  # noqa: ASYNC110  # a file tells nobody
+        while not all(is_settled(stage, question) for question in questions):  # noqa: ASYNC110  # no event for a growing file
             await asyncio.sleep(GLANCE_SECONDS)
 
 
 def is_settled(stage: Stage, question: Message) -> bool:
-    """Whether *question* has ended in the database and in Discord."""
+    """Return whether *question* has ended in the database and in Discord."""
     rows = stage.rows(
         "SELECT state, unshown FROM exchanges WHERE message_id = ?", int(question["id"])
     )
@@ -60,7 +60,7 @@ def is_settled(stage: Stage, question: Message) -> bool:
 
 
 async def outcome(stage: Stage, *questions: Message) -> Outcome:
-    """Return how *questions* ended, in their order."""
+    """Return the endings of *questions*, in their order."""
     return tuple([await _ending(stage, question) for question in questions])
 
 
@@ -81,11 +81,11 @@ async def check_invariants(
     lost: Collection[str] = (),
     model_calls: int = MODEL_CALLS,
 ) -> Outcome:
-    """Check that each question ended in one way and was answered once; return how they ended.
+    """Check that each question ended in one way and was answered once; return the endings.
 
-    *questions* must be all questions in their channels since the first of them. *like* is how the
-    same script ended without the fault. *lost* are the ids of questions in channels that are
-    deleted or forbidden, so that the bot can show nothing there.
+    *questions* must be all questions in their channels since the first of them. *like* is the
+    outcome of the same script without the fault. *lost* are the ids of questions in channels that
+    are deleted or forbidden, so that the bot can show nothing there.
     """
     await settled(stage, *(one for one in questions if one["id"] not in lost))
     endings = await outcome(stage, *questions)
@@ -109,10 +109,10 @@ def _check_ending(ending: Ending) -> None:
     assert ending.state == "cancelled" or ending.shown, f"nothing is shown: {ending}"
     text, notices = without_notices(ending.shown)
     if ending.reply:
-        assert text == tuple(split(render(ending.reply))), f"shown is not what is stored: {ending}"
+        assert text == tuple(split(render(ending.reply))), f"shown and stored text differ: {ending}"
     elif ending.state == "failed":  # A reset erases the reply but leaves the message.
         lines = "\n".join(text).splitlines()
-        assert all(map(_is_a_sentence, lines)), f"shown is what is not stored: {ending}"
+        assert all(map(_is_a_sentence, lines)), f"shown text is not stored: {ending}"
     if ending.state == "answered":
         assert ending.cut is False, f"answered, and cut: {ending}"
     elif ending.state == "failed":

@@ -1,4 +1,4 @@
-"""The points at which the bot is killed; a delayed response of a stand-in holds each of them.
+"""The points at which the bot is killed; a stand-in delays a response at each.
 
 At a point, everything before it has happened and everything after it waits. So the bot needs no
 code for being killed, and a slow server could hold a real bot at the same points.

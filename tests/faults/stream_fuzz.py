@@ -132,7 +132,7 @@ def _chunk(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
 
 
 def has_finish_reason(stream: bytes) -> bool:
-    """Whether *stream* contains a finish_reason, also across several data lines."""
+    """Return whether *stream* contains a finish_reason, also across several data lines."""
     joined = re.sub(rb"[\r\n]+(data:)?", b"", stream)
     return re.search(rb'"finish_reason"\s*:\s*"[^"]', joined) is not None
 
@@ -280,7 +280,7 @@ async def listening(answer: Answer, port: int = 0) -> AsyncIterator[str]:
 
 
 async def ending_of(model: ChatCompletions) -> Ending:
-    """Ask *model* and return how the stream ended, whatever it raised."""
+    """Ask *model* and return the ending of the stream, even if it raised."""
     pieces: list[str] = []
     try:
         async with (

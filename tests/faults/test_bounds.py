@@ -1,4 +1,4 @@
-"""Faults 2, 14 and 27 to 29: what people and operators can do at any time has limits."""
+"""Faults 2, 14 and 27 to 29: limits on the actions of people and operators."""
 
 import asyncio
 import signal
@@ -142,7 +142,7 @@ async def test_27_model_text_pings_nobody_and_shows_no_embeds(
         asked = f"{stage.discord.bot_mention} {unique} https://example.com/asked"
         question = await stage.said(place, author, asked)
         parts = await stage.parts_of(question)
-        # What has links gets its previews after the same delay: those of a later message come last.
+        # Each message with links gets previews after the same delay, a later message last.
         elsewhere = await stage.channel()
         later = await stage.discord.say(elsewhere, "Mina", "https://example.com/later")
         for linking in (question, later):
@@ -234,7 +234,7 @@ async def test_28_misdeclared_attachments_are_refused_with_a_sentence(
 
 
 async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, unique: str) -> None:
-    """Of 20 accepted questions the queue holds 11, which are answered; other people do not wait."""
+    """The queue keeps 11 of 20 accepted questions and answers them; other people do not wait."""
     stage, limit, waiting = own_stage, 20, 10
     first = Script(text="The first answer.", stall_before_seconds=40)
     await stage.model.reply_when(unique, first, times=1)
@@ -246,7 +246,9 @@ async def test_29_message_flood_gets_one_notice_of_each_kind(own_stage: Stage, u
         )
         calm = await stage.said(await stage.discord.dm(other), other, "Am I affected?")
         await stage.model_asked(unique)
-        assert not any(stage.state_of(one) == "answered" for one in sent), "the first goes on"
+        assert not any(stage.state_of(one) == "answered" for one in sent), (
+            "the first answer still runs"
+        )
         await stage.model.resume()
         sent = sorted(sent, key=lambda one: int(one["id"]))
         answered, full, refused = sent[: waiting + 1], sent[waiting + 1 : limit], sent[limit:]

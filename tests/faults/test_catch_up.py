@@ -1,4 +1,4 @@
-"""Fault 9: on its return the bot handles what people asked, edited and deleted meanwhile."""
+"""Fault 9: on its return the bot handles missed questions, edits and deletions."""
 
 import asyncio
 from functools import partial
@@ -260,7 +260,7 @@ async def test_09_backfill_reads_only_channels_with_new_messages(
     )
     asked = [one["path"].split("/")[2] for one in lists]
     assert not set(asked) & set(quiet)
-    assert max(asked.count(one) for one in asked) <= 3, "missed, begun and compared"
+    assert max(asked.count(one) for one in asked) <= 3, "missed, started and compared"
 
 
 async def test_09_queued_question_keeps_its_order_across_restart(
@@ -331,7 +331,7 @@ async def test_09_backfill_reads_guild_that_returns_during_backfill(
 
 
 async def reads(stage: Stage, channel: str, after: int) -> bool:
-    """Whether the bot has begun to backfill *channel*, which it reads first."""
+    """Return whether the bot has started to backfill *channel*, which it reads first."""
     path = f"/channels/{channel}/messages"
     return any(
         one["path"] == path for one in await stage.discord.requests(after=after, method="GET")
@@ -339,7 +339,7 @@ async def reads(stage: Stage, channel: str, after: int) -> bool:
 
 
 async def mark_is_past(stage: Stage, message_id: int) -> bool:
-    """Whether the watermark is past *message_id*."""
+    """Return whether the watermark is past *message_id*."""
     rows = stage.rows("SELECT value FROM facts WHERE name = 'heard'")
     return bool(rows) and int(rows[0][0]) > message_id
 

@@ -1,4 +1,4 @@
-"""A deletion or backfill that fails is done later."""
+"""The bot retries a failed deletion or backfill."""
 
 import asyncio
 from functools import partial
@@ -30,7 +30,7 @@ async def grown(stage: Stage) -> None:
 
 
 async def another_guild(stage: Stage, unique: str) -> tuple[str, str]:
-    """Return the ids of a server and a channel in it, where Mina has all permissions."""
+    """Return the ids of a server and a channel in which Mina has all permissions."""
     discord = stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)

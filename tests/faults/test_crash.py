@@ -44,7 +44,7 @@ async def asked_more_than(stage: Stage, text: str, times: int) -> bool:
 async def check_continued(
     stage: Stage, point: str, question: Message, before: list[Message]
 ) -> None:
-    """Check that the answer continues in the same messages with as few model calls as possible."""
+    """Check that the answer continues in the same messages, with no needless model call."""
     await check_invariants(stage, question, model_calls=1 if point in COMPLETE else 2)
     after = await stage.parts_of(question)
     assert [part["content"] for part in after] == split(TEXT)
@@ -130,7 +130,7 @@ def hours_later(stage: Stage, hours: float) -> dict[str, Any]:
 async def test_01_expired_question_is_not_sent_to_model_after_kill(
     own_stage: Stage, unique: str, point: str
 ) -> None:
-    """A notice says so in the message that was begun, or in reply to the question."""
+    """A notice is in the started message, or in reply to the question."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -302,7 +302,7 @@ async def test_01_deleting_question_stops_its_resumed_answer(own_stage: Stage, u
 
 
 async def left_by(stage: Stage, text: str) -> bool:
-    """Whether the bot closed the newest model request with *text* before the end."""
+    """Return whether the bot closed the newest model request with *text* before the end."""
     return (await stage.requests_with(text))[-1].outcome == "disconnected"
 
 
@@ -449,7 +449,7 @@ async def test_01_postponed_answer_is_retried_with_backoff(own_stage: Stage, uni
 async def test_01_unrecorded_part_is_found_behind_100_messages(
     own_stage: Stage, unique: str
 ) -> None:
-    """Discord lists at most 100 at once; the bot recognizes the part by what it replies to."""
+    """Discord lists at most 100 at once; the bot finds the part by its message reference."""
     stage = own_stage
     await stage.model.reply_when(unique, Script(text=TEXT, stall_before_seconds=50), times=1)
     await stage.model.reply_when(unique, TEXT)

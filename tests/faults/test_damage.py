@@ -34,7 +34,7 @@ def garbled(data: bytes) -> bytes:
 
 
 # If the WAL contains everything that is missing, nothing is lost.
-MADE_GOOD_BY_LOG: Final = frozenset(
+REPAIRED_BY_WAL: Final = frozenset(
     {
         "a page less",
         "half a page less",
@@ -96,9 +96,9 @@ async def test_08_damaged_database_is_detected_at_start(
     tmp_path: Path,
     log_beside: bool,
 ) -> None:
-    """The bot exits with a sentence that says how to set the file aside, and changes no byte."""
+    """The bot exits with a sentence about how to set the file aside, and changes no byte."""
     data, log = healthy
-    not_damaged = MADE_GOOD_BY_LOG if log_beside else {"nothing, but for the log"}
+    not_damaged = REPAIRED_BY_WAL if log_beside else {"nothing, but for the log"}
     files: dict[str, tuple[Path, bytes]] = {}
     for number, (name, damage) in enumerate(DAMAGES.items()):
         path = tmp_path / str(number) / "bot.db"

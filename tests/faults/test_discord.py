@@ -137,7 +137,7 @@ def invalid(requests: list[dict[str, Any]], place: str) -> list[dict[str, Any]]:
 
 @dataclass
 class Played:
-    """Questions in channels with a fault each, and in others; *whole* is how each should end."""
+    """Questions in channels with a fault each, and in others; *whole* is the right ending."""
 
     stage: Stage
     word: str
@@ -338,7 +338,7 @@ async def second_part_of(stage: Stage, question: Message) -> Message:
 
 
 async def silent(stage: Stage, channel: str) -> bool:
-    """Whether *channel* contains no text of the bot."""
+    """Return whether *channel* contains no text of the bot."""
     messages = await stage.messages_in(channel)
     return all(
         one["author"]["id"] != stage.discord.bot_id or not one["content"] for one in messages
@@ -572,6 +572,6 @@ async def test_15_global_limit_expires_if_its_call_is_cancelled(
 ) -> None:
     """The bot gives up a thread after 3 s, during a wait of 8 s.
 
-    The limit still ends when Discord said, although the call that got the 429 is gone.
+    The limit still ends on time, although the call that got the 429 is cancelled.
     """
     assert await background.cut_short < LONGEST_SECONDS

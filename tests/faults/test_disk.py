@@ -39,7 +39,7 @@ async def answered_beside_memory(stage: Stage, question: Message) -> str:
 
 
 async def ask_and_stall(stage: Stage, word: str) -> Message:
-    """Return a question whose answer has begun, so that the WAL has grown; the model stalls."""
+    """Ask; return the question when its answer has started and the WAL has grown."""
     script = Script(text=TEXT, chunk_size=12, chunks_per_second=150)
     stalling = replace(script, stall_after_chunks=1, stall_seconds=40)
     await stage.model.reply_when(word, stalling, times=1)
@@ -208,7 +208,7 @@ async def reconnected(stage: Stage) -> None:
         return any(one["path"].endswith("/messages") for one in new)
 
     await until(looked)
-    await asyncio.sleep(0.5)  # The bot asks about what it finds at once.
+    await asyncio.sleep(0.5)  # The bot asks about each found question at once.
 
 
 @pytest.fixture
@@ -274,7 +274,7 @@ def remounted(folder: Path, how: str) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Return how many bytes are free there."""
+    """Return the number of free bytes in *folder*."""
     left = os.statvfs(folder)
     return int(left.f_bavail * left.f_frsize)
 
@@ -412,7 +412,7 @@ async def test_07_stop_waits_for_a_deferred_command(own_stage: Stage, unique: st
 
 
 async def test_07_stop_does_not_wait_for_a_database_lock(own_stage: Stage, unique: str) -> None:
-    """The next start finds what the bot could not store."""
+    """The next start finds the question that the bot could not store."""
     stage = own_stage
     async with stage.bot(SHUTDOWN_GRACE="1") as bot:
         channel = (await ask_and_stall(stage, f"{unique} long"))["channel_id"]

@@ -205,7 +205,7 @@ async def test_30_system_prompt_is_erased_with_its_unused_channel(
 async def test_30_bot_answers_in_a_guild_it_rejoined(
     own_stage: Stage, unique: str, receives_event: bool
 ) -> None:
-    """Whether it gets the event or finds out after an outage."""
+    """It gets the event, or notices the change after an outage."""
     stage, discord = own_stage, own_stage.discord
     guild = str((await discord.create_guild(f"Guild {unique}"))["id"])
     await discord.invite("Mina", guild)

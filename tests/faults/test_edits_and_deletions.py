@@ -288,7 +288,7 @@ async def test_30_edit_that_adds_the_mention_is_answered(own_stage: Stage, uniqu
 
 
 async def test_30_embed_or_new_thread_is_not_an_edit(own_stage: Stage, unique: str) -> None:
-    """Discord sends an update for both; neither asks, and neither changes what is stored."""
+    """Discord sends an update for both; neither asks, and neither changes the stored question."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()
@@ -311,7 +311,7 @@ async def test_30_embed_or_new_thread_is_not_an_edit(own_stage: Stage, unique: s
 async def test_30_partial_message_update_is_not_an_edit(
     own_stage: Stage, unique: str, missing: str
 ) -> None:
-    """The update does not show whom the message is for or what it asks."""
+    """The update lacks mentions or text."""
     stage = own_stage
     async with stage.bot():
         jun = f"<@{stage.discord.user_id('Jun')}>"

@@ -104,7 +104,7 @@ async def test_answer_appears_if_deferral_response_is_garbled(
 async def test_regenerate_runs_if_the_button_response_is_lost(
     own_stage: Stage, unique: str, action: str
 ) -> None:
-    """Discord may have accepted it, so the bot does what the person wants."""
+    """Discord may have accepted it, so the bot regenerates the reply."""
     stage = own_stage
     async with stage.bot():
         question = await stage.asked(unique)
@@ -168,7 +168,7 @@ async def test_stored_answer_appears_when_webhooks_work_again(
 async def test_answer_unarchives_its_thread_if_permitted(
     own_stage: Stage, unique: str, locked: bool
 ) -> None:
-    """As for a message; without the permission, the log says that it is missing."""
+    """As for a message; without the permission, the log names it."""
     stage = own_stage
     stalling = Script(
         text=LONG,

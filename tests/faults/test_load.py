@@ -68,7 +68,7 @@ async def test_26_many_people_in_one_channel_do_not_wait_for_each_other(
 
 
 async def post_without_event(stage: Stage, socket: Socket, channel: str, text: str) -> Message:
-    """Post a message whose event the bot does not get; return the data of that event."""
+    """Post a message without its event for the bot; return the data of that event."""
     others = len((await stage.discord.gateway_state())["sessions"]) - 1
     await stage.discord.gateway("swallow", count=others, event="MESSAGE_CREATE")
     made = await stage.discord.say(channel, "Mina", text)

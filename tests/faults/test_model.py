@@ -27,7 +27,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 Way = tuple[Script, str]
 
 LEAKED_KEY: Final = "sk-stand-in-0000000000000000"
-# Long enough for what does not stall, of which a busy machine has much at once.
+# Long enough for all streams without a stall at once on a busy machine.
 SETTINGS: Final = {
     "FIRST_TOKEN_TIMEOUT": "6",
     "STREAM_IDLE_TIMEOUT": "6",
@@ -157,7 +157,7 @@ MIXED: Final[Mapping[str, tuple[Sequence[Script], str]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a question and its follow-up ended."""
+    """The endings of a question and its follow-up."""
 
     parts: tuple[str, ...]
     row: tuple[str, str, int]  # state, reply, cut

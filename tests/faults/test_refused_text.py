@@ -1,4 +1,4 @@
-"""If Discord refuses a text, the bot keeps only the text shown so far and says so."""
+"""If Discord refuses a text, the bot keeps only the text shown so far and shows a notice."""
 
 import re
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def bad(unique: str) -> str:
 
 
 def pausing_script(*chunks: str, chunks_per_second: float = 4.0) -> Script:
-    """Return a script that says the first of *chunks*, and the others once that is shown."""
+    """Return a script that streams the first of *chunks*, and the others when it resumes."""
     return Script(
         chunks=chunks,
         chunks_per_second=chunks_per_second,
@@ -66,8 +66,8 @@ class Asked:
 
         await until(shown)
 
-    async def goes_on_after(self, text: str) -> None:
-        """Let the model go on that holds at *text*, when it is shown."""
+    async def resume_after(self, text: str) -> None:
+        """Let the paused model continue when *text* is shown."""
         await self.shows(text)
         await self.stage.model.resume()
 
@@ -144,7 +144,7 @@ async def test_refusal_keeps_shown_text_and_closes_the_stream(
     script = pausing_script(GOOD, f"{bad(unique)} ", *[GOOD] * 400)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
-    await question.goes_on_after(GOOD.strip())
+    await question.resume_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
 
     async def hung_up() -> bool:
@@ -164,7 +164,7 @@ async def test_unknown_403_code_counts_as_refused_text(
     script = pausing_script(GOOD, f"{bad(unique)} ", *[GOOD] * 20)
     await stage.model.reply_when(f"first {unique}", script, times=1)
     question = await asked(stage, place, f"first {unique}")
-    await question.goes_on_after(GOOD.strip())
+    await question.resume_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
     await stage.discord.clear_refusals()
 
@@ -203,7 +203,7 @@ async def test_refused_end_of_a_reply_is_not_stored(stage: Stage, unique: str, p
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
     await stage.model.reply_when(f"first {unique}", pausing_script(GOOD, bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
-    await question.goes_on_after(GOOD.strip())
+    await question.resume_after(GOOD.strip())
     await check_kept(question, GOOD.strip(), unique)
     await stage.discord.clear_refusals()
 
@@ -229,7 +229,7 @@ async def test_stop_button_is_removed_if_the_notice_is_refused_too(
     await stage.model.reply_when(f"first {unique}", pausing_script(GOOD, bad(unique)), times=1)
     await stage.model.reply_when(f"second {unique}", in_pieces(bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")
-    await question.goes_on_after(GOOD.strip())
+    await question.resume_after(GOOD.strip())
     assert await question.kept() == GOOD.strip()
     [shown] = await question.parts()
     assert (shown["content"], actions(shown)) == (GOOD.strip(), [ReplyAction.REGENERATE])

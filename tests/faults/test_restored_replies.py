@@ -172,7 +172,7 @@ async def test_buttons_are_restored_if_old_text_is_refused_too(stage: Stage, uni
     await stage.discord.refuse("automod", pattern=f"{bad(unique)}|{OLD}{unique}")
     await stage.model.reply_when(f"tell {unique}", pausing_script(NEW, bad(unique)), times=1)
     await press(question, ReplyAction.REGENERATE)
-    await question.goes_on_after(NEW.strip())
+    await question.resume_after(NEW.strip())
     await stage.logged(f"Cannot show answer {question.id}")
 
     async def over() -> bool:
