@@ -13,7 +13,7 @@ const offered = new Map(); // Store.here -> commands
 let newest = 0;
 
 // Only the answer to the newest call counts: the answer to an earlier call may arrive after it.
-export async function learnCommands(store) {
+export async function fetchCommands(store) {
   const key = store.here;
   const number = ++newest;
   const found = await perform("commands", { person: store.personId, channel: store.channelId });
@@ -78,8 +78,8 @@ export function openCommand(store, composer, command) {
     event.preventDefault();
     const where = { person: store.personId, channel: store.channelId };
     const options = await valuesOf(command.options, inputs);
-    const used = await interact(store, "command", { ...where, name: command.name, options });
-    if (used) opened.end();
+    const sent = await interact(store, "command", { ...where, name: command.name, options });
+    if (sent) opened.end();
   };
   const labels = inputs.map((input, number) => {
     const option = command.options[number];

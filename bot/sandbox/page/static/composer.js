@@ -1,7 +1,7 @@
 // The message box: completes names and commands, keeps replies, files and drafts, and sends.
 
 import { complain, perform } from "./calls.js";
-import { learnCommands, openCommand, replaceCommand, slashCommands } from "./commands.js";
+import { fetchCommands, openCommand, replaceCommand, slashCommands } from "./commands.js";
 import { announce, byId, el } from "./dom.js";
 import { encode, Files } from "./files.js";
 import { edit } from "./message_actions.js";
@@ -36,7 +36,7 @@ export class Composer {
     this.box.addEventListener("input", () => this.onInput());
     store.on("snapshot person place channel", () => this.draw());
     store.on("snapshot person place", () => this.switchDraft());
-    store.on("snapshot person place bot registered", () => learnCommands(store));
+    store.on("snapshot person place bot registered", () => fetchCommands(store));
     store.on("commands", () => this.offerAgain());
     store.on("typing message place", () => this.drawTyping());
     setInterval(() => this.drawTyping(), 1000);
@@ -83,7 +83,7 @@ export class Composer {
   }
 
   onKey(event) {
-    if (this.suggestions.key(event)) return;
+    if (this.suggestions.onKey(event)) return;
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
       event.preventDefault();
       this.send();

@@ -8,7 +8,7 @@ const TEXT_DISPLAY = 10;
 const PARAGRAPH = 2;
 
 const NO_ANSWER = "The application did not respond.";
-const LOST = "Whether the application responded is not known.";
+const UNKNOWN = "Whether the application responded is not known.";
 
 const sent = new Map(); // interaction id of a submitted modal -> callback(error or "")
 
@@ -22,7 +22,7 @@ export function showDialogs(store) {
     if (error) complain(error);
   });
   // The stream does not repeat the events of the time without a connection.
-  store.on("snapshot", () => [...sent.keys()].forEach((id) => respond(id, LOST)));
+  store.on("snapshot", () => [...sent.keys()].forEach((id) => respond(id, UNKNOWN)));
 }
 
 function respond(id, error) {
@@ -61,15 +61,15 @@ export function ask(title, question, yes) {
 // A modal stays open until the bot has answered: closing it earlier would lose the entered text.
 function openModal(store, { id, modal }) {
   const fields = modal.components.flatMap(fieldsOf);
-  const trouble = el("p", { class: "alert", role: "alert", hidden: true });
+  const alert = el("p", { class: "alert", role: "alert", hidden: true });
   const close = () => byId("dialog").close();
   const isOpen = () => form.isConnected && byId("dialog").open;
   const wait = (waiting) => form.setAttribute("aria-busy", String(waiting));
   const onResponse = (sentence) => {
     if (!sentence) return isOpen() && close();
     if (!isOpen()) return complain(sentence);
-    trouble.textContent = `${sentence} Try again.`;
-    trouble.hidden = false;
+    alert.textContent = `${sentence} Try again.`;
+    alert.hidden = false;
     wait(false);
   };
   const submit = async (event) => {
@@ -77,7 +77,7 @@ function openModal(store, { id, modal }) {
     if (form.getAttribute("aria-busy") === "true") return;
     const inputs = fields.filter((one) => one.input);
     const values = Object.fromEntries(inputs.map((one) => [one.name, one.input.value]));
-    trouble.hidden = true;
+    alert.hidden = true;
     wait(true);
     const created = await perform("submit", { interaction: id, fields: values });
     if (!created) return wait(false);
@@ -85,7 +85,7 @@ function openModal(store, { id, modal }) {
     store.addOwn(created.interaction);
   };
   const nodes = fields.map((one) => one.node);
-  const form = el("form", { onsubmit: submit }, ...nodes, trouble, row("Submit", close));
+  const form = el("form", { onsubmit: submit }, ...nodes, alert, row("Submit", close));
   open(modal.title, form);
 }
 

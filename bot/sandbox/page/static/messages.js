@@ -16,13 +16,13 @@ export function showMessages(store, composer) {
   const draw = () => drawMessages(store, composer);
   store.on("snapshot person place", () => {
     draw();
-    toTheEnd();
+    scrollToEnd();
   });
   store.on("message messages_gone channel channels_gone commands", draw);
   store.on("message", ({ message }) => {
     // Scroll to a new message of the chosen person from any position.
     const newest = store.messagesIn(store.channelId).at(-1);
-    if (message.id === newest?.id && message.author_id === store.personId) toTheEnd();
+    if (message.id === newest?.id && message.author_id === store.personId) scrollToEnd();
   });
   const log = byId("messages");
   log.addEventListener("keydown", moveAmongMessages);
@@ -31,7 +31,7 @@ export function showMessages(store, composer) {
   holdPresses(log);
   byId("scroller").addEventListener("scroll", noteScroll);
   // An image that loads and a message box that grows change the height.
-  const growing = new ResizeObserver(() => atTheEnd && toTheEnd());
+  const growing = new ResizeObserver(() => atTheEnd && scrollToEnd());
   for (const id of ["scroller", "messages"]) growing.observe(byId(id));
 }
 
@@ -55,7 +55,7 @@ function drawMessages(store, composer) {
   });
   if (!log.querySelector(".message[tabindex='0']")) setCurrent(log.lastElementChild);
   drawBeginning(store, composer);
-  if (stays) toTheEnd();
+  if (stays) scrollToEnd();
   if (focused && !focused.isConnected) (beside?.isConnected ? beside : byId("composer-text")).focus();
 }
 
@@ -200,7 +200,7 @@ function noteScroll() {
   lastTop = scrollTop;
 }
 
-function toTheEnd() {
+function scrollToEnd() {
   const box = byId("scroller");
   box.scrollTop = box.scrollHeight;
   atTheEnd = true;
@@ -236,13 +236,13 @@ function holdPresses(log) {
     button?.setPointerCapture(event.pointerId);
     from = button && event;
   });
-  const dropIfLeft = (event) => {
+  const ignoreIfLeft = (event) => {
     const { clientX: x, clientY: y, detail: presses } = event; // 0 presses: the keyboard
     const isStill = !from || !presses || Math.hypot(x - from.clientX, y - from.clientY) < SLIP_PX;
     from = null;
     if (!isStill && !event.target.contains(document.elementFromPoint(x, y))) event.stopPropagation();
   };
-  log.addEventListener("click", dropIfLeft, { capture: true });
+  log.addEventListener("click", ignoreIfLeft, { capture: true });
 }
 
 function revealSpoiler(event) {

@@ -36,8 +36,8 @@ function drawPlaces(store) {
       .flatMap((one) => [one, ...threadsOf(all, one)]),
   }));
   const dm = all.find((one) => one.kind === "dm" && store.sees(one));
-  const asleep = { id: "dm", kind: "dm", name: store.bot.name };
-  sections.push({ title: "Direct messages", places: [dm ?? asleep] });
+  const unopened = { id: "dm", kind: "dm", name: store.bot.name };
+  sections.push({ title: "Direct messages", places: [dm ?? unopened] });
   reconcile(byId("channels"), sections, (one) => one.title, makeSection, (node, section) =>
     reconcile(
       node.querySelector("ul"),

@@ -10,8 +10,8 @@ export class Suggestions {
     this.items = [];
     this.at = 0;
     // If the focus is back after the delay, the list stays.
-    const left = () => document.activeElement !== box && this.hide();
-    box.addEventListener("blur", () => setTimeout(left, 150));
+    const hideIfLeft = () => document.activeElement !== box && this.hide();
+    box.addEventListener("blur", () => setTimeout(hideIfLeft, 150));
   }
 
   word() {
@@ -45,7 +45,7 @@ export class Suggestions {
           "aria-selected": String(number === this.at),
           onpointerdown: (event) => {
             event.preventDefault();
-            this.take(number);
+            this.choose(number);
           },
         },
         el("span", {}, item.label),
@@ -57,7 +57,7 @@ export class Suggestions {
     this.list.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest" });
   }
 
-  key(event) {
+  onKey(event) {
     if (!this.items.length || event.isComposing) return false;
     const count = this.items.length;
     if (event.key === "ArrowDown") this.at = (this.at + 1) % count;
@@ -65,7 +65,7 @@ export class Suggestions {
     else if (event.key === "Escape") this.items = [];
     else if (event.key === "Enter" || event.key === "Tab") {
       event.preventDefault();
-      this.take(this.at);
+      this.choose(this.at);
       return true;
     } else return false;
     event.preventDefault();
@@ -73,7 +73,7 @@ export class Suggestions {
     return true;
   }
 
-  take(number) {
+  choose(number) {
     const item = this.items[number];
     const word = this.word();
     this.hide();
