@@ -12,7 +12,7 @@ BotError
 ├── UserRateLimited           somebody asks faster than they may
 ├── QueueFull                 too many questions wait in one place
 ├── NothingAsked              nothing in a question can be read
-├── ReplyLost                 the place of an answer is gone or forbidden
+├── ReplyLost                 the place of an answer is deleted or forbidden
 ├── ReplyBlocked              Discord or a server's AutoMod refuses the text of an answer
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
@@ -133,7 +133,7 @@ class NothingAsked(BotError):
 
 
 class ReplyLost(BotError):
-    """An answer can never be shown: its place is gone, or the bot may not write there."""
+    """An answer can never be shown: its place is deleted, or the bot may not write there."""
 
 
 class ReplyBlocked(BotError):

@@ -62,7 +62,7 @@ class DoublePlaces(InteractionPlaces):
 
     def __init__(self, client: discord.Client, dm: str) -> None:
         self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)))
-        self.found: Original | Exception = ReplyLost("it is gone")
+        self.found: Original | Exception = ReplyLost("it is deleted")
         self.answerable = self.readable = True
         self.shown_by: object = None
 

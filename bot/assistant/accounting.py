@@ -14,7 +14,8 @@ from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
 
 log = logging.getLogger(__name__)
 
-IMAGES: Final = "pictures"  # A model's images have a calibration of their own, by this name.
+# A model's images have a calibration of their own. Its stored key has their former name.
+IMAGES: Final = "pictures"
 # OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
 # Calibration learns how other models and sizes differ.
 IMAGE_TOKENS: Final = 765

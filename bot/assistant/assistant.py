@@ -254,7 +254,7 @@ class Assistant:
         return Outcome(State.ANSWERED, whole=True)
 
     async def _regenerate(self, answer: Answer) -> Outcome | None:
-        """Write the reply anew, or continue it."""
+        """Regenerate the reply, or continue it."""
         message_id, notice = answer.exchange.message_id, answer.strings.previous_answer_kept
         stored = await self._history.begin_regeneration(message_id, notice)
         previous = await self._refresh(stored) if stored is not None else None

@@ -282,7 +282,9 @@ class Generator:
                 raise ModelThoughtCramped from ended
             raise ended
         window = used.prompt_tokens + used.completion_tokens
-        return ModelContextExceeded("hardly any room was left", ReportedLimits(window, filled=True))
+        return ModelContextExceeded(
+            "hardly any tokens were left", ReportedLimits(window, filled=True)
+        )
 
     async def _discard(self, request: _Request) -> None:
         """Discard the answer to a prompt; its tokens still count as used."""
@@ -353,7 +355,7 @@ class Generator:
                 if rest := continuation.finish():
                     with suppress(ReplyLost, ReplyBlocked):  # The first error says more.
                         answer.write(rest)
-                # Each request begins its notices anew.
+                # Each request starts with new notices.
                 generation.notices = [*generation.unread]
                 if generation.begun:
                     generation.notices += _notices(answer, prompt)

@@ -54,7 +54,7 @@ def names_of(message: discord.Message) -> frozenset[str]:
 
 @dataclass(slots=True)
 class _Budget:
-    """The room that is left for the files of a question, and the notices about the other files."""
+    """What is left for the files of a question, and the notices about the other files."""
 
     characters: int = MAX_CHARACTERS
     image_bytes: int = PROMPT_IMAGE_BYTES

@@ -46,7 +46,7 @@ class Regenerator:
     async def regenerate(
         self, press: discord.Interaction, exchange: Exchange, action: ReplyAction
     ) -> None:
-        """Write a reply anew, or continue it; raises Refused, UserRateLimited or HistoryFailed."""
+        """Regenerate a reply, or continue it; raises Refused, UserRateLimited or HistoryFailed."""
         person_id = press.user.id
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:

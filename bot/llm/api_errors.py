@@ -213,7 +213,7 @@ def _word(value: object) -> str:
 def _error(status: int, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     code, kind, _, message = words
-    said = dict.fromkeys(filter(None, (str(status or ""), *map(redactor.redact, words))))
+    details = dict.fromkeys(filter(None, (str(status or ""), *map(redactor.redact, words))))
     named = _named_class(status, f"{code} {kind}", message)
     guessed = named is None
     if named is None and redactor.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
@@ -226,8 +226,8 @@ def _error(status: int, body: Mapping[str, Any], redactor: Redactor) -> ModelErr
     kind_of = named or _class_by_status(status)
     if issubclass(kind_of, ModelContextExceeded):
         reported = replace(reported_limits(message, body), guessed=guessed)
-        return (ModelReplyTooLong if reported.reply else kind_of)(" ".join(said), reported)
-    return kind_of(" ".join(said))
+        return (ModelReplyTooLong if reported.reply else kind_of)(" ".join(details), reported)
+    return kind_of(" ".join(details))
 
 
 def _picture_class(message: str) -> type[ModelError] | None:

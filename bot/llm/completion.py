@@ -151,7 +151,7 @@ class Completion:
     def _fail(self, failure: ModelError) -> NoReturn:
         """Raise *failure*, after the text of the same read was yielded."""
         if self._speaks_since is not None and isinstance(failure, ModelContextExceeded):
-            raise OutputTruncated(str(failure))  # Another request would begin the answer anew.
+            raise OutputTruncated(str(failure))  # A retry would start the answer again.
         raise failure
 
     async def _read(self) -> tuple[bytes | None, list[Chunk]]:
@@ -227,7 +227,7 @@ class Completion:
         if self._thinks_since is not None or spent * 2 >= self._reply_tokens:
             return ModelThoughtOnly()
         reported = ReportedLimits(prompt + spent, prompt, guessed=True)
-        return ModelContextExceeded("no room for a word", reported)
+        return ModelContextExceeded("no tokens left for a word", reported)
 
     def _incomplete(self, why: str) -> ModelError:
         return ModelCut(why) if self._speaks_since is not None else ModelFailed(why)

@@ -42,7 +42,8 @@ class StreamDecoder:
         self.done = False
         utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._decoder = io.IncrementalNewlineDecoder(utf8, translate=True)
-        self._is_plain_json: bool | None = None  # None until the first character
+        self._started = False  # when a character came that is no white space
+        self._is_plain_json = False
         self._line: list[str] = []
         self._line_length = 0
         self._data: list[str] = []
@@ -66,11 +67,11 @@ class StreamDecoder:
             raise self._error
         if self.done:
             return []
-        if self._is_plain_json is None:
+        if not self._started:
             text = text.lstrip("\ufeff \t\n")
             if not text:
                 return []
-            self._is_plain_json = text.startswith("{")
+            self._started, self._is_plain_json = True, text.startswith("{")
         chunks: list[Chunk] = []
         try:
             for line in self._lines(text):

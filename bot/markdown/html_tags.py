@@ -49,7 +49,7 @@ _MORE_OF_ITEM: Final = Construct(r"[\s>]*+[^\s>\d*+•─-]", r"[\s>]*+", TAG_LE
 
 
 class BlockTags:
-    """Remembers which blocks are open whose opening tags were left out."""
+    """The open blocks whose opening tags were left out."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()

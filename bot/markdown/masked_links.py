@@ -10,7 +10,7 @@ from typing import Final
 
 WORD_JOINER: Final = "\u2060"
 
-# Where the text of a link ends that Discord would mask.
+# The end of the text of a link that Discord would mask.
 LINK_END: Final = re.compile(r"\](?=\(\s*(?:<?(?ai:https?)://|\s{20}))")
 _BRACKETS: Final = re.compile(rf"\[[^\[\]\n]*\]|{LINK_END.pattern}")
 _MARK: Final = re.compile(

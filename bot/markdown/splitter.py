@@ -262,7 +262,7 @@ class _Fence:
         return self.margin + self.run
 
     def fitted(self, limit: int) -> _Fence:
-        """Return this fence, shortened until it leaves room for code in a part."""
+        """Return this fence, shortened until code fits into a part with it."""
         if self._frame() * 2 <= limit:
             return self
         language = "".join(self.info.split()[:1]).partition("~")[0]
@@ -540,7 +540,7 @@ def _reopened(fence: _Fence | None, text: str) -> str:
 
 def _without_open_end(text: str, fence: _Fence | None) -> str:
     """Return *text* without an end that may become a fence, or opens a fence without code."""
-    opened = 0  # where the block of code begins that is open
+    opened = 0  # the start of the open block of code
     has_code = False
     for start, end in _lines(text):
         line = text[start:end]

@@ -32,7 +32,7 @@ _EMOJI_SIGN: Final = "\ufe0f"
 
 
 class Alignment(Enum):
-    """Where the cells of a column are, as the share of the blanks that precede them."""
+    """The alignment of a column: the share of the blanks that precede a cell's text."""
 
     LEFT = 0.0
     CENTRE = 0.5

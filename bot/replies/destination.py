@@ -77,5 +77,5 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
         name = "Send Messages" if thread is None else "Send Messages in Threads"
         return ReplyLost(f"the permission {name} is missing, or the person takes no messages")
     if isinstance(error, discord.NotFound):
-        return ReplyLost("it is gone")
+        return ReplyLost("it is deleted")
     return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")

@@ -150,7 +150,7 @@ class Database:
     def _note_unlocked(self) -> None:
         """Note that no other program locks the file, which only a write can show."""
         if self._lock_logged:
-            log.info("Resume writing to the database: the lock is gone")
+            log.info("Resume writing to the database: no other program locks it")
         self._locked_since, self._lock_logged = None, False
 
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -147,7 +147,7 @@ class Erasure:
         return changed == 1
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:
-        """Forget what was said in these deleted places; `erase` removes the text.
+        """Forget the questions and answers of these deleted places; `erase` removes the text.
 
         The question that opened a thread goes with the thread. System prompts, models and usage of
         the places are deleted at once.

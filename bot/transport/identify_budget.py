@@ -123,7 +123,7 @@ class ConnectionFailures:
         return jittered(pause_seconds(failures))
 
     async def reset(self) -> None:
-        """Start counting anew, because a connection proved stable."""
+        """Restart the count, because a connection proved stable."""
         if (await self._recent()).number:
             await self._failures.set(TimedValue(0.0, self._clock()))
 

@@ -33,7 +33,7 @@ class Priority(IntEnum):
 
 # Discord: 50 requests a second for the whole bot. The margin is for the requests that discord.py
 # makes on its own, and for calls that arrive closer together than they were sent. Edits and typing
-# leave room for more important calls.
+# leave the rest to more important calls.
 REQUESTS_PER_SECOND: Final = {
     Priority.FINAL: 45,
     Priority.RESPONSE: 43,

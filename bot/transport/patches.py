@@ -151,6 +151,7 @@ def guard_responses(client: discord.Client) -> None:
     """
     request = client.http.request
 
+    # discord.py types the options of a request as Any, too; they are passed on unchanged.
     async def corrected_request(route: Route, **options: Any) -> Any:
         response = await request(route, **options)
         return [*map(_corrected, response)] if isinstance(response, list) else _corrected(response)

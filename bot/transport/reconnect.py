@@ -36,7 +36,7 @@ INVALID_SECONDS: Final = (1.0, 5.0)  # Discord: wait a random time after an inva
 MAX_FAILED_RESUMES: Final = 2  # in a row; then the bot identifies
 SESSION_ENDED: Final = frozenset({4003, 4007, 4009})  # Discord: close codes
 TOKEN_REFUSED: Final = (
-    "Discord refused DISCORD_TOKEN: copy the token anew from the Discord Developer Portal "
+    "Discord refused DISCORD_TOKEN: copy the token again from the Discord Developer Portal "
     "(your application > Bot > Reset Token)."
 )
 INTENT_REFUSED: Final = 4014

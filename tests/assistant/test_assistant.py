@@ -456,12 +456,12 @@ async def test_the_shown_text_is_stored_if_the_place_is_gone(
     shown: str,
 ) -> None:
     model.enqueue(*script)
-    lost = DoubleReply(lost=ReplyLost("it is gone"), shown=shown)
+    lost = DoubleReply(lost=ReplyLost("it is deleted"), shown=shown)
     reply = await stage.ask(an_exchange(1), lost)
     assert reply.left
     assert states(path) == {1: "failed"}
     assert await remembered(history) == ([("Why?", shown, True)] if shown else [])
-    assert "Cannot show answer 1 in place 1: it is gone" in caplog.messages
+    assert "Cannot show answer 1 in place 1: it is deleted" in caplog.messages
     assert (await stage.ask(an_exchange(2))).text == "Very well.", "others are unaffected"
 
 
@@ -537,9 +537,9 @@ async def test_a_full_queue_in_a_deleted_place_is_logged(
     assistant: Assistant, history: History, caplog: pytest.LogCaptureFixture
 ) -> None:
     await history.receive(an_exchange(1))
-    reply = DoubleReply(lost=ReplyLost("it is gone"))
+    reply = DoubleReply(lost=ReplyLost("it is deleted"))
     assert await assistant.refuse(an_exchange(1), reply, State.FAILED, "No.") is Delivery.FINISHED
-    assert "Cannot show answer 1 in place 1: it is gone" in caplog.text
+    assert "Cannot show answer 1 in place 1: it is deleted" in caplog.text
     assert await history.open_questions() == [], "it is not tried again"
 
 

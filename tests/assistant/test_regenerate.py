@@ -407,7 +407,7 @@ async def test_a_refused_new_text_restores_the_old_reply(
     assert len(model.history) == 1
 
 
-@pytest.mark.parametrize("lost", [ReplyLost("it is gone"), ReplyDelayed("503")])
+@pytest.mark.parametrize("lost", [ReplyLost("it is deleted"), ReplyDelayed("503")])
 async def test_an_undelivered_regeneration_changes_nothing_stored(
     assistant: Assistant, history: History, lost: ReplyLost | ReplyDelayed
 ) -> None:

@@ -200,7 +200,7 @@ async def test_if_the_response_to_the_deferral_is_lost_the_message_is_fetched(
 async def test_a_deferred_message_that_cannot_be_fetched_ends_or_postpones_the_question(
     scene: Scene, lost: bool
 ) -> None:
-    scene.places.found = ReplyLost("it is gone") if lost else ReplyDelayed("503")
+    scene.places.found = ReplyLost("it is deleted") if lost else ReplyDelayed("503")
     await scene.give(1, None)
     assert bool(await scene.stage.open_questions()) == (not lost)
     assert scene.stage.catch_up.pauses.active((5, 0)) == (not lost)

@@ -55,7 +55,7 @@ async def test_an_answer_overwrites_its_parts(stage: InboxStage) -> None:
     assert await stage.shown() == [ANSWER]
 
 
-@pytest.mark.parametrize("found", [ReplyDelayed("503"), ReplyLost("it is gone")])
+@pytest.mark.parametrize("found", [ReplyDelayed("503"), ReplyLost("it is deleted")])
 async def test_an_unfetchable_message_postpones_or_ends_the_question(
     stage: InboxStage, found: ReplyDelayed | ReplyLost
 ) -> None:

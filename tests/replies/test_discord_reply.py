@@ -559,7 +559,7 @@ async def test_without_the_history_permission_the_answer_has_no_reference(stage:
         (403, 50001, "the permission View Channel is missing"),
         (403, 50013, "the permission Send Messages is missing, or the person takes no messages"),
         (403, 50007, "the permission Send Messages is missing, or the person takes no messages"),
-        (404, 10003, "it is gone"),
+        (404, 10003, "it is deleted"),
         (400, 160005, "the thread is locked, and the permission Manage Threads is missing"),
         (400, 50007, "Discord refuses it: 400, code 50007"),
         (401, 50027, "Discord refuses it: 401, code 50027"),
@@ -667,7 +667,7 @@ async def test_a_message_that_is_deleted_while_it_grows_ends_the_reply(stage: St
         await eventually(lambda: bool(stage.shown))
         await stage.people.delete(stage.asked["channel_id"], str(stage.shown[0]))
         reply.write(", two.")
-        with pytest.raises(ReplyLost, match="it is gone"):
+        with pytest.raises(ReplyLost, match="it is deleted"):
             await reply.finish()
 
 
