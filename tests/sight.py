@@ -54,23 +54,23 @@ def final_texts(answer: str, most: int) -> list[str]:
     return text.parts
 
 
-def check_sight(messages: list[Json], final: list[str], begun: Iterable[str] = ()) -> None:
+def check_sight(messages: list[Json], final: list[str], earlier: Iterable[str] = ()) -> None:
     """Hold that what is seen is how *final* begins, with no line twice and one Stop at most.
 
-    *begun* is what an earlier attempt wrote, which may stand until it is written over.
+    *earlier* texts are those of an earlier attempt, which remain until they are overwritten.
     """
     stops = [ReplyAction.STOP in offered(message) for message in messages]
     assert stops.count(True) <= 1
     assert True not in stops[:-1], "it is under the last message"
-    new = _new_ones([message["content"] for message in messages], list(begun))
+    new = _new_ones([message["content"] for message in messages], list(earlier))
     assert essence(*final).startswith(essence(*new)), (new, final)
     for text, whole in zip(new[:-1], final, strict=False):
         assert essence(text) == essence(whole), "what another follows is as at the end"
 
 
-def _new_ones(texts: list[str], begun: list[str]) -> list[str]:
+def _new_ones(texts: list[str], earlier: list[str]) -> list[str]:
     """Return the texts before those that an earlier attempt wrote."""
     new = len(texts)
-    while new and new <= len(begun) and texts[new - 1] == begun[new - 1]:
+    while new and new <= len(earlier) and texts[new - 1] == earlier[new - 1]:
         new -= 1
     return texts[:new]

@@ -82,7 +82,7 @@ def test_bad_settings_exit_with_a_line_each() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["run"]])
-def test_a_missing_token_says_where_to_get_one(
+def test_the_error_for_a_missing_token_names_its_source(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str]
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-x")
@@ -112,7 +112,7 @@ def test_an_unusable_database_ends_the_chat(tmp_path: Path) -> None:
     assert err.count("\n") == 1
 
 
-def test_without_a_key_the_chat_says_where_to_get_one() -> None:
+def test_the_error_for_a_missing_key_of_the_chat_names_its_source() -> None:
     out, err, code = ran("chat", "Hi?")
     missing, where = err.splitlines()
     assert (out, code) == ("", 2)

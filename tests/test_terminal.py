@@ -325,9 +325,9 @@ async def test_offline_mode_needs_no_settings_and_keeps_its_own_history(
 
 async def test_offline_mode_connects_to_loopback_only(chatted: Chatted, tmp_path: Path) -> None:
     """Whichever key, address, proxy and options the environment has."""
-    async with snares() as (settings, heard):
+    async with snares() as (settings, requests):
         out, err, code = await chatted(environment(tmp_path, **settings), "Hello?", "--offline")
-    assert (err, code, heard) == ("", 0, [])
+    assert (err, code, requests) == ("", 0, [])
     assert "“Hello?”" in out
 
 

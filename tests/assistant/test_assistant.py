@@ -351,7 +351,7 @@ async def test_after_a_long_paste_was_refused_for_good_a_short_question_is_answe
 
 
 async def test_a_command_is_not_advised_to_reset(stage: Stage, model: DoubleModel) -> None:
-    """Where a person brought the bot it is not, and what they alone see others do not reset."""
+    """/reset may be missing from that place, and resets no private conversation of others."""
     for _ in range(4):
         model.enqueue_refusal(ModelContextExceeded())
     reply = await stage.ask(an_exchange(1, origin=FromInteraction("x")))
@@ -383,7 +383,7 @@ async def test_a_shortened_question_is_answered_with_a_notice(
 async def test_a_retried_question_gets_one_notice(
     stage: Stage, model: DoubleModel, history: History
 ) -> None:
-    """Also where the API finds out within the stream that all of it is too long."""
+    """The API reports within the stream that the prompt is too long."""
     await keep(history, replace(an_exchange(1, "a", "b"), tokens=0))
     model.enqueue(ModelContextExceeded())
     reply = await stage.ask(an_exchange(2, "word " * 20_000))
@@ -446,7 +446,7 @@ async def test_an_unstorable_calibration_leaves_the_answer(
 
 @pytest.mark.parametrize("shown", ["Because", ""])
 @pytest.mark.parametrize("script", [["Because."], []], ids=["while writing", "at the end"])
-async def test_the_shown_text_is_stored_if_the_place_is_gone(
+async def test_the_shown_text_is_stored_if_the_place_is_deleted(
     stage: Stage,
     model: DoubleModel,
     history: History,
@@ -699,7 +699,7 @@ async def test_a_complete_answer_is_shown_without_a_request(
 async def test_the_third_attempt_shows_a_notice_without_a_request(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
-    """Two model calls through crashes are the most; what was shown stays, marked as cut."""
+    """The limit is two model calls that end in crashes. The shown text stays, marked as cut."""
     await attempted(history, an_exchange(1), 2)
     reply = DoubleReply(shown="Beca")
     assert await assistant.resume(an_exchange(1), reply) is Delivery.FINISHED
@@ -843,7 +843,7 @@ async def test_a_deleted_place_is_erased_and_its_answers_stop(
 # Without a memory
 
 
-async def test_an_answer_is_given_although_nothing_can_be_stored(
+async def test_a_question_is_answered_even_if_nothing_can_be_stored(
     assistant: Assistant, model: DoubleModel, history: History, path: Path
 ) -> None:
     with closing(sqlite3.connect(path)) as database:
@@ -1067,12 +1067,12 @@ async def test_usage_of_an_erased_person_is_recorded_for_nobody(
 async def test_usage_in_a_deleted_place_is_not_recorded(
     stage: Stage, assistant: Assistant, model: DoubleModel, history: History
 ) -> None:
-    """Also where it ends behind what was forgotten; but where its thread alone is gone it is."""
-    gone = asyncio.Event()
+    """Even if the answer ends later. If only a thread is deleted, its usage is recorded."""
+    deleted = asyncio.Event()
 
     class Slow(DoubleReply):
         async def __aexit__(self, *details: object) -> None:
-            await gone.wait()
+            await deleted.wait()
 
     for number, parent in ((20, 1), (30, 5)):
         model.enqueue("word " * 20, asyncio.Event())
@@ -1080,7 +1080,7 @@ async def test_usage_in_a_deleted_place_is_not_recorded(
         await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
     await assistant.conversations.forget_places([1, 20])
     await assistant.conversations.forget_places([30])
-    gone.set()
+    deleted.set()
     await stage.end()
     left = [one.channel_id for one in await history.usage.rows_of(99, 9)]
     assert left == [5]
@@ -1257,7 +1257,7 @@ async def test_a_prompt_too_long_drops_pictures_before_history(
 async def test_pictures_stay_if_a_refusal_names_the_limit(
     stage: Stage, model: DoubleModel, history: History, album: Album
 ) -> None:
-    """The history makes room for them; they go if that was not enough."""
+    """Exchanges are left out first; pictures are left out after a second refusal."""
     await keep(history, *(an_exchange(number, reply="word " * 300) for number in range(1, 5)))
     model.enqueue_refusal(ModelContextExceeded("", ReportedLimits(2048, 2100)))
     assert (await stage.ask(with_picture(8))).notices == []

@@ -317,11 +317,11 @@ async def test_a_refused_system_turn_moves_into_the_first_question(
     await server.change(system_role=role)
     async with opened(server, tmp_path / "bot.db") as assistant:
         assert (await asked(assistant, 1, "One?")).notices == []
-        begun = len(await server.completions())
+        first_requests = len(await server.completions())
         assert (await asked(assistant, 2, "Two?")).notices == []
     records = await server.completions()
-    assert len(records) == begun + 1, "it is remembered"
-    assert begun == (3 if role == "bare" else 2)
+    assert len(records) == first_requests + 1, "it is remembered"
+    assert first_requests == (3 if role == "bare" else 2)
     turns = records[-1].body["messages"]
     assert [turn["role"] for turn in turns] == ["user", "assistant", "user"]
     assert turns[0]["content"].startswith("You are a helpful assistant.")
@@ -397,7 +397,7 @@ async def test_reasoning_that_uses_up_the_limit_cannot_be_continued(
 PAGE_413: Final = Script(status=413, body="<html><h1>413 Request Entity Too Large</h1></html>")
 
 
-def told(message: str) -> Script:
+def refused_with(message: str) -> Script:
     return Script(status=400, body={"error": {"message": message}})
 
 
@@ -439,7 +439,11 @@ async def test_a_window_guessed_once_expires_after_minutes(
 
 @pytest.mark.parametrize(
     "script",
-    [PAGE_413, told("context_length_exceeded"), Script(text="Well", finish_reason="length")],
+    [
+        PAGE_413,
+        refused_with("context_length_exceeded"),
+        Script(text="Well", finish_reason="length"),
+    ],
 )
 async def test_a_small_request_is_not_refused_for_its_size(
     server: ModelDriver, tmp_path: Path, script: Script
@@ -494,9 +498,7 @@ async def test_the_model_list_can_contradict_a_guess(server: ModelDriver, tmp_pa
     assert learnt_for(path) <= DOUBTED_SECONDS
 
 
-async def test_a_server_whose_window_shrinks_is_followed(
-    server: ModelDriver, tmp_path: Path
-) -> None:
+async def test_a_window_that_shrinks_is_learned_again(server: ModelDriver, tmp_path: Path) -> None:
     await server.reply_when("Question", REPLY)
     async with opened(server, tmp_path / "bot.db") as assistant:
         for number in range(1, 15):
@@ -528,7 +530,7 @@ async def test_a_window_reported_at_the_last_request_is_used(
         "This model's maximum context length is 4096 tokens. However, you requested 4400 tokens "
         "(2400 in the messages, 2000 in the completion)."
     )
-    await server.reply(Script(status=503), Script(status=503), told(words), "Well.")
+    await server.reply(Script(status=503), Script(status=503), refused_with(words), "Well.")
     async with opened(server, tmp_path / "bot.db") as assistant:
         reply = await asked(assistant, 1, WORDS * 160)
     assert (reply.text, reply.notices) == ("Well.", [])
@@ -542,7 +544,7 @@ async def test_a_chat_template_adds_a_constant_not_a_share(
         "'max_tokens' is too large: 2000. This model's maximum context length is 2048 tokens and "
         "your request has 146 input tokens (2000 > 2048 - 146)."
     )
-    await server.reply(told(words))
+    await server.reply(refused_with(words))
     async with opened(server, tmp_path / "bot.db") as assistant:
         await asked(assistant, 1, "Hi")
     async with open_history(tmp_path / "bot.db") as history:
@@ -589,7 +591,7 @@ async def test_a_prompt_that_fills_the_window_is_shortened(
 async def test_an_answer_cut_at_once_by_the_window_is_retried_with_less(
     server: ModelDriver, tmp_path: Path
 ) -> None:
-    """Nobody sees the stump; what it cost is counted; the next question has its room at once."""
+    """The short text is not shown; its cost is counted; the next question has its space at once."""
     path = tmp_path / "bot.db"
     stump = Script(
         text="It is",

@@ -126,9 +126,9 @@ async def test_only_missing_pictures_of_the_question_are_reported() -> None:
     async def fetch() -> str:
         return "It is gone."
 
-    gone = PendingImage(1, fetch)
+    deleted = PendingImage(1, fetch)
     pictures = PromptImages(3)
-    async with pictures.attach_to(a_prompt(1), [gone]) as shown:
+    async with pictures.attach_to(a_prompt(1), [deleted]) as shown:
         assert (shown.prompt.images, shown.unread) == (0, ("It is gone.",))
 
 

@@ -60,18 +60,18 @@ def test_a_full_queue_refuses_at_once() -> None:
 
 def test_only_the_first_refusal_is_noticed_until_the_queue_is_empty() -> None:
     async def scene() -> list[bool]:
-        queues, told = PlaceQueues(), list[bool]()
+        queues, noticed = PlaceQueues(), list[bool]()
 
         async def visit() -> None:
             try:
                 async with queues.enter((1, 0)):
                     await asyncio.sleep(1)
             except QueueFull as busy:
-                told.append(busy.first)
+                noticed.append(busy.first)
 
         for _ in range(2):
             await asyncio.gather(*(visit() for _ in range(WAITING_LIMIT + 4)))
-        return told
+        return noticed
 
     assert run_virtually(scene()) == [True, False, False] * 2
 

@@ -40,7 +40,7 @@ from tests.doubles import (
 HERE = Conversation(1, guild_id=7)
 PLENTY = 1_000_000
 BOTH = frozenset({ReplyAction.REGENERATE, ReplyAction.CONTINUE})
-ANEW = frozenset({ReplyAction.REGENERATE})
+REGENERATE_ONLY = frozenset({ReplyAction.REGENERATE})
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ async def cut(history: History, message_id: int, reply: str) -> None:
 
 
 def is_open(path: Path) -> bool:
-    """Whether anything is to be gone on with after a restart."""
+    """Return whether anything is to be resumed after a restart."""
     with closing(sqlite3.connect(path)) as connection:
         rows = connection.execute(
             "SELECT 1 FROM exchanges WHERE unshown IS NOT NULL"
@@ -121,13 +121,13 @@ async def test_regenerate_uses_the_history_before_the_question(
         "Second?",
     ]
     assert (reply.text, reply.notices) == ("Another two.", [])
-    assert reply.actions == ANEW
+    assert reply.actions == REGENERATE_ONLY
     kept = await history.context(HERE, token_budget=PLENTY)
     assert [one.reply for one in kept] == ["One.", "Another two.", "Three."]
     assert not is_open(path)
 
 
-async def test_a_regeneration_without_space_says_why(
+async def test_a_regeneration_without_space_shows_the_reason(
     assistant: Assistant, history: History
 ) -> None:
     async def waits() -> None:
@@ -168,7 +168,7 @@ async def test_a_crashed_regeneration_restores_the_old_reply(
     reply = DoubleReply(shown="Anoth")
     await assistant.resume(question.exchange, reply)
     assert (reply.text, reply.notices) == ("Two.", [ENGLISH.previous_answer_kept])
-    assert reply.actions == ANEW
+    assert reply.actions == REGENERATE_ONLY
     assert not await history.open_questions()
 
 
@@ -251,7 +251,7 @@ async def test_a_failed_question_can_be_regenerated(
     model.enqueue_refusal(ModelBusy("429"))
     first = DoubleReply()
     await assistant.answer(an_exchange(4, "Fourth?"), first)
-    assert first.actions == ANEW
+    assert first.actions == REGENERATE_ONLY
     model.enqueue("Four.")
     reply = await renewed(assistant, history, 4)
     assert (reply.text, reply.notices) == ("Four.", [])
@@ -270,7 +270,7 @@ async def test_a_truncated_reply_is_continued(
         (Role.USER, CONTINUE_NOTE),
     ]
     assert (reply.text, reply.notices) == ("It begins and ends.", [])
-    assert reply.actions == ANEW
+    assert reply.actions == REGENERATE_ONLY
     exchange = await stored(history, 4)
     assert (exchange.reply, exchange.cut) == ("It begins and ends.", False)
     assert not is_open(path)
@@ -291,7 +291,7 @@ async def test_a_truncated_continuation_stays(
 async def test_a_continued_reply_is_one_text(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
-    """Models repeat the last line, as they are asked to, or leave out what stands between both."""
+    """Models repeat the last line, as they are asked to, or leave out the separator."""
     await cut(history, 4, "| a |\n|---|\n| 1 |\n")
     model.enqueue("| 1 |", "\n| 2 |", OutputTruncated())
     reply = await renewed(assistant, history, 4, ReplyAction.CONTINUE)
@@ -444,8 +444,8 @@ async def test_an_erased_question_is_not_regenerated(
 def test_only_a_truncated_reply_can_be_continued() -> None:
     assert actions_after(State.FAILED, empty=False, cut=True) == BOTH
     assert actions_after(State.CANCELLED, empty=False, cut=True) == {ReplyAction.REGENERATE}
-    assert actions_after(State.ANSWERED, empty=False, cut=False) == ANEW
-    assert actions_after(State.FAILED, empty=True, cut=False) == ANEW
+    assert actions_after(State.ANSWERED, empty=False, cut=False) == REGENERATE_ONLY
+    assert actions_after(State.FAILED, empty=True, cut=False) == REGENERATE_ONLY
 
 
 def test_a_hint_cannot_be_regenerated() -> None:
@@ -476,7 +476,7 @@ async def test_regenerate_sends_the_pictures_again(
 async def test_continued_text_is_recorded_as_usage_once(
     assistant: Assistant, history: History, model: DoubleModel
 ) -> None:
-    """Where the API counts nothing."""
+    """The API reports no usage, so tokens are estimated."""
     await cut(history, 4, "word " * 200)
     model.enqueue("more " * 50)
     await renewed(assistant, history, 4, ReplyAction.CONTINUE)

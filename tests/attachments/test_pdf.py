@@ -20,7 +20,7 @@ def reader() -> PdfReader:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
         (pdf("The harbour", "is quiet."), Pdf("The harbour\n\nis quiet.", 2, End.WHOLE)),
         (b"\n\njunk\n" + pdf("Late"), Pdf("Late", 1, End.WHOLE)),
@@ -33,26 +33,26 @@ def reader() -> PdfReader:
     ],
     ids=["whole", "junk", "open", "locked", "drawn", "cut", "noise", "nothing"],
 )
-async def test_the_text_of_a_pdf_is_read(reader: PdfReader, data: bytes, told: Pdf) -> None:
+async def test_the_text_of_a_pdf_is_read(reader: PdfReader, data: bytes, expected: Pdf) -> None:
     assert may_be_pdf(data)
-    assert await reader.read(data) == told
+    assert await reader.read(data) == expected
 
 
 async def test_the_number_of_pages_is_bounded(reader: PdfReader) -> None:
-    told = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PDF_PAGES + 50))))
-    assert (told.pages, told.end) == (MAX_PDF_PAGES, End.PAGES)
+    result = await reader.read(pdf(*(str(number % 10) for number in range(MAX_PDF_PAGES + 50))))
+    assert (result.pages, result.end) == (MAX_PDF_PAGES, End.PAGES)
 
 
 async def test_reading_stops_at_the_wanted_length(reader: PdfReader) -> None:
-    told = await reader.read(pdf(*["word " * 100] * 50))
-    assert LIMIT < len(told.text) < LIMIT + 20
-    assert told.pages == 3
+    result = await reader.read(pdf(*["word " * 100] * 50))
+    assert LIMIT < len(result.text) < LIMIT + 20
+    assert result.pages == 3
 
 
 async def test_an_endless_pdf_ends(reader: PdfReader) -> None:
-    told = await reader.read(endless())
-    assert told.end in End
-    assert len(told.text) <= LIMIT + 1
+    result = await reader.read(endless())
+    assert result.end in End
+    assert len(result.text) <= LIMIT + 1
 
 
 async def test_a_slow_pdf_is_stopped_and_keeps_its_pages(
@@ -61,9 +61,9 @@ async def test_a_slow_pdf_is_stopped_and_keeps_its_pages(
     monkeypatch.setattr("bot.attachments.pdf.WORKER_SECONDS", 6)
     began = time.monotonic()
     slow = b"BT /F1 12 Tf () Tj ET\n" * 200_000
-    told = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
-    assert (told.text, told.end) == ("First.", End.STOPPED)
-    assert 1 <= told.pages < 10
+    result = await reader.read(drawn([b"BT /F1 12 Tf (First.) Tj ET", *[slow] * 9]))
+    assert (result.text, result.end) == ("First.", End.STOPPED)
+    assert 1 <= result.pages < 10
     assert time.monotonic() - began < 25
 
 
@@ -113,10 +113,10 @@ async def test_the_worker_knows_no_secrets(
         "print(json.dumps({'end': 'whole'}))\n"
     )
     monkeypatch.setattr("bot.attachments.pdf.WORKER", spy)
-    told = await reader.read(b"")
-    assert told.end is End.WHOLE
-    assert os.environ["PATH"] in told.text
-    assert "secret" not in told.text
+    result = await reader.read(b"")
+    assert result.end is End.WHOLE
+    assert os.environ["PATH"] in result.text
+    assert "secret" not in result.text
 
 
 def test_the_worker_reports_page_by_page() -> None:

@@ -134,7 +134,7 @@ async def test_a_file_over_the_limit_is_not_fetched(cdn: Cdn) -> None:
 
 
 @pytest.mark.parametrize("name", ["elsewhere.txt", "missing.txt"])
-async def test_only_what_the_cdn_serves_itself_is_read(cdn: Cdn, name: str) -> None:
+async def test_only_files_from_the_cdn_itself_are_read(cdn: Cdn, name: str) -> None:
     attachment = cdn.attach(name, b"x")
     cdn.files.pop("missing.txt", None)
     cdn.files["there.txt"] = b"from elsewhere"

@@ -45,7 +45,7 @@ async def answered(stage: InboxStage, *texts: str) -> Exchange:
     return exchange
 
 
-async def test_an_answer_that_one_person_sees_is_written_anew_by_the_token_of_the_press(
+async def test_an_ephemeral_regenerate_uses_the_press_token(
     stage: InboxStage, regenerator: Regenerator
 ) -> None:
     exchange = await answered(stage, "Old")
@@ -57,7 +57,7 @@ async def test_an_answer_that_one_person_sees_is_written_anew_by_the_token_of_th
     assert stored.origin == FromInteraction("", pressed_id=PRESS.id), "the token is not needed now"
 
 
-async def test_an_answer_of_several_messages_stays_as_one_token_can_change_only_one(
+async def test_an_ephemeral_answer_of_several_messages_is_not_regenerated(
     stage: InboxStage, regenerator: Regenerator
 ) -> None:
     exchange = await answered(stage, "Old", "and older")

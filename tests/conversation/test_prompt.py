@@ -56,17 +56,17 @@ def at_hour(hours: float) -> int:
 
 def a_history(*hours: float) -> st.SearchStrategy[list[Exchange]]:
     """Return exchanges until noon, with one of *hours* behind each."""
-    said = st.tuples(TEXTS, TEXTS, st.booleans(), st.sampled_from(hours))
-    return st.lists(said, max_size=5).map(
-        lambda all_said: [
+    one = st.tuples(TEXTS, TEXTS, st.booleans(), st.sampled_from(hours))
+    return st.lists(one, max_size=5).map(
+        lambda drawn: [
             an_exchange(
-                at_hour(-sum(behind for *_, behind in all_said[number:])),
+                at_hour(-sum(behind for *_, behind in drawn[number:])),
                 question,
                 reply,
                 author="Mina (@mina)",
                 cut=cut,
             )
-            for number, (question, reply, cut, _) in enumerate(all_said)
+            for number, (question, reply, cut, _) in enumerate(drawn)
         ]
     )
 
@@ -114,8 +114,10 @@ def test_random_prompts_keep_the_invariants(
     quoted = quote("Sora (@sora)", quoted_text) if quoted_text else ""
     question = asked(text, author="Jun (@jun)" if named else "", quoted=quoted if named else "")
     above = [quote("Mina (@mina)", one) for one in above] if named else []
-    told = ReplyContext(tuple(above), answer if named else None)
-    prompt = build_prompt("Be brief.", exchanges, question, token_budget=budget, reply_context=told)
+    context = ReplyContext(tuple(above), answer if named else None)
+    prompt = build_prompt(
+        "Be brief.", exchanges, question, token_budget=budget, reply_context=context
+    )
     first, *between, last = prompt.turns
     assert prompt.tokens <= budget
     cost = PROMPT_OVERHEAD_TOKENS + sum(
@@ -237,15 +239,16 @@ def test_the_reply_chain_precedes_the_quote_and_is_cut_first() -> None:
     """The question and the quoted message stay whole; of the rest the newest that fit a quarter."""
     question = asked("Why?", quoted=quote("Sora", "Hm."))
     above = tuple(quote("Mina", f"word{number} " * 20) for number in range(4))
-    told = ReplyContext(above)
-    whole = build_prompt("", [], question, token_budget=1000, reply_context=told).turns[-1].text
+    context = ReplyContext(above)
+    whole = build_prompt("", [], question, token_budget=1000, reply_context=context).turns[-1].text
     below = "⟦Sora wrote earlier; the next message replies to it⟧\nHm.\n⟦Jun (@jun) writes⟧\nWhy?"
     assert whole == "\n".join((*above, below))
-    prompt = build_prompt("", [], question, token_budget=600, reply_context=told)
+    prompt = build_prompt("", [], question, token_budget=600, reply_context=context)
     assert prompt.turns[-1].text == "\n".join((*above[2:], below))
     assert prompt.tokens < 300
     assert (
-        build_prompt("", [], question, token_budget=130, reply_context=told).turns[-1].text == below
+        build_prompt("", [], question, token_budget=130, reply_context=context).turns[-1].text
+        == below
     )
 
 
@@ -271,9 +274,9 @@ def test_a_quoted_answer_is_cited_by_its_beginning() -> None:
 def test_a_larger_budget_never_drops_a_quoted_answer(words: str) -> None:
     answer = an_exchange(at_hour(-9), "How?", words * 200, author="Mina (@mina)")
     build = partial(build_prompt, "", [], asked("Why?"), reply_context=ReplyContext((), answer))
-    told = [EARLIER in build(token_budget=room).turns[-1].text for room in range(100, 900)]
-    assert told == sorted(told)
-    assert told[-1]
+    is_quoted = [EARLIER in build(token_budget=room).turns[-1].text for room in range(100, 900)]
+    assert is_quoted == sorted(is_quoted)
+    assert is_quoted[-1]
 
 
 @pytest.mark.parametrize(("budget", "is_there"), [(900, True), (300, False)])
@@ -344,7 +347,7 @@ def test_a_long_question_gets_more_than_a_long_quote() -> None:
 
 
 def test_texts_that_cost_more_when_joined_still_fit() -> None:
-    """An estimate is not additive: what stands side by side may be cut otherwise."""
+    """An estimate is not additive: adjacent texts may be split into other tokens."""
     question = asked("0/Aa" * 120, quoted=quote("Sora", "a" * 120))
     assert build_prompt("", [], question, token_budget=120).tokens <= 120
 
@@ -364,7 +367,7 @@ def test_a_system_prompt_that_fills_the_budget_stays() -> None:
 
 @given(a_history(0.1))
 @settings(max_examples=40)
-def test_the_estimate_of_an_exchange_is_what_it_adds_to_a_prompt(
+def test_the_estimate_of_an_exchange_is_its_share_of_a_prompt(
     exchanges: list[Exchange],
 ) -> None:
     without = build_prompt("", [], asked("Why?"), token_budget=100_000)
@@ -394,7 +397,7 @@ def test_a_speaker_is_one_line_with_one_handle(display_name: str, user_name: str
 
 
 @given(NAMES, st.from_regex(r"[a-z0-9_.]{2,32}", fullmatch=True))
-def test_a_display_name_never_hides_whose_it_is(display_name: str, user_name: str) -> None:
+def test_a_display_name_never_hides_the_user_name(display_name: str, user_name: str) -> None:
     name = speaker_name(display_name, user_name)
     assert name == f"@{user_name}" or name.endswith(f" (@{user_name})")
 

@@ -18,9 +18,9 @@ def test_a_notice_names_a_button_only_if_it_is_shown(strings: Sentences) -> None
     ]
     assert notices_for(ALL_ACTIONS, notices) == notices
     for actions in (NO_ACTIONS, frozenset({ReplyAction.REGENERATE})):
-        told = notices_for(actions, notices)
-        assert all(strings.continue_label not in sentence for sentence in told)
-        assert told[0] == strings.thought
+        shown = notices_for(actions, notices)
+        assert all(strings.continue_label not in sentence for sentence in shown)
+        assert shown[0] == strings.thought
 
 
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)

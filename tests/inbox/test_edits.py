@@ -290,17 +290,17 @@ async def test_a_quote_follows_the_last_edit_of_its_author(scene: Scene) -> None
     assert "Harsh words" not in await scene.stands(1)
 
 
-@pytest.mark.parametrize("gone", ["channel", "parent", "thread", "guild"])
+@pytest.mark.parametrize("deleted", ["channel", "parent", "thread", "guild"])
 async def test_a_question_stored_after_its_channel_was_deleted_is_erased(
-    scene: Scene, gone: str
+    scene: Scene, deleted: str
 ) -> None:
-    opens_thread = gone == "thread"
+    opens_thread = deleted == "thread"
     place_id = 1 if opens_thread else None
     question = an_exchange(1, channel=101, parent=100, guild=8, place=place_id)
-    if gone == "guild":
+    if deleted == "guild":
         await scene.edits.forget_guild(8)
     else:
-        await scene.edits.forget_place({"channel": 101, "parent": 100, "thread": 1}[gone])
+        await scene.edits.forget_place({"channel": 101, "parent": 100, "thread": 1}[deleted])
     await scene.history.receive(question)
     await scene.asked(question)
     assert scene.model.history == []

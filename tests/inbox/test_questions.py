@@ -94,7 +94,7 @@ async def test_a_quoted_answer_of_the_bot_is_a_reference(stage: InboxStage) -> N
     assert (exchange.quoted_id, exchange.quoted) == (int(own["id"]), "")
 
 
-async def test_a_question_fetches_what_the_event_left_out(stage: InboxStage) -> None:
+async def test_a_question_fetches_the_fields_that_the_event_omits(stage: InboxStage) -> None:
     other = await stage.people.say("general", "Jun", "Some words")
     message = await reply(stage, other)
     message.reference.resolved = None

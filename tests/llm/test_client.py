@@ -645,7 +645,9 @@ async def test_an_endless_answer_ends_at_the_last_deadline(
     assert type(error) is ModelTimeout
 
 
-async def test_an_endless_trickle_of_nothing_is_a_stall(server: ModelDriver, opened: Open) -> None:
+async def test_an_endless_stream_of_empty_chunks_is_a_stall(
+    server: ModelDriver, opened: Open
+) -> None:
     await server.reply(raw(*[b": ping\n\n"] * 500, chunks_per_second=50))
     async with opened(first_token_seconds=SOON) as model:
         assert type((await failure(model))[1]) is ModelTimeout
@@ -828,20 +830,20 @@ async def test_an_error_in_a_stream_may_have_any_text(
 
 
 @pytest.mark.parametrize(
-    ("begun", "kind"),
+    ("first_text", "kind"),
     [("", ModelContextExceeded), ("So", OutputTruncated)],
 )
-async def test_a_context_that_fills_up_mid_answer_truncates_it(
-    server: ModelDriver, model: ChatCompletions, begun: str, kind: type[ModelError]
+async def test_a_full_context_truncates_an_answer_after_its_first_text(
+    server: ModelDriver, model: ChatCompletions, first_text: str, kind: type[ModelError]
 ) -> None:
-    """Who asks once more with less would say the beginning twice."""
+    """A retry with a shorter prompt would repeat the beginning."""
     full = {"error": {"message": "no room", "code": "context_length_exceeded"}}
-    await server.reply(raw(data(begun) + b"data: " + json.dumps(full).encode() + b"\n\n"))
+    await server.reply(raw(data(first_text) + b"data: " + json.dumps(full).encode() + b"\n\n"))
     text, error = await failure(model)
-    assert (text, type(error)) == (begun, kind)
+    assert (text, type(error)) == (first_text, kind)
 
 
-# What the log says of a request
+# Log lines of a request
 
 
 async def logged(
@@ -884,7 +886,7 @@ async def test_the_log_follows_a_request_by_its_question(
         ),
     ],
 )
-async def test_the_log_says_how_a_stream_ended(
+async def test_the_end_of_a_stream_is_logged(
     server: ModelDriver,
     model: ChatCompletions,
     caplog: pytest.LogCaptureFixture,
@@ -897,7 +899,7 @@ async def test_the_log_says_how_a_stream_ended(
     assert (await logged(model, caplog))[-1].startswith(line)
 
 
-async def test_the_log_says_when_a_stream_is_left(
+async def test_an_abandoned_stream_is_logged(
     server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, "bot")

@@ -30,7 +30,7 @@ def read(value: object) -> list[ListedModel]:
     return listed_models(json.dumps(value).encode())
 
 
-def told(**fields: object) -> date | None:
+def shutdown_of(**fields: object) -> date | None:
     [model] = read({"data": [{"id": "m", **fields}]})
     return model.shutdown
 
@@ -87,7 +87,7 @@ def test_a_million_entries_are_bounded() -> None:
     ],
 )
 def test_dates_of_several_apis_are_read(field: str, value: object) -> None:
-    assert told(**{field: value}) == DAY
+    assert shutdown_of(**{field: value}) == DAY
 
 
 @pytest.mark.parametrize(
@@ -98,8 +98,10 @@ def test_dates_of_several_apis_are_read(field: str, value: object) -> None:
     ],
 )
 def test_a_malformed_date_is_none(value: object) -> None:
-    assert told(shutdown_date=value) is None
-    assert told(shutdown_date=value, deprecation="2027-01-31") == DAY, "the next field counts"
+    assert shutdown_of(shutdown_date=value) is None
+    assert shutdown_of(shutdown_date=value, deprecation="2027-01-31") == DAY, (
+        "the next field counts"
+    )
 
 
 @given(JSON)

@@ -16,7 +16,7 @@ DAY = date(2027, 1, 31)
 
 @dataclass
 class Api:
-    """An API that lists what it is told to, or fails, when it is let to."""
+    """An API that lists *says*, or raises it, once *may_answer* is set."""
 
     says: Sequence[ListedModel] | ModelFailed = (ListedModel("a", DAY), ListedModel("b"))
     asked: int = 0

@@ -107,7 +107,7 @@ def test_any_bytes_give_clean_text_or_a_value_error(pieces: list[bytes]) -> None
 
 
 @given(st.lists(LINES, max_size=4).map(b"".join), st.data())
-def test_garbled_bytes_end_alike_however_they_are_cut(stream: bytes, data: st.DataObject) -> None:
+def test_garbled_bytes_give_the_same_end_for_each_split(stream: bytes, data: st.DataObject) -> None:
     cut = data.draw(st.integers(0, len(stream)))
     assert outcome(stream[:cut], stream[cut:])[1] == outcome(stream)[1]
 

@@ -480,7 +480,7 @@ def test_prose_is_passed_on_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "rest"),
+    ("waiting", "rest"),
     [
         (["One", " two ", "three"], " four"),
         (["> One,"], "; two"),
@@ -491,11 +491,11 @@ def test_prose_is_passed_on_at_once() -> None:
         (["a" * 20], "a"),
     ],
 )
-def test_a_line_waits_while_it_may_be_a_header(held: list[str], rest: str) -> None:
+def test_a_line_waits_while_it_may_be_a_header(waiting: list[str], rest: str) -> None:
     renderer = Renderer()
     assert renderer.write("First\n") == "First\n"
-    assert [renderer.write(delta) for delta in held] == [""] * len(held)
-    assert renderer.write(rest) == "".join(held) + rest
+    assert [renderer.write(delta) for delta in waiting] == [""] * len(waiting)
+    assert renderer.write(rest) == "".join(waiting) + rest
 
 
 @pytest.mark.parametrize(
@@ -514,13 +514,13 @@ def test_a_line_waits_while_it_may_be_a_header(held: list[str], rest: str) -> No
     ],
 )
 def test_a_header_without_outer_pipes_is_shown_once(text: str, shown: str) -> None:
-    """But for the first line, which is not held back."""
+    """Except in the first line, which is sent at once."""
     assert render(text) == shown
     assert streamed(text, 1) == shown
 
 
 @pytest.mark.parametrize(
-    ("held", "rest", "shown"),
+    ("waiting", "rest", "shown"),
     [
         ("[a", "] b", "[a] b"),
         ("$5", " and more words", "$5 and more words"),
@@ -537,12 +537,12 @@ def test_a_header_without_outer_pipes_is_shown_once(text: str, shown: str) -> No
         ("12", " a", "12 a"),
     ],
 )
-def test_only_text_that_may_change_waits(held: str, rest: str, shown: str) -> None:
+def test_only_text_that_may_change_waits(waiting: str, rest: str, shown: str) -> None:
     renderer = Renderer()
-    assert renderer.write(held) == ""
+    assert renderer.write(waiting) == ""
     written = renderer.write(rest + " " * 2)
     assert (written + renderer.finish()).rstrip() == shown
-    assert written.startswith(shown[: len(held)])
+    assert written.startswith(shown[: len(waiting)])
 
 
 HOSTILE = [

@@ -18,7 +18,7 @@ def shown(text: str) -> list[str]:
     return lines
 
 
-def test_columns_are_aligned_as_the_delimiter_says() -> None:
+def test_columns_are_aligned_by_the_delimiter() -> None:
     assert shown(
         "| a | bb | c | d |\n|:-|-:|:-:|-|\n| aaaa | b | ccccc | d |\n| a | bbb | c | |"
     ) == [
@@ -58,7 +58,7 @@ def test_east_asian_letters_count_two() -> None:
         ("สวัสดี", 4),
     ],
 )
-def test_width_is_what_a_terminal_would_take(text: str, columns: int) -> None:
+def test_width_is_counted_in_terminal_columns(text: str, columns: int) -> None:
     assert width(text) == columns
 
 

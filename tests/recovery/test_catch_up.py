@@ -169,10 +169,10 @@ def test_reconciling_does_not_wait_for_a_repeated_backfill() -> None:
     ("is_open", "is_contested", "resumed"),
     [(True, False, [FIRST]), (True, True, [FIRST]), (False, True, [0]), (False, False, [])],
 )
-def test_a_released_question_is_resumed_if_it_is_open_or_was_passed_over(
+def test_a_released_question_is_resumed_if_it_is_open_or_contested(
     is_open: bool, is_contested: bool, resumed: Iterable[float]
 ) -> None:
-    """An open one after a pause: it failed just now."""
+    """An open question is resumed after a pause, because it has just failed."""
 
     async def scene() -> None:
         in_flight = InFlight()

@@ -261,7 +261,7 @@ async def test_a_question_that_always_fails_is_abandoned(scene: Scene, reported:
     assert await scene.history.open_questions() == []
 
 
-async def test_giving_up_a_question_is_repeated_until_that_is_recorded(scene: Scene) -> None:
+async def test_giving_up_a_question_is_repeated_until_it_is_recorded(scene: Scene) -> None:
     await scene.asked(1)
     scene.unfinished.outcomes[1] = RuntimeError("a bug of ours")
     scene.unfinished.giving_up[1] = HistoryFailed("disk")

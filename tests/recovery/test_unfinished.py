@@ -20,7 +20,9 @@ async def stored(stage: InboxStage, text: str = "Why?", **more: Any) -> discord.
     return message
 
 
-async def begun(stage: InboxStage, part: str = "Half an", *, recorded: bool = True) -> OpenQuestion:
+async def partly_shown(
+    stage: InboxStage, part: str = "Half an", *, recorded: bool = True
+) -> OpenQuestion:
     """Return a question whose answer an earlier run began to show."""
     message = await stored(stage)
     shown = await stage.people.say(
@@ -82,14 +84,14 @@ async def test_a_partial_answer_is_finished_in_its_message(
     stage: InboxStage, recorded: bool
 ) -> None:
     """Also if the program ended between the message and its record."""
-    await begun(stage, recorded=recorded)
+    await partly_shown(stage, recorded=recorded)
     assert await resume(stage)
     assert await stage.shown() == [ANSWER]
     assert await stage.open_questions() == []
 
 
 async def test_a_stored_answer_is_shown_without_a_request(stage: InboxStage) -> None:
-    question = await begun(stage)
+    question = await partly_shown(stage)
     exchange = an_exchange(question.exchange.message_id, reply="A whole answer.")
     assert await stage.history.complete(exchange, State.ANSWERED, [])
     assert await resume(stage)
@@ -101,7 +103,7 @@ async def test_deleting_a_part_erases_and_deletes_the_answer(
     stage: InboxStage,
 ) -> None:
     """Who deletes a part deletes the answer."""
-    question = await begun(stage)
+    question = await partly_shown(stage)
     second = await stage.people.say(stage.dm, stage.people.bot_id, "answer")
     await stage.history.add_part(question.exchange.message_id, int(second["id"]))
     await stage.people.delete(stage.dm, str(question.parts[0]))
@@ -111,7 +113,7 @@ async def test_deleting_a_part_erases_and_deletes_the_answer(
 
 
 async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) -> None:
-    question = await begun(stage)
+    question = await partly_shown(stage)
     await stage.history.erasure.forget(question.exchange.message_id)
     assert await resume(stage)
     assert await stage.shown() == []
@@ -120,7 +122,7 @@ async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) ->
 
 @pytest.mark.parametrize("forgotten", [True, False])
 async def test_a_temporary_refusal_postpones_the_answer(stage: InboxStage, forgotten: bool) -> None:
-    question = await begun(stage)
+    question = await partly_shown(stage)
     if forgotten:
         await stage.history.erasure.forget(question.exchange.message_id)
     await stage.people.fault("answer", path=r"/messages", status=503, count=None)
@@ -131,7 +133,7 @@ async def test_a_temporary_refusal_postpones_the_answer(stage: InboxStage, forgo
 
 
 async def test_a_permanent_refusal_ends_the_question(stage: InboxStage) -> None:
-    await begun(stage)
+    await partly_shown(stage)
     refused: dict[str, Any] = {"status": 403, "body": {"code": 50001, "message": "Missing Access"}}
     await stage.people.fault("answer", method="PATCH", count=None, **refused)
     await stage.people.fault("answer", method="POST", path=r"/messages$", count=None, **refused)
@@ -156,7 +158,7 @@ async def test_a_question_in_a_deleted_thread_is_erased(stage: InboxStage) -> No
 
 @pytest.mark.parametrize("with_parts", [True, False])
 async def test_an_internal_error_gives_a_notice(stage: InboxStage, with_parts: bool) -> None:
-    question = await begun(stage) if with_parts else None
+    question = await partly_shown(stage) if with_parts else None
     if question is None:
         await stored(stage)
         [question] = await stage.open_questions()
@@ -168,7 +170,7 @@ async def test_an_internal_error_gives_a_notice(stage: InboxStage, with_parts: b
 async def test_an_erased_question_is_not_retried_after_an_internal_error(
     stage: InboxStage,
 ) -> None:
-    question = await begun(stage)
+    question = await partly_shown(stage)
     await stage.history.erasure.forget(question.exchange.message_id)
     [question] = await stage.open_questions()
     assert (await stage.unfinished.give_up(question)).done

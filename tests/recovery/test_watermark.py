@@ -43,7 +43,7 @@ async def test_a_watermark_of_an_older_version_is_valid(history: History) -> Non
 
 
 async def test_a_pinned_watermark_stays_until_every_gap_is_backfilled(history: History) -> None:
-    """Who comes back twice before the first absence is made good has missed more than once."""
+    """A second absence may begin before the first is backfilled."""
     watermark = Watermark(history.facts, Clock(NOW))
     watermark.advance(at(1))
     watermark.pin()

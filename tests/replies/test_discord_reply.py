@@ -168,7 +168,7 @@ async def test_without_the_file_permission_all_text_is_in_messages(stage: Stage)
 async def test_a_bounded_place_gets_a_notice_of_more_text(
     stage: Stage,
 ) -> None:
-    """Also where the setting would let more of them be posted, and no file may be attached."""
+    """The setting would allow more messages, and no file may be attached."""
     deny = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
     await stage.people.edit_channel(stage.asked["channel_id"], overwrites=[deny])
 
@@ -190,9 +190,9 @@ async def test_a_shorter_replacement_has_no_file(stage: Stage) -> None:
     async with stage.reply(max_parts=2) as reply:
         reply.write("word " * 1200)
         await reply.finish()
-    begun = tuple(Part(part_id, None) for part_id in stage.shown)
+    earlier = tuple(Part(part_id, None) for part_id in stage.shown)
 
-    place = Destination(stage.channel, None, begun)
+    place = Destination(stage.channel, None, earlier)
     async with stage.reply(nullcontext(place), max_parts=2) as reply:
         reply.write("Short.")
         await reply.finish()
@@ -261,7 +261,7 @@ async def test_a_busy_bot_sends_no_typing(stage: Stage) -> None:
 
 
 async def test_the_end_cancels_a_pending_edit(stage: Stage) -> None:
-    """Of what is shown on the way, only the call that runs already is awaited."""
+    """Only the call that already runs is awaited; other intermediate edits are dropped."""
     async with written(stage, "word " * 1500) as reply:
         await eventually(lambda: reply._requests.in_flight)
         await reply.finish(["The end."])
@@ -345,7 +345,7 @@ async def test_the_last_edit_is_retried_until_it_is_hopeless(stage: Stage) -> No
 # What an earlier attempt began
 
 
-async def begun(stage: Stage, *texts: str) -> tuple[Part, ...]:
+async def send_parts(stage: Stage, *texts: str) -> tuple[Part, ...]:
     """Leave parts behind, as an attempt does that a crash ended; return them."""
     sent = [await stage.channel.send(text) for text in texts]
     stage.shown += [message.id for message in sent]
@@ -357,8 +357,8 @@ def over(stage: Stage, parts: tuple[Part, ...]) -> AbstractAsyncContextManager[D
 
 
 async def test_an_answer_continues_in_its_messages(stage: Stage) -> None:
-    """Parts are written over in order; those that are left over are deleted, and known as gone."""
-    parts = await begun(stage, "Beca", "use of", "this")
+    """Parts are overwritten in order; surplus parts are deleted, and known to be deleted."""
+    parts = await send_parts(stage, "Beca", "use of", "this")
     async with stage.reply(over(stage, parts)) as reply:
         assert await reply.shown_text() == "Beca\nuse of\nthis"
         reply.write("Because.")
@@ -369,7 +369,7 @@ async def test_an_answer_continues_in_its_messages(stage: Stage) -> None:
 
 
 async def test_a_partial_answer_stays_until_the_new_one_is_as_long(stage: Stage) -> None:
-    parts = await begun(stage, "As much as was written before")
+    parts = await send_parts(stage, "As much as was written before")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("As")
         await asyncio.sleep(0.2)
@@ -398,7 +398,7 @@ async def test_text_of_a_lost_create_stays_until_the_new_text_is_as_long(stage: 
 
 async def test_an_adopted_message_gets_its_button(stage: Stage) -> None:
     """For example, after a shutdown that said the answer would continue."""
-    parts = await begun(stage, "As much as was written before\n-# It goes on.")
+    parts = await send_parts(stage, "As much as was written before\n-# It goes on.")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("As")
         await stage.people.wait_for(is_edit, types=["message_update"])
@@ -433,7 +433,7 @@ def is_edit(event: Json) -> bool:
 
 
 async def test_the_shown_text_is_returned_without_its_notice(stage: Stage) -> None:
-    parts = await begun(stage, f"Beca\n-# {ENGLISH.interrupted}")
+    parts = await send_parts(stage, f"Beca\n-# {ENGLISH.interrupted}")
     async with stage.reply(over(stage, parts)) as reply:
         assert await reply.shown_text() == "Beca"
 
@@ -479,7 +479,7 @@ async def test_a_bounded_place_reuses_messages_of_a_replaced_text(
 
 
 async def test_deleting_a_reply_deletes_the_messages_that_are_left(stage: Stage) -> None:
-    parts = await begun(stage, "Beca", "use")
+    parts = await send_parts(stage, "Beca", "use")
     await stage.people.delete(stage.asked["channel_id"], str(parts[1].message_id))
     async with stage.reply(over(stage, parts)) as reply:
         await reply.delete()
@@ -491,7 +491,7 @@ async def test_a_message_is_deleted_only_after_it_is_recorded(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Discord tells of the deletion, and it would pass for one by a person."""
-    parts = await begun(stage, "Beca", "use")
+    parts = await send_parts(stage, "Beca", "use")
 
     async def fail(_record: StagedRecord, _message_id: int) -> None:
         raise ReplyDelayed("no memory")
@@ -568,7 +568,7 @@ async def test_without_the_history_permission_the_answer_has_no_reference(stage:
 async def test_a_refused_place_ends_the_reply(
     stage: Stage, status: int, code: int, reason: str
 ) -> None:
-    """The writer hears of it with the next words, so that the model is not read to its end."""
+    """The next write raises the error, so the rest of the model's answer is not read."""
     body = {"code": code, "message": "No."}
     await stage.people.fault(
         "answer", method="POST", path=MESSAGES, status=status, body=body, count=None
@@ -767,7 +767,7 @@ async def test_nothing_is_shown_if_everything_is_refused(stage: Stage) -> None:
 async def test_text_of_an_earlier_attempt_is_kept_without_its_buttons(
     stage: Stage,
 ) -> None:
-    parts = await begun(stage, "many words", f"and more\n-# {ENGLISH.interrupted}")
+    parts = await send_parts(stage, "many words", f"and more\n-# {ENGLISH.interrupted}")
     await refuse(stage, "bad")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("bad words " * 300)
@@ -781,7 +781,7 @@ async def test_text_of_an_earlier_attempt_is_kept_without_its_buttons(
 async def test_text_that_replaces_a_refused_one_is_shown(stage: Stage) -> None:
     """For example, the earlier reply after a failed Regenerate."""
     await refuse(stage, "bad")
-    parts = await begun(stage, "Old.")
+    parts = await send_parts(stage, "Old.")
     async with stage.reply(over(stage, parts)) as reply:
         reply.write("New words")
         await stage.until("New words")
@@ -815,7 +815,7 @@ async def test_a_replaced_text_is_removed_if_the_next_is_refused(stage: Stage) -
 async def test_a_notice_under_a_full_message_gets_its_own_message(
     stage: Stage, max_posts: int | None, count: int
 ) -> None:
-    parts = await begun(stage, "x" * MESSAGE_LIMIT)
+    parts = await send_parts(stage, "x" * MESSAGE_LIMIT)
 
     place = Destination(stage.channel, stage.question, parts, max_posts=max_posts)
     async with stage.reply(nullcontext(place)) as reply:

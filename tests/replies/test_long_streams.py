@@ -111,12 +111,12 @@ class Scene:
         stage.shown.clear()
         self._asked, self._checked = await people.last_event(), 0
 
-    async def check(self, final: list[str], begun: Iterable[str] = ()) -> None:
+    async def check(self, final: list[str], earlier: Iterable[str] = ()) -> None:
         """Hold what must hold of all that was seen since the last check."""
         people, channel_id = self._stage.people, self._stage.asked["channel_id"]
         events = await people.events(after=self._asked, types=CHANGES)
         for messages in islice(sights(events, channel_id, people.bot_id), self._checked, None):
-            check_sight(messages, final, begun)
+            check_sight(messages, final, earlier)
             self._checked += 1
 
     async def break_some(self, share: float) -> None:
@@ -128,10 +128,16 @@ class Scene:
                 await self._stage.people.fault(status=503, **spec)
 
     async def write(
-        self, answer: str, pace: Pace, most: int, begun: tuple[Part, ...] = (), *, end: bool = True
+        self,
+        answer: str,
+        pace: Pace,
+        most: int,
+        earlier: tuple[Part, ...] = (),
+        *,
+        end: bool = True,
     ) -> None:
-        """Stream *answer* over what was *begun*; without an *end* it is left as by a crash."""
-        place = Destination(self._stage.channel, self._stage.question, begun)
+        """Stream *answer* over the *earlier* parts; without *end*, stop as a crash does."""
+        place = Destination(self._stage.channel, self._stage.question, earlier)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(pacing, "EDIT_SECONDS", pace.edit_seconds)
             async with (
@@ -196,14 +202,14 @@ async def test_a_resumed_answer_shows_only_text_of_its_attempts(
     broken: float,
     rng: random.Random,
 ) -> None:
-    """Whether the model says the same *again*, and what stands there is *known* or not."""
+    """The model sends the same text *again* or another; the shown text is *known* or not."""
     first, second = paces
     scene = Scene(stage, rng)
     await scene.ask()
     await scene.write(answer[: int(len(answer) * share)], first, PLENTY, end=False)
     await scene.check(final_texts(answer, PLENTY))
     messages = await stage.messages()
-    begun = tuple(
+    earlier = tuple(
         Part(int(one["id"]), one["content"], frozenset(map(ReplyAction, offered(one))))
         if known
         else Part(int(one["id"]), None)
@@ -211,7 +217,7 @@ async def test_a_resumed_answer_shows_only_text_of_its_attempts(
     )
     answer = answer if again else long_answer(rng, len(answer))
     await scene.break_some(broken)
-    await scene.write(answer, second, PLENTY, begun)
+    await scene.write(answer, second, PLENTY, earlier)
     final = final_texts(answer, PLENTY)
     await scene.check(final, [one["content"] for one in messages])
     if not broken:

@@ -81,10 +81,10 @@ async def snares() -> AsyncIterator[tuple[dict[str, str], list[str]]]:
 
     An offline program must ignore them and send no request.
     """
-    heard: list[str] = []
+    requests: list[str] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        heard.append((await reader.readline()).decode())
+        requests.append((await reader.readline()).decode())
         writer.close()
 
     async with await asyncio.start_server(hear, "127.0.0.1") as server:
@@ -94,7 +94,7 @@ async def snares() -> AsyncIterator[tuple[dict[str, str], list[str]]]:
         given = dict.fromkeys((*names, "ALL_PROXY", "all_proxy"), address)
         keys = {"OPENAI_API_KEY": "sk-real", "openai_api_key": "sk-real"}
         options = {"OPENAI_MODEL": "gpt-real", "OPENAI_OPTIONS": '{"real": true}'}
-        yield given | keys | options, heard
+        yield given | keys | options, requests
 
 
 @asynccontextmanager

@@ -105,8 +105,8 @@ async def test_bulk_deletion_sends_one_event(api: Api, people: Driver, socket: S
     ids = [(await people.say("general", "Jun", text))["id"] for text in ("a", "b")]
     path = place(api, "general", "bulk-delete")
     assert (await api.request("POST", path, {"messages": ids})).status == 204
-    gone = (await socket.event("MESSAGE_DELETE_BULK"))["d"]
-    assert sorted(gone["ids"]) == sorted(ids)
+    deleted = (await socket.event("MESSAGE_DELETE_BULK"))["d"]
+    assert sorted(deleted["ids"]) == sorted(ids)
     assert await people.messages("general") == []
 
 

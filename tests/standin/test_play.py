@@ -117,9 +117,9 @@ async def test_model_and_usage_commands_work(tmp_path: Path) -> None:
 
 
 async def test_api_key_in_the_environment_is_not_used(tmp_path: Path) -> None:
-    async with snares() as (settings, heard):
+    async with snares() as (settings, requests):
         out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
-    assert (err, code, heard) == ("", 0, [])
+    assert (err, code, requests) == ("", 0, [])
     found = [
         "ChatBot is online in #general, answering with the offline stand-in model.",
         "Nothing else is real: no account and no key is used, and nothing is kept.",
@@ -246,19 +246,19 @@ class SlowSandbox:
         message |= {"attachments": [], "components": []}
         asked = message | {"author": mina, "author_name": "Mina"}
         answered = message | {"author": bot, "author_name": "ChatBot"}
-        told: list[tuple[float, str, dict[str, Any]]] = [
+        events: list[tuple[float, str, dict[str, Any]]] = [
             (0.0, "message_create", {"message": asked}),
             (self.begins_seconds, "typing", {}),
             (self.types_seconds, "message_create", {"message": answered}),
         ]
-        if after == len(told):
+        if after == len(events):
             await asyncio.Event().wait()
-        seconds, kind, data = told[after]
+        seconds, kind, data = events[after]
         await asyncio.sleep(seconds)
         return [{"seq": after + 1, "type": kind, "data": data}]
 
 
-def test_what_is_piped_waits_for_a_bot_that_is_slow() -> None:
+def test_piped_input_waits_for_a_slow_bot() -> None:
     """Neither before its first sign nor while it types is silence its end."""
 
     async def scene() -> float:

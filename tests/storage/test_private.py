@@ -183,7 +183,7 @@ async def test_every_erasure_includes_private_exchanges(
 # The token
 
 
-@pytest.mark.parametrize("how", ["shown", "place gone", "deleted"])
+@pytest.mark.parametrize("how", ["shown", "place deleted", "deleted"])
 async def test_a_token_is_cleared_when_it_is_no_longer_needed(history: History, how: str) -> None:
     await history.receive(asked(20))
     await history.receive(an_exchange(21))
@@ -192,7 +192,7 @@ async def test_a_token_is_cleared_when_it_is_no_longer_needed(history: History, 
         await history.complete(asked(20), State.ANSWERED, [])
         assert await tokens(history) == [TOKEN, None]
         await history.mark_shown(20)
-    elif how == "place gone":
+    elif how == "place deleted":
         await history.erasure.forget_places([1])
     else:
         await history.erasure.forget_person(MINA)

@@ -322,11 +322,11 @@ def test_a_payload_that_is_not_an_object_fails(data: Any) -> None:
 
 
 def test_only_the_used_fields_of_embeds_and_forwards_are_kept() -> None:
-    told = corrected_message(
+    corrected = corrected_message(
         MESSAGE | {"embeds": [EMBED], "message_snapshots": [{"message": FORWARDED}]}
     )
-    assert told["embeds"] == [READ]
-    [snapshot] = told["message_snapshots"]
+    assert corrected["embeds"] == [READ]
+    [snapshot] = corrected["message_snapshots"]
     assert snapshot["message"]["embeds"] == [READ]
     assert snapshot["message"]["attachments"] == [ATTACHMENT]
     assert snapshot["message"]["content"] == "Look"

@@ -34,10 +34,10 @@ class Server:
             self._used, self._over_at = 0, now + self.window_seconds
         self._used += 1
         self.refused += self._used > self.limit
-        return told(self.limit, max(0, self.limit - self._used), self._over_at - now)
+        return bucket_headers(self.limit, max(0, self.limit - self._used), self._over_at - now)
 
 
-def told(limit: object, remaining: object, reset_after: object) -> dict[str, str]:
+def bucket_headers(limit: object, remaining: object, reset_after: object) -> dict[str, str]:
     """Return the headers of a response about its bucket."""
     return {
         "X-Ratelimit-Limit": str(limit),
@@ -112,12 +112,12 @@ async def test_a_cancelled_waiter_uses_no_request() -> None:
 @pytest.mark.parametrize(
     "headers",
     [
-        told("many", 0, 1),
-        told(5, "few", 1),
-        told(5, 0, "soon"),
-        told(5, 0, "nan"),
-        told(5, 0, "inf"),
-        told(5, 0, ""),
+        bucket_headers("many", 0, 1),
+        bucket_headers(5, "few", 1),
+        bucket_headers(5, 0, "soon"),
+        bucket_headers(5, 0, "nan"),
+        bucket_headers(5, 0, "inf"),
+        bucket_headers(5, 0, ""),
         {},
     ],
     ids=str,

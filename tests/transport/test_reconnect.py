@@ -75,12 +75,12 @@ async def test_a_close_code_may_end_the_session(code: int) -> None:
     assert session_after(SESSION, Disconnect(code=code), ws) is None
 
 
-@pytest.mark.parametrize("heard", [True, False])
-async def test_the_session_is_kept_if_no_server_answers(heard: bool) -> None:
+@pytest.mark.parametrize("connected", [True, False])
+async def test_the_session_is_kept_if_no_server_answers(connected: bool) -> None:
     """Events can still be replayed after an outage. The usual address is tried next."""
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL("wss://gateway.discord.gg/")
     for _ in range(5):
-        ws = await socket() if heard else None
+        ws = await socket() if connected else None
         after = session_after(SESSION, Disconnect(), ws)
         assert after == replace(SESSION, gateway=DiscordWebSocket.DEFAULT_GATEWAY)
 
@@ -98,12 +98,12 @@ class Response:
     status = 429
     reason = "Too Many Requests"
 
-    def __init__(self, told: str) -> None:
-        self.headers = {"Retry-After": told}
+    def __init__(self, retry_after: str) -> None:
+        self.headers = {"Retry-After": retry_after}
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("retry_after", "seconds"),
     [
         ("5", 5.0),
         ("0.5", 0.5),
@@ -113,8 +113,8 @@ class Response:
         ("x", 0),
     ],
 )
-def test_a_login_waits_for_retry_after(told: str, seconds: float) -> None:
-    error = discord.HTTPException(Response(told), "slow down")
+def test_a_login_waits_for_retry_after(retry_after: str, seconds: float) -> None:
+    error = discord.HTTPException(Response(retry_after), "slow down")
     assert retry_after_seconds(error) == seconds
 
 

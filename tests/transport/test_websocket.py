@@ -100,9 +100,9 @@ def unconnected() -> GatewaySocket:
 
 async def test_a_sequence_only_grows() -> None:
     ws = unconnected()
-    heard: list[Any] = [0, 1, "7", 2.5, True, -3, 5, 4, 5, [9], {}, float("nan"), 6]
+    received: list[Any] = [0, 1, "7", 2.5, True, -3, 5, 4, 5, [9], {}, float("nan"), 6]
     taken = []
-    for number in heard:
+    for number in received:
         ws.sequence = number
         taken.append(ws.sequence)
     assert taken == [0, 1, 1, 1, 1, 1, 5, 5, 5, 5, 5, 5, 6]
