@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final
 
 from bot.sandbox.model_script import Script
+from tests.doubles import file_bytes
 from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, Message, Stage
 
 Point = Callable[[Stage, str], Awaitable[Message]]
@@ -53,6 +54,11 @@ async def are_deleted(stage: Stage, channel: str, *messages: Message) -> bool:
     """Return whether *channel* contains none of *messages* any more."""
     shown = {one["id"] for one in await stage.messages_in(channel)}
     return not shown & {one["id"] for one in messages}
+
+
+async def is_erased(stage: Stage, word: str) -> bool:
+    """Return whether *word* is absent from the database file."""
+    return word.encode() not in file_bytes(stage.folder / "bot.db")
 
 
 async def received(stage: Stage, word: str) -> Message:

@@ -13,7 +13,7 @@ from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
 from tests.faults.failing import writes_fail
 from tests.faults.oracle import check_invariants
-from tests.faults.points import until
+from tests.faults.points import is_erased, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -465,10 +465,7 @@ async def test_09_second_absence_is_reconciled_despite_slow_first(
         path = rf"/channels/{theatre.channel}/messages\b"
         await stage.discord.fault("delay", method="GET", path=path, seconds=7.0)
 
-        async def erased() -> bool:
-            return b"SECRETWORD" not in file_bytes(stage.folder / "bot.db")
-
-        await until(erased)
+        await until(partial(is_erased, stage, "SECRETWORD"))
 
 
 async def test_09_backfill_pages_through_archived_threads(own_stage: Stage, unique: str) -> None:

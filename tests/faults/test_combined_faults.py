@@ -6,21 +6,16 @@ from functools import partial
 import pytest
 
 from bot.sandbox.model_script import Script
-from tests.doubles import file_bytes
 from tests.e2e.conftest import Stage
 from tests.faults.failing import writes_fail
 from tests.faults.oracle import check_invariants
-from tests.faults.points import EDIT, TEXT, are_deleted, state_is, until
+from tests.faults.points import EDIT, TEXT, are_deleted, is_erased, state_is, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SECRET = "SECRETWORD"
 LONG = Script(text=TEXT, chunk_size=12, chunks_per_second=30)
 ONE_PART = Script(text=TEXT[:700], chunk_size=12, chunks_per_second=30)
-
-
-async def erased(stage: Stage) -> bool:
-    return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
 
 
 async def grown(stage: Stage) -> None:
@@ -62,7 +57,7 @@ async def test_09_failed_reconciliation_is_retried(own_stage: Stage, unique: str
     async with stage.bot():
         await stage.logged("Cannot compare channel")
         await stage.discord.clear_faults()
-        await until(partial(erased, stage))
+        await until(partial(is_erased, stage, SECRET))
 
 
 async def test_09_guild_lost_during_backfill_is_read_on_return(
@@ -156,7 +151,7 @@ async def test_30_system_prompt_is_erased_with_its_guild(own_stage: Stage, uniqu
     async with stage.bot():
         await stage.use(channel, "system", prompt=f"{SECRET} it is", scope="server")
         await stage.discord.kick(stage.discord.bot_id, guild)
-        await until(partial(erased, stage))
+        await until(partial(is_erased, stage, SECRET))
 
 
 async def test_30_rate_limited_question_is_erased(own_stage: Stage, unique: str) -> None:
@@ -167,4 +162,4 @@ async def test_30_rate_limited_question_is_erased(own_stage: Stage, unique: str)
         await stage.ask(f"{unique} two", channel=channel)
         third = await stage.ask(f"{unique} {SECRET}", channel=channel)
         await until(partial(state_is, stage, third, "failed"))
-        await until(partial(erased, stage))
+        await until(partial(is_erased, stage, SECRET))

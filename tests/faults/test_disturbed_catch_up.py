@@ -1,15 +1,15 @@
 """Faults 9 and 17: a return while Discord is slow or garbled, or a proxy answers for it."""
 
+from functools import partial
 from typing import Any, Final
 
 import pytest
 
 from bot.sandbox.discord.world import ChannelType
 from bot.sandbox.model_script import Script
-from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
 from tests.faults.oracle import check_invariants
-from tests.faults.points import TEXT, until
+from tests.faults.points import TEXT, is_erased, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -34,15 +34,6 @@ async def page(stage: Stage, channel: str, status: int, **more: Any) -> None:
     """Let a proxy answer instead of Discord when the bot lists messages of *channel*."""
     spec = PAGE | {"path": LISTS.format(channel), "status": status} | more
     await stage.discord.fault("answer", **({"method": "GET"} | spec))
-
-
-async def erased(stage: Stage) -> None:
-    """Wait until the secret word is erased from the file."""
-
-    async def is_erased() -> bool:
-        return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
-
-    await until(is_erased)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
@@ -116,7 +107,7 @@ async def test_17_reconciliation_survives_proxy_page_or_bad_message(
         garbled = listed | {"content": 5, "edited_timestamp": "2026-01-01T00:00:00.000000+00:00"}
         await page(stage, here, 200, body=[garbled], headers={}, count=None)
     async with stage.bot():
-        await erased(stage)
+        await until(partial(is_erased, stage, SECRET))
 
 
 async def test_09_thread_of_unknown_channel_does_not_stop_backfill(
@@ -173,7 +164,7 @@ async def test_09_unreadable_guild_costs_few_invalid_requests(
     await discord.delete(deleted["channel_id"], deleted["id"])
     first = len(await discord.requests())
     async with stage.bot():
-        await erased(stage)
+        await until(partial(is_erased, stage, SECRET))
         await stage.said(kept["id"], "Mina", f"{unique} Are you there?")
     requests = await discord.requests(after=first)
     assert sum(one["status"] in INVALID for one in requests) <= INVALID_PER_INCIDENT
@@ -193,11 +184,11 @@ async def test_30_system_prompt_is_erased_with_its_unused_channel(
         assert stage.rows("SELECT count(*) FROM system_prompts") == [(1,)]
         if how == "the server left":
             await discord.kick(discord.bot_id, guild)
-            await erased(stage)
+            await until(partial(is_erased, stage, SECRET))
     if how != "the server left":
         await discord.delete_channel(quiet)
         async with stage.bot():
-            await erased(stage)
+            await until(partial(is_erased, stage, SECRET))
     assert stage.rows("SELECT count(*) FROM system_prompts") == [(0,)]
 
 

@@ -10,7 +10,7 @@ from bot.sandbox.model_script import Script
 from tests.doubles import file_bytes
 from tests.e2e.conftest import Stage
 from tests.faults.oracle import check_invariants
-from tests.faults.points import are_deleted, state_is, until
+from tests.faults.points import are_deleted, is_erased, state_is, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -20,11 +20,7 @@ ENDLESS = Script(text=f"{SECRET} said the model. " * 400, chunk_size=6, chunks_p
 
 async def check_forgotten(stage: Stage, channel: str) -> None:
     """Check that the secret is neither in the file nor in the next prompt."""
-
-    async def erased() -> bool:
-        return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
-
-    await until(erased)
+    await until(partial(is_erased, stage, SECRET))
     question = await stage.asked("What do you remember?", channel=channel)
     assert SECRET not in await stage.memory_at("What do you remember?")
     rows = stage.rows(
@@ -116,10 +112,7 @@ async def test_30_deletion_removes_answer_to_a_reset_question(
         parts = await stage.parts_of(question)
         await stage.use(question["id"], "reset")
 
-        async def erased() -> bool:
-            return SECRET.encode() not in file_bytes(stage.folder / "bot.db")
-
-        await until(erased)
+        await until(partial(is_erased, stage, SECRET))
         await stage.discord.delete(channel, question["id"])
         await until(partial(are_deleted, stage, question["id"], *parts))
         await check_forgotten(stage, channel)

@@ -7,12 +7,11 @@ from typing import Final
 import pytest
 
 from bot.sandbox.model_script import Script
-from tests.doubles import file_bytes
 from tests.e2e.conftest import Message, Stage
 from tests.faults.interaction_fuzz import fast
 from tests.faults.interleavings import play_interleavings
 from tests.faults.oracle import check_invariants, settled
-from tests.faults.points import until
+from tests.faults.points import is_erased, until
 from tests.standin.wire import Socket
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -21,10 +20,6 @@ SECRET: Final = "SECRETWORD"
 ENDLESS: Final = Script(text="on and on " * 800, chunk_size=5, chunks_per_second=15)
 # A new process does not know how much of these limits the last one has used.
 WRITING: Final = ("message_create", "message_edit")
-
-
-async def erased(stage: Stage, word: str) -> bool:
-    return word.encode() not in file_bytes(stage.folder / "bot.db")
 
 
 async def test_26_many_people_in_one_thread_are_answered_in_order(
@@ -97,7 +92,7 @@ async def test_26_exchanges_reset_during_stream_never_return(own_stage: Stage, u
             await stage.discord.gateway("dispatch", t="MESSAGE_CREATE", d=event)
         edited = f"{mention} {SECRET} edited"
         await stage.discord.edit(thread, waiting[1]["id"], edited)
-        await until(partial(erased, stage, SECRET))
+        await until(partial(is_erased, stage, SECRET))
         after = await stage.said(thread, "Jun", f"{unique} after")
         assert SECRET not in await stage.memory_at(f"{unique} after")
         asked = (opening, running, *waiting, after)
@@ -108,7 +103,7 @@ async def test_26_exchanges_reset_during_stream_never_return(own_stage: Stage, u
         await stage.said(thread, "Jun", f"{unique} after the restart")
         assert SECRET not in await stage.memory_at(f"{unique} after the restart")
     assert len(await stage.requests_with(SECRET)) == 2
-    assert await erased(stage, SECRET)
+    assert await is_erased(stage, SECRET)
 
 
 async def test_26_system_prompt_set_during_stream_applies_to_next_answer(
@@ -160,7 +155,7 @@ async def test_26_questions_behind_a_deleted_one_keep_their_order(
             assert SECRET not in memory
             assert behind[1]["content"] not in memory
             assert all(one["content"] in memory for one in left[:number])
-        await until(partial(erased, stage, SECRET))
+        await until(partial(is_erased, stage, SECRET))
         assert await stage.requests_with(behind[1]["content"]) == []
 
 
