@@ -180,10 +180,10 @@ class Stage:
         interaction = await self.discord.command(channel, by, name, options, force=force)
         return await self.answered(interaction)
 
-    async def submit(self, form: Message, text: str, *, force: bool = False) -> Message:
-        """Submit *form* with *text* in its one field; return the response."""
-        fields = {field_of(form)["custom_id"]: text}
-        sent = await self.discord.submit_modal(form["interaction"], fields, force=force)
+    async def submit(self, modal: Message, text: str, *, force: bool = False) -> Message:
+        """Submit *modal* with *text* in its one field; return the response."""
+        fields = {field_of(modal)["custom_id"]: text}
+        sent = await self.discord.submit_modal(modal["interaction"], fields, force=force)
         return await self.answered(sent)
 
     async def answered(self, interaction: str) -> Message:
@@ -323,9 +323,9 @@ async def question_of(stage: Stage, text: str) -> str:
     return text_of((await stage.prompt_with(text))[-1])
 
 
-def field_of(form: Message) -> dict[str, Any]:
+def field_of(modal: Message) -> dict[str, Any]:
     """Return the one text input of a modal."""
-    [row] = form["modal"]["components"]
+    [row] = modal["modal"]["components"]
     return dict(row["component"] if "component" in row else row["components"][0])
 
 

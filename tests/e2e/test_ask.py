@@ -68,8 +68,8 @@ async def about(stage: Stage, message: Message, by: str, words: str) -> str:
     opened = await stage.discord.command(
         place, by, ENGLISH.ask_about_menu, {}, target=message["id"]
     )
-    form = await stage.answered(opened)
-    fields = {field_of(form)["custom_id"]: words}
+    modal = await stage.answered(opened)
+    fields = {field_of(modal)["custom_id"]: words}
     return await stage.discord.submit_modal(opened, fields)
 
 

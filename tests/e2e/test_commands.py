@@ -166,10 +166,10 @@ async def test_system_modal_contains_the_channels_own_prompt(stage: Stage, uniqu
     channel = await stage.channel()
     long = f"Be brief {unique}.\n" + "And kind. " * 300
     await stage.use(channel, "system", prompt=long)
-    form = await stage.use(channel, "system")
-    assert field_of(form)["value"] == long.strip()
-    assert DEFAULT_PROMPT in field_of(form)["placeholder"]
-    answer = await stage.submit(form, f"Be verbose {unique}")
+    modal = await stage.use(channel, "system")
+    assert field_of(modal)["value"] == long.strip()
+    assert DEFAULT_PROMPT in field_of(modal)["placeholder"]
+    answer = await stage.submit(modal, f"Be verbose {unique}")
     assert answer["content"] == ENGLISH.system_set_channel
     await stage.asked(unique, channel=channel)
     assert (await system_prompt_at(stage, unique)).startswith(f"Be verbose {unique}")
@@ -178,8 +178,8 @@ async def test_system_modal_contains_the_channels_own_prompt(stage: Stage, uniqu
 async def test_empty_system_modal_restores_the_default_prompt(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     await stage.use(channel, "system", prompt="Be brief.")
-    form = await stage.use(channel, "system")
-    answer = await stage.submit(form, "")
+    modal = await stage.use(channel, "system")
+    answer = await stage.submit(modal, "")
     assert answer["content"] == ENGLISH.system_cleared
     await stage.asked(unique, channel=channel)
     assert (await system_prompt_at(stage, unique)).startswith(DEFAULT_PROMPT)
@@ -188,10 +188,10 @@ async def test_empty_system_modal_restores_the_default_prompt(stage: Stage, uniq
 async def test_server_modal_is_separate_from_the_channel_modal(stage: Stage, unique: str) -> None:
     channel = await new_guild_channel(stage, unique)
     await stage.use(channel, "system", prompt="The channel's.")
-    form = await stage.use(channel, "system", scope="server")
-    assert not field_of(form).get("value")
-    assert DEFAULT_PROMPT in field_of(form)["placeholder"]
-    assert (await stage.submit(form, "All"))["content"] == ENGLISH.system_set_server
+    modal = await stage.use(channel, "system", scope="server")
+    assert not field_of(modal).get("value")
+    assert DEFAULT_PROMPT in field_of(modal)["placeholder"]
+    assert (await stage.submit(modal, "All"))["content"] == ENGLISH.system_set_server
     assert field_of(await stage.use(channel, "system", scope="server"))["value"] == "All"
     assert field_of(await stage.use(channel, "system"))["value"] == "The channel's."
 
@@ -218,7 +218,7 @@ async def test_commands_need_manage_server_except_in_direct_messages(
 
 
 async def test_command_handlers_refuse_without_permission(stage: Stage, unique: str) -> None:
-    """Even if an admin of the server has enabled the commands for everyone."""
+    """An admin of the server may have enabled the commands for everyone."""
     channel = await stage.channel()
     await stage.asked(f"first {unique}", channel=channel)
     for answer in (
@@ -236,11 +236,11 @@ async def test_command_handlers_refuse_without_permission(stage: Stage, unique: 
 async def test_manage_server_is_checked_again_on_modal_submit(stage: Stage, unique: str) -> None:
     channel, person = await stage.channel(), await stage.person()
     await stage.discord.permit(person, ["MANAGE_GUILD"])
-    form = await stage.use(channel, "system", by=person)
-    assert (await stage.submit(form, "First."))["content"] == ENGLISH.system_set_channel
-    form = await stage.use(channel, "system", by=person)
+    modal = await stage.use(channel, "system", by=person)
+    assert (await stage.submit(modal, "First."))["content"] == ENGLISH.system_set_channel
+    modal = await stage.use(channel, "system", by=person)
     await stage.discord.permit(person, [])
-    answer = await stage.submit(form, "Second.", force=True)
+    answer = await stage.submit(modal, "Second.", force=True)
     assert answer["ephemeral"]
     assert answer["content"] == ENGLISH.refused_permission
     await stage.asked(unique, channel=channel)

@@ -272,7 +272,7 @@ def answered(name: str) -> str:
 
 
 async def test_reply_to_an_old_answer_quotes_it(own_stage: Stage, unique: str) -> None:
-    """Even if it no longer fits the history; neither this nor Regenerate fetches messages."""
+    """It may no longer fit the history; neither this nor Regenerate fetches messages."""
     stage = own_stage
     async with stage.bot(CONTEXT_TOKENS="1500"):
         dm = await stage.discord.dm(person := await stage.person())

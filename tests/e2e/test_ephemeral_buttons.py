@@ -99,7 +99,7 @@ async def test_private_reply_of_several_messages_has_no_buttons(stage: Stage, un
 
 
 async def test_truncation_notice_names_only_existing_buttons(stage: Stage, unique: str) -> None:
-    """Neither for a reply of several messages nor for one that Continue makes so long."""
+    """The reply has several messages at first, or after Continue."""
     person, place = await stage.person(), await stage.channel()
     # At the reply limit, as the bot would learn the size of a full context window.
     usage = {"prompt_tokens": 300, "completion_tokens": 2000, "total_tokens": 2300}

@@ -19,11 +19,11 @@ async def test_command_is_answered_in_the_users_language(stage: Stage, unique: s
     try:
         assert (await stage.use(channel, "reset"))["content"] == KOREAN.reset_nothing
         refused = await stage.use(channel, "reset", by="Jun", force=True)
-        form = await stage.use(channel, "system")
+        modal = await stage.use(channel, "system")
     finally:
         await stage.discord.edit_user("Mina", locale="en-US")
     assert refused["content"] == ENGLISH.refused_permission
-    assert form["modal"]["title"] == KOREAN.system_modal_title
+    assert modal["modal"]["title"] == KOREAN.system_modal_title
 
 
 async def test_commands_have_korean_names_and_descriptions(stage: Stage) -> None:

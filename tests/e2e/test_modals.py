@@ -36,10 +36,10 @@ async def opened_about(stage: Stage, message: Message, by: str) -> Message:
     )
 
 
-async def sent(stage: Stage, form: Message, words: str, **more: Any) -> str:
+async def sent(stage: Stage, modal: Message, words: str, **more: Any) -> str:
     """Submit a modal with *words* and return the interaction."""
-    fields = {field_of(form)["custom_id"]: words}
-    return await stage.discord.submit_modal(form["interaction"], fields, **more)
+    fields = {field_of(modal)["custom_id"]: words}
+    return await stage.discord.submit_modal(modal["interaction"], fields, **more)
 
 
 async def check_returned(stage: Stage, interaction: str, why: str, words: str) -> None:
@@ -67,10 +67,10 @@ async def test_system_modal_survives_a_restart(
     stage = own_stage
     person, channel = await speaker(stage, locale), await stage.channel()
     async with stage.bot() as bot:
-        form = await stage.use(channel, "system", by=person, scope=scope)
+        modal = await stage.use(channel, "system", by=person, scope=scope)
         await killed(bot)
     async with stage.bot():
-        refusal = await stage.submit(form, f"Be brief {unique}.")
+        refusal = await stage.submit(modal, f"Be brief {unique}.")
         done = {"channel": strings.system_set_channel, "server": strings.system_set_server}
         assert refusal["content"] == done[scope]
         await stage.asked(unique, channel=channel)
@@ -92,12 +92,12 @@ async def test_ask_about_this_modal_survives_restart_if_readable(
     file = {"filename": "notes.txt", "content": f"{unique} stands in the file"}
     async with stage.bot() as bot:
         said = await stage.discord.say(place, person, f"{unique} hard", attachments=[file])
-        form = await opened_about(stage, said, person)
-        assert form["modal"]["title"] == strings.ask_modal_title
+        modal = await opened_about(stage, said, person)
+        assert modal["modal"]["title"] == strings.ask_modal_title
         await killed(bot)
     await stage.discord.edit(place, said["id"], f"{unique} hard words")
     async with stage.bot():
-        [shown] = await answer(stage, await sent(stage, form, f"{unique} what is that?"))
+        [shown] = await answer(stage, await sent(stage, modal, f"{unique} what is that?"))
         assert shown["ephemeral"]
         asked = (await stage.prompt_with(f"{unique} what is that?"))[-1]["content"]
         assert f"{unique} hard words" in asked
@@ -113,13 +113,13 @@ async def test_ask_about_this_modal_is_returned_if_unreadable(
     place = await elsewhere(stage, person, unique)
     async with stage.bot() as bot:
         said = await stage.discord.say(place, person, f"{unique} hard words")
-        form = await opened_about(stage, said, person)
+        modal = await opened_about(stage, said, person)
         await killed(bot)
     async with stage.bot():
-        interaction = await sent(stage, form, f"{unique} what is that?")
+        interaction = await sent(stage, modal, f"{unique} what is that?")
         await check_returned(stage, interaction, strings.ask_about_lost, f"{unique} what is that?")
-        form = await opened_about(stage, said, person)
-        [shown] = await answer(stage, await sent(stage, form, f"{unique} and now?"))
+        modal = await opened_about(stage, said, person)
+        [shown] = await answer(stage, await sent(stage, modal, f"{unique} and now?"))
         assert shown["ephemeral"]
     assert len(await stage.requests_with(unique)) == 1
 
@@ -132,7 +132,7 @@ async def test_unreadable_message_is_not_asked_about_after_restart(
     person, place = await speaker(stage, "en-US"), await stage.channel()
     said = await stage.discord.say(place, "Jun", f"{unique} hard words")
     async with stage.bot() as bot:
-        form = await opened_about(stage, said, person)
+        modal = await opened_about(stage, said, person)
         await killed(bot)
     if why == "deleted":
         await stage.discord.delete(place, said["id"])
@@ -143,7 +143,7 @@ async def test_unreadable_message_is_not_asked_about_after_restart(
         overwrite = {"target": target, "deny": ["READ_MESSAGE_HISTORY"]}
         await stage.discord.edit_channel(place, overwrites=[overwrite])
     async with stage.bot():
-        interaction = await sent(stage, form, f"{unique} what?")
+        interaction = await sent(stage, modal, f"{unique} what?")
         await check_returned(stage, interaction, ENGLISH.ask_about_lost, f"{unique} what?")
     assert await stage.requests_with(unique) == []
 
@@ -151,10 +151,10 @@ async def test_unreadable_message_is_not_asked_about_after_restart(
 async def test_message_deleted_during_open_modal_is_not_quoted(stage: Stage, unique: str) -> None:
     person, place = await stage.person(), await stage.channel()
     said = await stage.discord.say(place, "Jun", f"{unique} secret")
-    form = await opened_about(stage, said, person)
+    modal = await opened_about(stage, said, person)
     await stage.discord.delete(place, said["id"])
     await stage.asked("Are you there?", channel=place)
-    await answer(stage, await sent(stage, form, f"{unique} what?"))
+    await answer(stage, await sent(stage, modal, f"{unique} what?"))
     asked = (await stage.prompt_with(f"{unique} what?"))[-1]["content"]
     assert "secret" not in asked
 
@@ -163,11 +163,11 @@ async def test_modal_submit_after_restart_checks_permissions(own_stage: Stage, u
     stage = own_stage
     person, channel = await speaker(stage, "en-US"), await stage.channel()
     async with stage.bot() as bot:
-        form = await stage.use(channel, "system", by=person)
+        modal = await stage.use(channel, "system", by=person)
         await killed(bot)
     await stage.discord.permit(person, [])
     async with stage.bot():
-        interaction = await sent(stage, form, f"Obey {unique}.", force=True)
+        interaction = await sent(stage, modal, f"Obey {unique}.", force=True)
         await check_returned(stage, interaction, ENGLISH.refused_permission, f"Obey {unique}.")
         await stage.asked(unique, channel=channel)
         assert f"Obey {unique}." not in await stage.memory_at(unique)
@@ -182,8 +182,8 @@ async def test_modal_of_another_version_is_returned(
     stage: Stage, unique: str, custom_id: str, locale: str, strings: Sentences
 ) -> None:
     person, channel = await speaker(stage, locale), await stage.channel()
-    form = await stage.use(channel, "system", by=person)
-    interaction = await sent(stage, form, unique, custom_id=custom_id)
+    modal = await stage.use(channel, "system", by=person)
+    interaction = await sent(stage, modal, unique, custom_id=custom_id)
     await check_returned(stage, interaction, strings.modal_outdated, unique)
 
 
@@ -195,20 +195,20 @@ async def test_modal_with_another_channels_id_is_refused(stage: Stage, unique: s
         await stage.channel(),
     )
     said = await stage.discord.say(other, "Jun", f"{unique} secret")
-    form = await stage.use(channel, "system", by=person)
+    modal = await stage.use(channel, "system", by=person)
     for custom_id, why in (
         (f"system-channel:{other}", ENGLISH.refused_place),
         (f"about:{other}:{said['id']}", ENGLISH.ask_about_lost),
         (f"about:{channel}:{said['id']}", ENGLISH.ask_about_lost),
     ):
-        interaction = await sent(stage, form, unique, custom_id=custom_id)
+        interaction = await sent(stage, modal, unique, custom_id=custom_id)
         await check_returned(stage, interaction, why, unique)
 
 
 async def test_empty_outdated_modal_returns_no_file(stage: Stage, unique: str) -> None:
     person, channel = await speaker(stage, "en-US"), await stage.channel()
-    form = await stage.use(channel, "system", by=person)
-    interaction = await sent(stage, form, "", custom_id=unique)
+    modal = await stage.use(channel, "system", by=person)
+    interaction = await sent(stage, modal, "", custom_id=unique)
     assert (await stage.answered(interaction))["content"] == ENGLISH.modal_outdated
     assert len(await parts(stage, interaction)) == 1
 
@@ -216,9 +216,9 @@ async def test_empty_outdated_modal_returns_no_file(stage: Stage, unique: str) -
 async def test_too_long_system_prompt_is_returned(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(CONTEXT_TOKENS="1000", SYSTEM_PROMPT="Be kind."):
-        form = await stage.use(await stage.channel(), "system")
+        modal = await stage.use(await stage.channel(), "system")
         prompt = " ".join([unique] * 180)
-        interaction = await sent(stage, form, prompt)
+        interaction = await sent(stage, modal, prompt)
         refusal = await stage.answered(interaction)
         await check_returned(stage, interaction, refusal["content"], prompt)
         assert "too long" in refusal["content"]

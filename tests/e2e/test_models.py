@@ -285,7 +285,7 @@ async def test_autocomplete_offers_nothing_in_a_disallowed_guild(
 
 
 async def test_late_autocomplete_is_not_an_error(choosy: Stage) -> None:
-    """As when the person types on; the check of the stage would find an error in the log."""
+    """The person types on; the check of the stage would find an error in the log."""
     late = {"message": "Unknown interaction", "code": 10062}
     await choosy.discord.fault("answer", method="POST", path="/callback", status=404, body=late)
     await choosy.discord.autocomplete(await choosy.channel(), "Mina", "model", "model", "")

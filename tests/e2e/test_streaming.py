@@ -86,7 +86,7 @@ async def busy(streaming: asyncio.Task[Busy]) -> Busy:
 
 
 async def test_short_answer_is_complete_at_once(stage: Stage, unique: str) -> None:
-    """Even if its first words are still being sent when it ends."""
+    """Its end does not wait for the next edit."""
     questions = [await stage.ask(f"{unique} {number}") for number in range(3)]
     seconds = list[float]()
     for question in questions:

@@ -279,7 +279,7 @@ class Fuzz:
         await self._dispatch(changed)
 
     async def _filled_in(self, channel: int, one: int) -> Json:
-        """Return the form of a channel that has a prompt, filled in by an admin."""
+        """Return the modal of a channel that has a prompt, filled in by an admin."""
         prompt = next(
             payload
             for payload in self._templates
@@ -293,8 +293,8 @@ class Fuzz:
         await self._dispatch(prompt)
         command = await self._overhear(self._form)
         await self._dispatch(moved(command, channel))
-        form = await response_to(self._stage, command["id"])
-        fields = {field_of(form)["custom_id"]: f"form number {one} of {self._seed}"}
+        modal = await response_to(self._stage, command["id"])
+        fields = {field_of(modal)["custom_id"]: f"form number {one} of {self._seed}"}
         submit = partial(self._stage.discord.submit_modal, command["id"], fields, force=True)
         return await self._overhear(submit)
 
@@ -364,9 +364,9 @@ class Fuzz:
                 self.played.failures.append(f"everyone saw the response: {response} to {payload}")
 
 
-def _is_for_all(form: Json | None) -> bool:
-    """Return whether *form* is the modal for a question, which everyone may see."""
-    return form is not None and form["title"] == ENGLISH.ask_modal_title
+def _is_for_all(modal: Json | None) -> bool:
+    """Return whether *modal* asks for a question, so that everyone may see it."""
+    return modal is not None and modal["title"] == ENGLISH.ask_modal_title
 
 
 def moved(payload: Json, channel: int) -> Json:

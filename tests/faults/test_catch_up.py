@@ -193,7 +193,7 @@ async def test_09_first_start_answers_no_older_messages(own_stage: Stage, unique
 async def test_09_start_after_first_crash_answers_no_older_messages(
     own_stage: Stage, unique: str
 ) -> None:
-    """Also in a direct message, which the bot knows only since the first question there."""
+    """One place is a direct message, known to the bot only since the first question in it."""
     stage = own_stage
     person = await stage.person()
     dm = await stage.discord.dm(person)
@@ -404,7 +404,7 @@ async def test_09_busy_channel_is_read_fully_and_delays_no_others(
 async def test_09_hanging_message_list_delays_no_other_channels(
     own_stage: Stage, unique: str
 ) -> None:
-    """Neither a list of messages nor a list of archived threads."""
+    """One list is of messages, another of archived threads."""
     stage, theatre = own_stage, Theatre(own_stage, unique)
     async with stage.bot():
         await theatre.visited()

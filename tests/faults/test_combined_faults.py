@@ -145,7 +145,7 @@ async def test_06_deletion_removes_answer_to_an_unstored_question(
 
 
 async def test_30_system_prompt_is_erased_with_its_guild(own_stage: Stage, unique: str) -> None:
-    """Also if nobody asked anything there."""
+    """Nobody asked anything in the guild."""
     stage = own_stage
     guild, channel = await another_guild(stage, unique)
     async with stage.bot():

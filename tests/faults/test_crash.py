@@ -401,7 +401,7 @@ async def test_05_committed_rows_survive_power_failure(own_stage: Stage, unique:
 
 
 async def test_01_bot_retries_unarchiving_a_thread(own_stage: Stage, unique: str) -> None:
-    """Then the bot continues the answer there."""
+    """At last the bot continues the answer in the thread."""
     stage = own_stage
     async with stage.bot() as bot:
         question = await POINTS["first_part_recorded"](stage, unique)

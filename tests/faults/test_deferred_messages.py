@@ -33,7 +33,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 async def test_second_message_waits_until_the_first_shows_text(
     own_stage: Stage, unique: str, fault: str, private: bool
 ) -> None:
-    """Even if text for three messages is ready when the first edit fails."""
+    """Text for three messages is ready when the first edit fails."""
     stage = own_stage
     script = Script(chunks=(LONG[:5000], LONG[5000:]), chunks_per_second=1.0)
     await stage.model.reply_when(unique, script)

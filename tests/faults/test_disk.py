@@ -176,12 +176,12 @@ async def test_06_command_reports_failed_write_and_changes_nothing(
     stage = own_stage
     async with stage.bot() as bot:
         thread = (await stage.asked(f"{unique} before"))["id"]
-        form = await stage.use(thread, "system")
+        modal = await stage.use(thread, "system")
         with writes_fail(stage, bot):
             for answer in (
                 await stage.use(thread, "reset"),
                 await stage.use(thread, "system", prompt=f"{unique} prompt"),
-                await stage.submit(form, f"{unique} prompt"),
+                await stage.submit(modal, f"{unique} prompt"),
             ):
                 assert answer["ephemeral"]
                 assert answer["content"] == ENGLISH.command_memory_failed
@@ -227,7 +227,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 async def test_06_bot_answers_without_memory_while_disk_is_full(
     own_stage: Stage, unique: str, small_disk: Path
 ) -> None:
-    """Then it remembers again, without a restart."""
+    """With free space it remembers again, without a restart."""
     stage, path, filler = own_stage, small_disk / "bot.db", small_disk / "filler"
     (stage.folder / "bot.db").symlink_to(path)
     async with stage.bot(DATABASE_URL=f"sqlite:///{path}"):
@@ -302,7 +302,7 @@ async def locked(path: Path) -> AsyncIterator[None]:
 async def test_07_questions_wait_while_the_database_is_locked(
     own_stage: Stage, unique: str, seconds: int
 ) -> None:
-    """So does a running answer; all ends as it does without the lock."""
+    """A running answer waits too; all end as without the lock."""
     stage = own_stage
 
     async def play(word: str, seconds: float) -> list[Message]:
@@ -339,20 +339,20 @@ async def seconds_of(stage: Stage, interaction: str) -> float:
 
 
 async def test_07_commands_wait_while_the_database_is_locked(own_stage: Stage, unique: str) -> None:
-    """Each gets a public answer when it is done; a form cannot be deferred, so /system fails."""
+    """Each gets a public answer when it is done; a modal cannot be deferred, so /system fails."""
     stage, command = own_stage, own_stage.discord.command
     async with stage.bot():
         thread = (await stage.asked(f"{unique} before"))["id"]
         ours, other, unchanged = [await stage.channel() for _ in range(3)]
-        form = await stage.use(other, "system")
-        usual_seconds = await seconds_of(stage, form["interaction"])
-        field = {field_of(form)["custom_id"]: f"The form's {unique}"}
+        modal = await stage.use(other, "system")
+        usual_seconds = await seconds_of(stage, modal["interaction"])
+        field = {field_of(modal)["custom_id"]: f"The form's {unique}"}
         async with locked(stage.folder / "bot.db"):
             began = time.monotonic()
             waiting = [
                 await command(thread, "Mina", "reset"),
                 await command(ours, "Mina", "system", {"prompt": f"The channel's {unique}"}),
-                await stage.discord.submit_modal(form["interaction"], field),
+                await stage.discord.submit_modal(modal["interaction"], field),
             ]
             await asyncio.gather(*(until_deferred(stage, one) for one in waiting))
             formless = await stage.use(unchanged, "system")  # Its read waits behind their writes.

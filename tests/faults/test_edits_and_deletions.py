@@ -167,7 +167,7 @@ async def test_30_deleted_thread_is_forgotten_with_its_first_question(
 async def test_30_deleted_channel_is_forgotten_with_its_threads(
     own_stage: Stage, unique: str, away: bool
 ) -> None:
-    """Also if it was deleted while the bot was away and is too old for the reconciliation."""
+    """One thread is deleted while the bot is away, and too old for the reconciliation."""
     stage = own_stage
     async with stage.bot():
         channel = await stage.channel()

@@ -168,7 +168,7 @@ async def test_stored_answer_appears_when_webhooks_work_again(
 async def test_answer_unarchives_its_thread_if_permitted(
     own_stage: Stage, unique: str, locked: bool
 ) -> None:
-    """As for a message; without the permission, the log names it."""
+    """Without the permission, the log names it."""
     stage = own_stage
     stalling = Script(
         text=LONG,

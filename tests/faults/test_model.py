@@ -332,7 +332,7 @@ async def test_23_unusual_stream_is_read_completely(ended: Mapping[str, Ended], 
 
 @pytest.mark.parametrize("case", ["endless", "endless at once"])
 async def test_24_endless_text_stops_at_the_limit(ended: Mapping[str, Ended], case: str) -> None:
-    """Exactly there; the next prompt marks the cut, so that the model can continue."""
+    """The next prompt marks the cut, so that the model can continue."""
     check_kept(ended[case], ENGLISH.model_output_truncated, (BEGUN * 99)[:CHARACTER_LIMIT].strip())
     assert ended[case].times_asked == 1
 
@@ -385,7 +385,7 @@ async def test_25_always_too_long_prompt_takes_at_most_four_calls(
 async def test_25_mixed_failures_take_four_calls_in_total(
     own_stage: Stage, unique: str, case: str
 ) -> None:
-    """Also if history can be dropped; after the scripted failures every call gets a 503."""
+    """History could be dropped; after the scripted failures every call gets a 503."""
     scripts, sentence = MIXED[case]
     async with own_stage.bot():
         thread = (await own_stage.asked(f"{unique} one"))["id"]

@@ -173,7 +173,7 @@ async def test_unknown_403_code_counts_as_refused_text(
 async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
     own_stage: Stage, unique: str, place: str, at_the_end: bool
 ) -> None:
-    """Also if the answer is already stored and only its last edit is refused."""
+    """In one case the answer is stored already and only its last edit is refused."""
     stage = own_stage
     more = () if at_the_end else (GOOD,) * 20
     script = pausing_script(GOOD, bad(unique), *more, chunks_per_second=1.0)
@@ -199,7 +199,7 @@ async def test_bot_keeps_shown_text_if_it_may_no_longer_write(
 
 @pytest.mark.parametrize("place", PLACES)
 async def test_refused_end_of_a_reply_is_not_stored(stage: Stage, unique: str, place: str) -> None:
-    """Although the bot stores every reply before it shows the end."""
+    """The bot stores every reply before it shows the end."""
     await stage.discord.refuse("text", keyword=bad(unique), code=240001)
     await stage.model.reply_when(f"first {unique}", pausing_script(GOOD, bad(unique)), times=1)
     question = await asked(stage, place, f"first {unique}")

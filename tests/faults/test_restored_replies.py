@@ -75,7 +75,7 @@ async def check_back(question: Asked, old: str, *notices: str, buttons: list[str
 async def test_old_reply_is_restored_if_new_text_is_refused(
     stage: Stage, unique: str, place: str, at_once: bool
 ) -> None:
-    """Even if the new reply was stored already and Discord refused only its end."""
+    """In one case the new reply is stored already and Discord refuses only its end."""
     await stage.discord.refuse("harmful_link", keyword=bad(unique))
     question = await answered(stage, place, unique, Script(text=OLD))
     chunks = (f"{NEW}{bad(unique)}",) if at_once else (NEW, bad(unique))
