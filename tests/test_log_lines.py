@@ -1,4 +1,4 @@
-"""The log lines that the documents quote are those of the program."""
+"""The log lines of the program have one form, and the documents quote them as they are."""
 
 import ast
 import re
@@ -18,6 +18,14 @@ LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 QUOTED = re.compile(r"`([A-Z][a-z]+(?:-[a-z]+)? [a-z\d…][^`\n]*)`")
 VALUE = re.compile(r"…|\d+(?:\.\d+)?|\b[A-Z]{2,}\b")
 CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
+# A log line begins with a verb: what the bot cannot do, does now, or has done.
+# fmt: off
+FIRST_WORDS = {
+    "Cannot", "Connect", "Connected", "Create", "Ended", "Finish", "Forgot", "Found", "Give",
+    "Learned", "Leave", "Left", "Lost", "Migrate", "Postpone", "Refuse", "Resume", "Retry",
+    "Send", "Show", "Skip", "Stop", "Synced", "Timed", "Use", "Wait",
+}
+# fmt: on
 # Sentences that the documents quote for another reason: values of settings.
 OTHERS = {"You are a helpful assistant. Answer briefly and plainly."}
 
@@ -27,8 +35,8 @@ def quoted_lines(document: str) -> list[str]:
     return [line for line in QUOTED.findall(document) if line not in OTHERS]
 
 
-def log_formats() -> Iterator[str]:
-    """Yield the format of each log call in `bot/`."""
+def log_calls() -> Iterator[tuple[Path, str, str]]:
+    """Yield the file, the level and the format of each log call in `bot/`."""
     for path in (ROOT / "bot").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             match node:
@@ -36,10 +44,23 @@ def log_formats() -> Iterator[str]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=level),
                     args=[ast.Constant(value=str(text)), *_],
                 ) if level in LEVELS:
-                    yield text
+                    yield path, level, text
 
 
-FORMATS = [CONVERSION.sub("…", text) for text in log_formats()]
+def in_sandbox(path: Path) -> bool:
+    """Return whether a file belongs to the stand-ins."""
+    return path.is_relative_to(ROOT / "bot" / "sandbox")
+
+
+FORMATS = [CONVERSION.sub("…", text) for _, _, text in log_calls()]
+
+
+def test_a_log_line_begins_with_a_verb_and_has_no_final_period() -> None:
+    for path, level, line in log_calls():
+        if level != "debug" and not in_sandbox(path):
+            assert line.split()[0] in FIRST_WORDS, line
+            assert "!" not in line, line
+            assert not line.endswith(".") or ". " in line, f"one sentence has no period: {line}"
 
 
 def test_the_documents_quote_log_lines() -> None:
