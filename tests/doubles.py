@@ -32,7 +32,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves only if a test sets *now*."""
 
     def __init__(self, now: float = 1000.0) -> None:
         self.now = now
@@ -43,7 +43,7 @@ class Clock:
 
 @dataclass
 class DoubleCompletion:
-    """What a double model says: texts, events to wait for, errors to raise."""
+    """The answer of a double model: texts, events to wait for, errors to raise."""
 
     script: Sequence[str | asyncio.Event | Exception]
     usage: TokenUsage | None
@@ -65,7 +65,7 @@ class DoubleCompletion:
 
 @dataclass
 class DoubleModel:
-    """A ChatModel that says what was enqueued and keeps the prompts and models of requests."""
+    """A ChatModel that answers with enqueued scripts and keeps the requested prompts and models."""
 
     default_model: str = "double"
     reply_tokens: int = 2000
@@ -97,18 +97,19 @@ class DoubleModel:
         budget.left -= 1
         self.history.append(prompt)
         self.models.append(model)
-        said = self._scripts.popleft() if self._scripts else DoubleCompletion(("Very well.",), None)
-        if isinstance(said, Exception):
-            raise said
-        yield said
+        usual = DoubleCompletion(("Very well.",), None)
+        answer = self._scripts.popleft() if self._scripts else usual
+        if isinstance(answer, Exception):
+            raise answer
+        yield answer
 
 
 class DoubleReply:
     """A Reply that keeps what it was given.
 
-    With *lost* that is raised instead, with *delayed_end* Discord does not take the end. Words
-    with *refuses* in them are refused, which the next call says. *shown* is what an earlier attempt
-    left.
+    With *lost* that is raised instead; with *delayed_end* Discord does not take the end. Words
+    with *refuses* in them are refused, and the next call raises that. *shown* is the text of an
+    earlier attempt.
     """
 
     def __init__(
@@ -257,7 +258,7 @@ async def keep(history: History, *exchanges: Exchange, state: State = State.ANSW
 
 
 def file_bytes(database: Path) -> bytes:
-    """Return all that stands in a database's files, the log and its index included."""
+    """Return the contents of a database's files, the log and its index included."""
     return b"".join(path.read_bytes() for path in sorted(database.parent.glob(f"{database.name}*")))
 
 

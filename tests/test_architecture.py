@@ -257,7 +257,7 @@ def test_only_commands_start_stand_ins() -> None:
 
 
 def test_the_picture_of_the_rooms_is_drawn_from_the_imports() -> None:
-    """scripts/picture draws it anew."""
+    """scripts/picture draws it again."""
     assert PICTURE.read_text(encoding="utf-8") == picture()
 
 

@@ -164,7 +164,7 @@ def test_ctrl_c_exits_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_closed_pipe_exits_without_a_traceback() -> None:
-    """As in `python -m bot chat | head -1`; exit code 1, nothing said."""
+    """As in `python -m bot chat | head -1`; exit code 1, without any output."""
     code = (
         "import sys, bot.__main__, bot.terminal\n"
         "def chat(*_, **__): print('x' * 100_000, flush=True)\n"

@@ -561,7 +561,7 @@ async def test_a_full_queue_notice_is_shown_later_if_discord_fails(
 
 
 async def running(stage: Stage, model: DoubleModel, exchange: Exchange) -> DoubleReply:
-    """Return the reply to *exchange*, begun and without end."""
+    """Return the reply to *exchange*, which has begun and does not end."""
     model.enqueue("Beca", asyncio.Event())
     reply = await stage.start(exchange)
     await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)

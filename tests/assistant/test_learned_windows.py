@@ -558,7 +558,7 @@ async def test_a_chat_template_adds_a_constant_not_a_share(
 async def test_an_answer_to_a_smaller_request_keeps_its_limit(
     server: ModelDriver, tmp_path: Path
 ) -> None:
-    """What is halved is the history, and not the limit of a reply that is small beside it."""
+    """The history is halved, not the limit of a reply that is small beside it."""
     await server.change(dialect="groq", context_window=4096)
     await server.reply_when("Question", REPLY)
     async with opened(server, tmp_path / "bot.db", reply_tokens=300) as assistant:

@@ -65,7 +65,7 @@ async def test_without_a_fetcher_only_loaded_pictures_are_used() -> None:
 
 
 class Questions:
-    """Questions with pictures of *size* bytes, which are held for so many seconds each."""
+    """Questions with pictures of *size* bytes, which each stay in memory for so many seconds."""
 
     def __init__(self, size: int) -> None:
         self.pictures = PromptImages(3)

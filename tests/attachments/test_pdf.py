@@ -104,7 +104,7 @@ def workers() -> list[str]:
 async def test_the_worker_knows_no_secrets(
     reader: PdfReader, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """What it is given of the environment is what Python needs."""
+    """Its environment has only the variables that Python needs."""
     monkeypatch.setenv("DISCORD_TOKEN", "secret")
     spy = tmp_path / "spy.py"
     spy.write_text(
@@ -120,7 +120,7 @@ async def test_the_worker_knows_no_secrets(
 
 
 def test_the_worker_reports_page_by_page() -> None:
-    """Long ones in pieces, so that what a killed worker said is read up to its last line."""
+    """Long pages are sent in pieces, so the lines of a killed worker are read up to the last."""
     whole, more, locked_end = {"end": "whole"}, {"end": "pages"}, {"end": "locked"}
     assert list(lines(pdf("One", ""), 9, 99)) == ["One", True, True, whole]
     assert list(lines(pdf("One", "Two"), 1, 99)) == ["One", True, more]

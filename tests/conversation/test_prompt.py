@@ -173,7 +173,7 @@ def test_a_full_prompt_has_every_part() -> None:
 
 
 def test_one_person_alone_needs_no_names() -> None:
-    """At the terminal: nothing but what was said, and no system turn where there is none."""
+    """At the terminal a prompt has only the texts, and no system turn if there is none."""
     before = an_exchange(at_hour(-50), "Why?", "So.")
     prompt = build_prompt("", [before], asked("Hi ⟦you⟧", author=""), token_budget=1000)
     assert [turn.text for turn in prompt.turns] == ["Why?", "So.", "Hi ⟦you⟧"]
@@ -353,7 +353,7 @@ def test_texts_that_cost_more_when_joined_still_fit() -> None:
 
 
 def test_an_empty_reply_reads_its_quote_whole() -> None:
-    """What was shortened is the quotation: nothing is said about a question that is empty."""
+    """Only the quotation is shortened, so an empty question counts as read whole."""
     prompt = build_prompt("", [], asked("", quoted=quote("Sora", "word " * 5000)), token_budget=999)
     assert prompt.read_percent == 100
     assert prompt.tokens <= 999

@@ -231,7 +231,7 @@ def test_the_cost_of_a_picture_is_learned(tokens: int) -> None:
 
 
 def test_calibration_follows_a_change() -> None:
-    """A model that is replaced behind its name is learnt anew."""
+    """A model that is replaced under the same name is learned again."""
     calibration = Calibration()
     for _ in range(200):
         calibration = calibration.learn(1000, 1000)

@@ -78,7 +78,7 @@ def test_the_text_of_embeds_is_bounded() -> None:
     ],
 )
 def test_the_valid_fields_of_a_malformed_embed_are_kept(embed: Json) -> None:
-    """What is fetched is read by discord.py alone before it comes here."""
+    """A fetched message is checked by discord.py alone before it comes here."""
     assert embedded(World().say("", embeds=[embed])) == "⟦embed⟧\nCPU"
 
 

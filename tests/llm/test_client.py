@@ -341,7 +341,7 @@ async def test_an_invalid_retry_after_uses_the_backoff(
 async def test_a_retry_after_beyond_the_deadline_fails_at_once(
     server: ModelDriver, opened: Open, wait: str
 ) -> None:
-    """The person is told at once rather than at the end."""
+    """The person sees the failure at once, not at the deadline."""
     busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
     await server.reply(busy)
     async with opened(first_token_seconds=30.0) as model, asyncio.timeout(20):
@@ -539,7 +539,7 @@ async def test_a_list_has_a_deadline(
 async def test_a_partial_answer_is_never_complete(
     server: ModelDriver, model: ChatCompletions, script: Script, text: str, kind: type[ModelError]
 ) -> None:
-    """What came is kept, the error says what it lacks, and it is not asked again."""
+    """The received text is kept, the error names the lack, and no request is repeated."""
     await server.reply(script)
     said, error = await failure(model)
     assert (said, type(error)) == (text, kind)
@@ -1068,7 +1068,7 @@ def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContex
 async def test_tls_that_breaks_mid_stream_is_an_interruption(
     server: ModelDriver, opened: Open, server_tls: ssl.SSLContext
 ) -> None:
-    """What came before the record that does not decrypt is kept."""
+    """The text before the record that does not decrypt is kept."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

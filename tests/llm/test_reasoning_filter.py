@@ -122,7 +122,7 @@ def test_reasoning_inside_an_answer_is_left_out(said: str, answer: str) -> None:
     ],
 )
 def test_text_that_is_not_reasoning_stays(said: str) -> None:
-    """A tag that is told of, is in code, or is not closed soon enough."""
+    """A tag in a sentence, in code, or not closed soon enough."""
     assert shown(said) == said
     assert shown(*said) == said, "cut everywhere"
 

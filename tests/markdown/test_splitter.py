@@ -214,7 +214,7 @@ def open_fence(text: str) -> Fence | None:
 
 
 class Slice(NamedTuple):
-    """What a part shows of the text, without the fences that were added around it."""
+    """The range of the text that a part shows, without the fences added around it."""
 
     start: int
     end: int

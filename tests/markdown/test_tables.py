@@ -202,7 +202,7 @@ def test_too_many_columns_are_not_a_table() -> None:
 
 
 def test_empty_rows_do_not_make_an_endless_block() -> None:
-    """What is written at once is bounded by cells, not by characters alone."""
+    """The text written at once is bounded by cells, not only by characters."""
     renderer = Renderer()
     renderer.write(table("|a" * MAX_COLUMNS + "|") + "\n")
     blocks = [len(renderer.write("|\n")) for _ in range(8000)]

@@ -38,7 +38,7 @@ HEAD: Final = (
 
 @dataclass
 class Result:
-    """What became of the questions to a server."""
+    """The results of the questions to a server."""
 
     server: Server
     window: int
@@ -50,12 +50,12 @@ class Result:
 
     @property
     def refused_after_restart(self) -> int:
-        """How many requests were refused after the bot was started again."""
+        """Return how many requests were refused after the bot was started again."""
         return len(self.refused) - self.refused_before_restart
 
     @property
     def faults(self) -> Iterator[str]:
-        """What must not be, in words."""
+        """Yield a sentence for each fault."""
         for number, text in self.unanswered.items():
             yield f"question {number} is not answered: {text}"
         if self.paste:

@@ -22,12 +22,12 @@ class Asked:
 
     @property
     def refused(self) -> bool:
-        """Whether no word came of it."""
+        """Return whether the answer has no word."""
         return self.status != 200 or WORDS.search(self.answer) is None
 
     @property
     def said(self) -> str:
-        """What the server said, on one line."""
+        """Return the server's answer on one line."""
         return f"{self.status} {' '.join(self.answer.decode(errors='replace').split())}"
 
 

@@ -1,4 +1,4 @@
-"""What real chat servers there are to try, how they are installed and started."""
+"""The real chat servers to try, with their installation and start."""
 
 import asyncio
 import os
@@ -31,7 +31,7 @@ ENVIRONMENT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """What a server is started with, in the folder of the *weights*.
+    """The command of a server, run in the folder of the *weights*.
 
     Its programs are in *bin*. It passes requests on to *upstream*, if it is a gateway.
     """
@@ -110,7 +110,7 @@ def installed(*packages: str) -> Path:
 
 
 def weights(template: str) -> Path:
-    """Return the file of the model with this chat template, written anew."""
+    """Return the file of the model with this chat template, after writing it."""
     path = FOLDER / f"recital-{template}.gguf"
     python = installed("gguf==0.19.0") / "python"
     command: list[str | Path] = [python, "-m", "tests.real.weights", path, template]

@@ -136,7 +136,7 @@ def test_reconnecting_ends_all_pauses() -> None:
 
 
 def test_reconnecting_during_a_backfill_backfills_again() -> None:
-    """What was missed in between may not be in the lists that were read."""
+    """Messages missed in between may be absent from the lists that were read."""
 
     async def scene() -> None:
         catch_up = CatchUp(InFlight())

@@ -102,7 +102,7 @@ async def test_a_stored_answer_is_shown_without_a_request(stage: InboxStage) -> 
 async def test_deleting_a_part_erases_and_deletes_the_answer(
     stage: InboxStage,
 ) -> None:
-    """Who deletes a part deletes the answer."""
+    """A person who deletes a part deletes the answer."""
     question = await partly_shown(stage)
     second = await stage.people.say(stage.dm, stage.people.bot_id, "answer")
     await stage.history.add_part(question.exchange.message_id, int(second["id"]))

@@ -33,7 +33,7 @@ def test_every_part_refers_to_the_one_before(opens_thread: bool, first: int | No
 
 
 def test_a_recorded_part_needs_no_reference() -> None:
-    """Where history may not be read, an answer is no reply."""
+    """Without the history permission an answer is not a reply to the question."""
     seen = [(Part(111, "a"), None), (Part(112, "b"), 111), (Part(113, "c"), None)]
     parts = adopted_parts(seen, question_id=QUESTION, opens_thread=False, recorded={111})
     assert ids(parts) == [111, 112]

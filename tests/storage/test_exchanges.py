@@ -133,7 +133,7 @@ def test_contexts_match_the_model(
     resets: dict[int, int],
     erased: bool,
 ) -> None:
-    """Channel 1 with threads 5 and 9: what each sees, said once more, plainly.
+    """Channel 1 with threads 5 and 9: what each sees, computed in a plainer way.
 
     Its own rows and, up to its id, its parent's; without what was forgotten: what is below the
     reset of the row's channel, or of the thread that the row opened, or of the thread that asks.
