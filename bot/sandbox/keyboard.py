@@ -1,4 +1,4 @@
-"""Read what a person types or pastes at a terminal: a paste of several lines is one text."""
+"""Read typed and pasted text at a terminal: a paste of several lines is one text."""
 
 import select
 import sys

@@ -39,7 +39,7 @@ class NoChatApi(Exception):
 class Sandbox:
     """A running sandbox. *model* is the stand-in model, None if a real one answers.
 
-    *api_is_set* says whether the settings name a chat API.
+    *api_is_set* is whether the settings name a chat API.
     """
 
     driver: Driver

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 JsonObject = dict[str, Any]
 
-CHUNK_SIZE: Final = 4  # characters; about what a token is in English
+CHUNK_SIZE: Final = 4  # characters; about one token of English
 END_OF_STREAM: Final = b"data: [DONE]\n\n"
 
 

@@ -1,4 +1,4 @@
-"""A REST request as its handler sees it: ids, query, form and files, read as Discord does."""
+"""A REST request for its handler: ids, query, form and files, parsed as Discord does."""
 
 from __future__ import annotations
 

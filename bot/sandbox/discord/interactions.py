@@ -21,7 +21,7 @@ COMMAND: Final = 2
 COMPONENT: Final = 3
 AUTOCOMPLETE: Final = 4
 MODAL_SUBMIT: Final = 5
-# Discord: what partial channels are made of.
+# Discord: the fields of partial channels.
 PROMISED: Final = frozenset(
     {"id", "name", "type", "permissions", "parent_id", "thread_metadata", "guild_id"}
 )

@@ -48,7 +48,7 @@ class Portal:
 
 @dataclass(slots=True)
 class Knobs:
-    """All settings with their defaults; the names say the units."""
+    """All settings with their defaults; the names include the units."""
 
     rest_latency_seconds: float = 0.0
     event_delay_seconds: float = 0.0

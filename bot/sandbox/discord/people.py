@@ -22,7 +22,7 @@ _CHECKS: dict[int, type | tuple[type, ...]] = {3: str, 4: int, 5: bool, 10: (int
 
 
 class NotPossibleError(Exception):
-    """Discord's client would not let a person do this; the text says why."""
+    """Discord's client does not allow this; the text is the reason."""
 
 
 def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:

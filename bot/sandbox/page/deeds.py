@@ -13,7 +13,7 @@ FILE_LIMIT: Final = 10 * 2**20  # Discord: bytes of one file
 
 
 class NotAllowed(Exception):
-    """A person may not do this; the text says why."""
+    """A person may not do this; the text is the reason."""
 
 
 class Deeds:

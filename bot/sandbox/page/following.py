@@ -41,7 +41,7 @@ class Following:
         }
 
     @classmethod
-    async def begun(cls, sandbox: Sandbox) -> Self:
+    async def started(cls, sandbox: Sandbox) -> Self:
         """Load the current state and return the follower."""
         driver = sandbox.driver
         return cls(sandbox, World(await driver.look(), await driver.channels()))

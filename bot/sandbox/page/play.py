@@ -60,7 +60,7 @@ def _has_windows() -> bool:
 
 
 async def _serve(sandbox: Sandbox, port: int, *, opens_browser: bool) -> None:
-    following = await Following.begun(sandbox)
+    following = await Following.started(sandbox)
     deeds = Deeds(sandbox.driver, following.world).by_name | following.deeds
     server = Server(following.feed, deeds, sandbox.driver.cdn_url)
     async with server.running(port) as address:
