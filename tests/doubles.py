@@ -105,7 +105,7 @@ class DoubleModel:
 
 
 class DoubleReply:
-    """A Reply that keeps what it was given.
+    """A Reply that keeps the text, notices and actions it receives.
 
     With *lost* that is raised instead; with *delayed_end* Discord does not take the end. Words
     with *refuses* in them are refused, and the next call raises that. *shown* is the text of an

@@ -90,7 +90,7 @@ class Forked:
 
 
 class ForkServer:
-    """The process that forks. On leaving, what it forked and still runs is killed."""
+    """The process that forks. On exit, its forks that still run are killed."""
 
     def __enter__(self) -> Self:
         self._nothing = os.open(os.devnull, os.O_RDWR)
@@ -161,7 +161,7 @@ async def run_bot(*arguments: str, **more: Any) -> asyncio.subprocess.Process:
 
 
 class _Server:
-    """Forks on request, and tells whoever requested it of the end."""
+    """Forks on request, and reports the end to the requester."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control

@@ -26,7 +26,7 @@ _ID_LISTS = frozenset({"messages", "users", "roles", "sticker_ids", "applied_tag
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """The description and what is needed to look things up in it."""
+    """The description and the means to look things up in it."""
 
     paths: dict[str, Any]
     registry: Registry[Any]
@@ -39,7 +39,7 @@ class Description:
         return min(found, key=lambda name: name.count("{"))
 
     def validate(self, pointer: list[str], value: object) -> str | None:
-        """Return what is wrong with *value* by the schema at *pointer*, or None."""
+        """Return the fault of *value* by the schema at *pointer*, or None."""
         escaped = "/".join(
             quote(part.replace("~", "~0").replace("/", "~1"), safe="~") for part in pointer
         )

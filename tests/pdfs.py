@@ -36,7 +36,7 @@ def drawn(streams: Sequence[bytes], *, filters: str = "", forms: Sequence[bytes]
 
 
 def locked(data: bytes, *, password: str) -> bytes:
-    """Return a PDF that opens with a password, with an empty one for whoever reads."""
+    """Return a PDF that opens with a password, with an empty one for readers."""
     writer = PdfWriter(clone_from=PdfReader(io.BytesIO(data)))
     writer.encrypt(user_password=password, owner_password="owner", algorithm="RC4-128")
     file = io.BytesIO()

@@ -91,7 +91,7 @@ class Stage:
         return [one for one in found if "/messages" in one["path"]]
 
     async def until(self, text: str) -> None:
-        """Wait until *text* stands in a message of the bot."""
+        """Wait until a message of the bot contains *text*."""
         await self.people.wait_for_bot(text, timeout_seconds=PATIENCE_SECONDS)
 
 

@@ -39,7 +39,7 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def ran(*arguments: str, **environment: str) -> tuple[str, str, int]:
-    """Return what `python -m bot` prints, what it complains of, and its exit code."""
+    """Return the output, the errors and the exit code of `python -m bot`."""
     done = subprocess.run(
         [sys.executable, "-m", "bot", *arguments],
         env=os.environ | environment,

@@ -1,4 +1,4 @@
-"""The log: its formats, and what it never contains."""
+"""The log: its formats, and the texts that it never contains."""
 
 import json
 import logging

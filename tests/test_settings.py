@@ -45,7 +45,7 @@ def load(monkeypatch: pytest.MonkeyPatch) -> Load:
 
 @pytest.fixture
 def problems(load: Load) -> Callable[..., tuple[str, ...]]:
-    """Return what is wrong with these environment variables."""
+    """Return the faults of these environment variables."""
 
     def problems(**environment: str) -> tuple[str, ...]:
         with pytest.raises(SettingsInvalid) as caught:
@@ -333,7 +333,7 @@ def test_an_empty_variable_hides_no_value_of_the_file(load: Load, tmp_path: Path
 
 
 def test_a_folder_called_env_is_ignored(load: Load, tmp_path: Path) -> None:
-    """Docker makes one where it is to mount a file that is not there."""
+    """Docker creates one if the file to mount is missing."""
     (tmp_path / ".env").mkdir()
     assert load().openai_model == DEFAULT_MODEL
 

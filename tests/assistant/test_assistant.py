@@ -130,7 +130,7 @@ def states(path: Path) -> dict[int, str]:
 
 
 def broken(path: Path, table: str) -> None:
-    """Break what is kept in *table*, as a failing disk would."""
+    """Break the rows of *table*, as a failing disk would."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA foreign_keys = OFF")
         connection.execute(f"DROP TABLE {table}")
@@ -988,7 +988,7 @@ async def test_a_model_that_is_no_longer_offered_is_replaced(
 
 
 async def used(history: History, person: int = 99) -> list[tuple[str, UsageTotal]]:
-    """Return what is counted for a person, by model."""
+    """Return the recorded usage of a person, by model."""
     return [(one.model, one.used) for one in await history.usage.rows_of(person, 100)]
 
 

@@ -409,7 +409,7 @@ def learnt_for(path: Path) -> float:
 
 
 def pass_by(path: Path, seconds: float) -> None:
-    """Let what was learnt be older by so many *seconds*."""
+    """Make the learned windows older by so many *seconds*."""
     with closing(sqlite3.connect(path)) as database:
         database.execute("UPDATE context_windows SET until = until - ?", (seconds,))
         database.commit()
@@ -418,7 +418,7 @@ def pass_by(path: Path, seconds: float) -> None:
 async def test_a_window_guessed_once_expires_after_minutes(
     server: ModelDriver, tmp_path: Path
 ) -> None:
-    """A proxy's 413 may have any reason; a larger request that is taken then refutes it."""
+    """A proxy's 413 may have any reason; a larger request that is then accepted refutes it."""
     path = tmp_path / "bot.db"
     await server.reply(PAGE_413, "Well.")
     async with opened(server, path) as assistant:
@@ -489,7 +489,7 @@ async def test_a_guess_contradicted_by_larger_requests_is_dropped(
 
 
 async def test_the_model_list_can_contradict_a_guess(server: ModelDriver, tmp_path: Path) -> None:
-    """The window of the list is not halved until it would explain what was no matter of length."""
+    """The listed window is not halved to explain an error that had another cause than length."""
     path = tmp_path / "bot.db"
     await server.change(lists_window=True)
     await server.reply(PAGE_413)
@@ -617,7 +617,7 @@ async def test_an_answer_cut_at_once_by_the_window_is_retried_with_less(
 async def test_a_server_that_always_writes_little_is_retried_once(
     server: ModelDriver, tmp_path: Path
 ) -> None:
-    """Its limit is none of the window: nothing is learnt, and what it wrote is kept."""
+    """Its limit is not one of the window: nothing is learned, and its text is kept."""
     path = tmp_path / "bot.db"
     script = Script(
         text="It is", finish_reason="length", usage={"prompt_tokens": 1000, "completion_tokens": 24}

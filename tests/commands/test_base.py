@@ -1,4 +1,4 @@
-"""Who may use a command, and in which places."""
+"""The people who may use a command, and the places."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""The prompt: what is always in it, what is cut first, and who wrote what."""
+"""The prompt: the parts always in it, the parts cut first, and the author of each."""
 
 import re
 from dataclasses import replace
@@ -380,7 +380,7 @@ def test_the_estimate_of_an_exchange_is_its_share_of_a_prompt(
 def test_no_message_can_imitate_lines_of_the_prompt(
     display_name: str, user_name: str, text: str, other: str, quoted_text: str
 ) -> None:
-    """Exactly the two headers stand in double brackets, whatever people call themselves or type."""
+    """Exactly the two headers stand in double brackets, for every name and text."""
     quoted = quote(speaker_name(other, "sora"), quoted_text)
     question = asked(text, author=speaker_name(display_name, user_name), quoted=quoted)
     shown = build_prompt("", [], question, token_budget=100_000).turns[-1].text
@@ -475,7 +475,7 @@ def test_pictures_fit_the_budget_newest_first(
 
 
 def test_pictures_that_do_not_fit_leave_their_names() -> None:
-    """The pictures of what is newer go before the words of what is older, where they fit."""
+    """Pictures of newer exchanges have priority over words of older ones, if they fit."""
     exchanges = [turn_images(1, 1), an_exchange(2, "word " * 300, "Well."), turn_images(3, 4)]
     room = ImageBudget(3, 100)
     prompt = build_prompt("", exchanges, asked("So?"), token_budget=440, image_budget=room)

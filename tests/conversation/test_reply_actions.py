@@ -9,7 +9,7 @@ from bot.i18n.sentences import Sentences, names_in
 
 @pytest.mark.parametrize("strings", LANGUAGES.values(), ids=LANGUAGES)
 def test_a_notice_names_a_button_only_if_it_is_shown(strings: Sentences) -> None:
-    """That which is stored, too, whatever language it was stored in."""
+    """A stored notice too, in each language."""
     notices = [
         strings.thought,
         strings.model_output_truncated,

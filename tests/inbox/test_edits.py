@@ -318,7 +318,7 @@ async def test_a_question_asked_after_the_bot_rejoins_a_guild_is_answered(scene:
 
 
 def test_an_edit_of_a_quote_keeps_the_text_of_its_files() -> None:
-    """Also where it is not in the database yet."""
+    """Even if it is not in the database yet."""
     recent = RecentEdits()
     version = Version("", "", "⟦Jun wrote⟧\nEdited\n⟦file a⟧", frozenset("a"), datetime.now(UTC))
     assert recent.note_edit(5, version)

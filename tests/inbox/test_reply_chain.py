@@ -25,7 +25,7 @@ class Scene:
         self.last: Json | None = None
 
     async def say(self, text: str, author: str = "Mina") -> Json:
-        """Let somebody reply to what was said last."""
+        """Send a reply to the last message."""
         more = {"reply_to": self.last["id"], "ping_reply": False} if self.last else {}
         self.last = await self.stage.people.say("general", author, text, **more)
         return self.last
@@ -77,7 +77,7 @@ async def test_a_chain_ends_at_an_answer(scene: Scene, stage: InboxStage) -> Non
 
 
 async def test_a_chain_ends_at_a_stored_question(scene: Scene, stage: InboxStage) -> None:
-    """Its prompt had what is above it."""
+    """The prompt of that question included the messages above it."""
     await scene.say("One")
     asked = await scene.say("Two")
     await stage.history.receive(an_exchange(int(asked["id"])))

@@ -849,7 +849,7 @@ async def test_a_full_context_truncates_an_answer_after_its_first_text(
 async def logged(
     model: ChatCompletions, caplog: pytest.LogCaptureFixture, level: int = logging.DEBUG
 ) -> list[str]:
-    """Ask, whatever comes of it, and return what the log says of it."""
+    """Ask, ignore the result, and return the log lines."""
     caplog.clear()
     with caplog.at_level(level, "bot"), suppress(ModelError):
         await asked(model)
@@ -859,7 +859,7 @@ async def logged(
 async def test_the_log_follows_a_request_by_its_question(
     server: ModelDriver, model: ChatCompletions, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In names and numbers: not a word of what was asked or answered."""
+    """In names and numbers, without a word of question or answer."""
     busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.1"})
     await server.reply(busy, "It is not green.")
     request = f"Send request of question {QUESTION_ID}: 2 messages: system 1, user 1"
@@ -1141,7 +1141,7 @@ FINISHED = data("fine") + b'data: {"choices":[{"delta":{},"finish_reason":"stop"
 async def test_events_after_the_end_change_nothing(
     server: ModelDriver, monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    """An answer that came to its end is whole whatever the connection does then."""
+    """An answer that reached its end is whole, even if the connection fails then."""
     monkeypatch.setattr(completion_module, "USAGE_SECONDS", 0.1)
     async with asking(answer) as model:
         assert (await asked(model))[0] == "fine"

@@ -1,4 +1,4 @@
-"""What an API's list of models says, whatever it is made of."""
+"""The values read from an API's list of models, for each form of it."""
 
 import json
 from datetime import UTC, date, datetime

@@ -173,7 +173,7 @@ PAIR = (rb"\ud83c", rb"\udf89")
 
 
 def test_reasoning_is_reported_and_left_out() -> None:
-    """So that a model that thinks for long is not taken for one that stalls."""
+    """Otherwise a model that thinks for long would seem to stall."""
     stream = event(delta(reasoning_content="hm")) + event(delta(reasoning="hm"))
     stream += event(delta(reasoning_details=[{"type": "reasoning.encrypted", "data": "aG0="}]))
     assert decoded(stream) == [Chunk(reasoning=True)] * 3

@@ -165,7 +165,7 @@ def _offers(part: Message) -> set[str]:
 
 
 async def main(names: Sequence[str], window: int) -> int:
-    """Measure the servers of these names, print the table and what is wrong."""
+    """Measure the servers of these names, print the table and the faults."""
     results = []
     for name in names:
         print(f"{name} ...", file=sys.stderr)

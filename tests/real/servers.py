@@ -97,7 +97,7 @@ SERVERS: Final = {
 
 
 def installed(*packages: str) -> Path:
-    """Return the folder of programs of an environment that has *packages*, made where it is not."""
+    """Return the programs' folder of an environment with *packages*; create it if missing."""
     folder = FOLDER / re.split(r"\W*[=\[]", packages[0])[0]
     stamp = folder / "installed"
     if not stamp.exists() or stamp.read_text(encoding="utf-8") != " ".join(packages):
@@ -167,7 +167,7 @@ async def _answering(address: str, process: asyncio.subprocess.Process, log: Pat
 
 
 async def models(address: str) -> list[str]:
-    """Return the models that a server lists, none where it does not answer yet."""
+    """Return the models that a server lists, none if it does not answer yet."""
     headers = {"Authorization": f"Bearer {KEY}"}
     try:
         async with (

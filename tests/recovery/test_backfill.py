@@ -1,4 +1,4 @@
-"""A backfill: where it begins, what it stores, and when the watermark advances again."""
+"""A backfill: its begin, the questions it stores, and the later advance of the watermark."""
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ class DoubleInbox(Inbox):
 
 
 class DoubleResumption(Resumption):
-    """Keeps what was stored each time that it was asked to resume."""
+    """Keeps the stored questions at each request to resume."""
 
     def __init__(self, inbox: DoubleInbox) -> None:
         self.seen: list[int] = []

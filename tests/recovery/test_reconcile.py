@@ -30,7 +30,7 @@ def refusal(code: int, status: int = 404) -> discord.HTTPException:
 
 
 class DoubleEdits(Edits):
-    """Keeps what it is to apply."""
+    """Keeps the changes it is to apply."""
 
     def __init__(self) -> None:
         self.applied_changes: list[tuple[str, int]] = []
@@ -105,7 +105,7 @@ class Scene:
             assert await self.history.receive(an_exchange(at(one), channel=channel, guild=guild))
 
     async def run(self) -> list[tuple[str, int]]:
-        """Return what is applied; what could not be compared is an error."""
+        """Return the applied changes; a failed comparison is an error."""
         assert await self.reconciliation.run()
         return self.edits.applied_changes
 
@@ -181,7 +181,7 @@ async def test_an_unlistable_channel_delays_no_other(
 
 
 async def test_a_few_refusals_end_the_requests_to_a_guild(scene: Scene) -> None:
-    """Discord counts what it refuses."""
+    """Discord counts refused requests."""
     await scene.asked(*range(-30, -20), channel=CHANNEL, guild=GUILD)
     forbidden = refusal(MISSING_ACCESS, 403)
     channel = scene.channels.known[CHANNEL] = DoubleChannel(error=forbidden)

@@ -1,4 +1,4 @@
-"""The search for missed messages: which lists it reads, in which order, and what it leaves out."""
+"""The search for missed messages: the lists it reads, their order, and the messages it omits."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

@@ -131,7 +131,7 @@ async def test_stop_is_removed_if_the_last_words_were_shown_before(stage: Stage)
 
 
 async def attached(stage: Stage) -> list[str]:
-    """Return what is attached to the messages that the bot has posted."""
+    """Return the attachments of the bot's messages."""
     urls = [one["url"] for message in await stage.messages() for one in message["attachments"]]
     async with aiohttp.ClientSession() as web:
         return [await (await web.get(url)).text() for url in urls]

@@ -95,7 +95,7 @@ paces = st.builds(
 
 
 class Scene:
-    """A question in a channel of its own, and what is seen of the answer to it."""
+    """A question in a channel of its own, and the visible answer to it."""
 
     def __init__(self, stage: Stage, rng: random.Random) -> None:
         self._stage = stage

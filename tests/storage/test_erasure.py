@@ -222,7 +222,7 @@ async def test_copies_of_moved_rows_are_erased_before_the_file_is_closed(path: P
 async def test_an_open_reader_does_not_delay_closing(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The log says what is left, and the next start erases it."""
+    """The log names the text that is left, and the next start erases it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:
         async with open_history(path) as history:
             await keep(history, an_exchange(1, SECRETS[0], "x"))
