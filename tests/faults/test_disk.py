@@ -441,8 +441,7 @@ async def command_with_refused_response(
             interaction = await stage.discord.command(thread, "Mina", "reset")
             yield thread, interaction
         await stage.logged(
-            f"WARNING bot.commands.responses: Cannot answer command {interaction} any more: "
-            f"code {code}"
+            f"WARNING bot.commands.responses: Cannot answer command {interaction}: code {code}"
         )
         await stage.said(thread, "Mina", f"{unique} after")
     assert f"{unique} before" not in await stage.memory_at(f"{unique} after")
