@@ -191,8 +191,12 @@ def interaction_webhook(client: discord.Client, token: str) -> discord.Webhook:
 
 
 async def close(client: discord.Client) -> None:
-    """Close *client*, and cancel its wait for further guilds, which discord.py leaves running."""
-    waiting = client._connection._ready_task
-    if waiting is not None:
+    """Close *client*, and end its wait for further guilds, which discord.py leaves running.
+
+    One cancellation may not end it: `asyncio.wait_for` of Python 3.11 ignores one that comes
+    together with a guild.
+    """
+    while (waiting := client._connection._ready_task) is not None and not waiting.done():
         waiting.cancel()
+        await asyncio.sleep(0)
     await client.close()

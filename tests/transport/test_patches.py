@@ -15,6 +15,7 @@ from bot.transport import patches
 from bot.transport.pacer import Pacer, Priority
 from bot.transport.patches import RateLimitTrace, ReopeningEvent
 from tests.doubles import PATIENCE_SECONDS, run_virtually
+from tests.world import World
 
 
 def test_the_global_rate_limit_gate_opens_by_itself() -> None:
@@ -152,3 +153,21 @@ async def test_the_embeds_in_a_response_are_corrected(several: bool) -> None:
     corrected = message | {"embeds": [{"title": "T"}]}
     expected = [corrected, {"id": "3"}] if several else corrected
     assert await http.request("route") == expected
+
+
+@pytest.mark.parametrize("steps", range(5))
+async def test_closing_ends_the_wait_for_guilds_even_if_one_arrives(
+    world: World, steps: int
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 ignores a cancellation if its result is there."""
+    state, dispatched = world.state, list[str]()
+    state.dispatch = lambda event, *_: dispatched.append(event)
+    state._ready_state = asyncio.Queue()
+    state._ready_task = waiting = asyncio.create_task(state._delay_ready())
+    await asyncio.sleep(0)
+    state._ready_state.put_nowait(world.guild)
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    await patches.close(world.client)
+    assert waiting.done()
+    assert "ready" not in dispatched
