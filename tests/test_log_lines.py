@@ -22,7 +22,7 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 # fmt: off
 FIRST_WORDS = {
     "Cannot", "Connect", "Connected", "Create", "Ended", "Finish", "Forgot", "Found", "Give",
-    "Learned", "Leave", "Left", "Lost", "Migrate", "Postpone", "Refuse", "Resume", "Retry",
+    "Learned", "Leave", "Lost", "Migrate", "Postpone", "Refuse", "Resume", "Retry",
     "Send", "Show", "Skip", "Stop", "Synced", "Timed", "Use", "Wait",
 }
 # fmt: on

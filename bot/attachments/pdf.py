@@ -1,4 +1,4 @@
-"""Read the text of PDFs in a process of its own, which is killed if it exceeds its limits."""
+"""Read the text of PDFs in a separate process, which is killed if it exceeds its limits."""
 
 import asyncio
 import json

@@ -347,7 +347,7 @@ class Sentences:
         "Try asking in other words."
     )
 
-    # Buttons, and what is said about a press
+    # Buttons, and the responses to a press
     stop_label = "Stop"
     regenerate_label = "Regenerate"
     continue_label = "Continue"

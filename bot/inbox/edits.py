@@ -242,4 +242,4 @@ class Edits:
         places = await self._history.places.in_guild(guild_id)
         await self._conversations.forget_places([*places])
         await self._history.erasure.forget_guild(guild_id)
-        log.info("Left guild %d: forgot what was asked there", guild_id)
+        log.info("Forgot questions of guild %d: the bot left it", guild_id)

@@ -234,7 +234,7 @@ class Questions:
         return target is not None and target.author.id == self._channels.me_id
 
     def _placed(self, question: Question, channel: object) -> Question:
-        """Return *question* with the place of its answer: a thread of its own if that can be."""
+        """Return *question* with the place of its answer: a new thread if one can be made."""
         message = question.message
         threaded = (
             question.asks

@@ -119,7 +119,7 @@ class Reconciliation:
                         return
 
     async def _check_threads(self, channel: Any, thread_ids: set[int]) -> None:
-        """Forget what was asked in these threads of *channel*, unless they are archived."""
+        """Forget the questions of these threads of *channel*, unless they are archived."""
         missing, complete = thread_ids, True
         if isinstance(channel, discord.TextChannel | discord.ForumChannel):
             missing, complete = await self._without_archived(channel, missing)

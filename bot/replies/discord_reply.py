@@ -144,7 +144,7 @@ class DiscordReply:
             raise
 
     async def shown_text(self) -> str:
-        """Return the shown text, each part on lines of its own."""
+        """Return the shown text, with a line break between the parts."""
         messages = await asyncio.shield(self._opening)
         text = "\n".join(part.text for part in messages.parts if part.text)
         return _without_interruption(text)

@@ -15,8 +15,8 @@ APPLICATION_ID: Final = 0x43484154  # "CHAT": the file's header names the progra
 BUSY_SECONDS: Final = 0.1
 
 
-# What each migration does, and its SQL, which runs in a transaction of its own. PRAGMA user_version
-# counts those that a file has seen. Later ones are appended; a released one never changes.
+# A description of each migration, and its SQL. Each runs in one transaction. PRAGMA user_version is
+# the number of migrations that a file has had. Later ones are appended; a released one never changes.
 MIGRATIONS: Final = {
     "Store exchanges, their messages, places, resets, prompts, calibrations and facts": """
         CREATE TABLE exchanges (

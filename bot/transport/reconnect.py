@@ -194,7 +194,7 @@ def session_after(
     if ws.session_id is None or ws.sequence is None:
         return None
     if ws.proven:
-        # A proxy or stand-in is to be used even if Discord names an address of its own.
+        # If the operator set a proxy or a stand-in, it replaces the address that Discord sent.
         usual = ws.DEFAULT_GATEWAY
         address = ws.gateway if usual.host == "gateway.discord.gg" else usual
         return Session(ws.session_id, ws.sequence, address)

@@ -380,7 +380,7 @@ def test_the_estimate_of_an_exchange_is_its_share_of_a_prompt(
 def test_no_message_can_imitate_lines_of_the_prompt(
     display_name: str, user_name: str, text: str, other: str, quoted_text: str
 ) -> None:
-    """Exactly the two headers stand in double brackets, for every name and text."""
+    """Only the two headers of the prompt are in double brackets, for every name and text."""
     quoted = quote(speaker_name(other, "sora"), quoted_text)
     question = asked(text, author=speaker_name(display_name, user_name), quoted=quoted)
     shown = build_prompt("", [], question, token_budget=100_000).turns[-1].text

@@ -204,7 +204,7 @@ async def test_30_bot_answers_in_a_guild_it_rejoined(
     async with stage.bot():
         await stage.asked(f"{unique} before", channel=channel)
         await discord.kick(discord.bot_id, guild)
-        await stage.logged(f"Left guild {guild}")
+        await stage.logged(f"Forgot questions of guild {guild}")
         if not receives_event:
             await discord.gateway("refuse", seconds=60)
             await discord.gateway("abort", forget_session=True)
