@@ -16,7 +16,7 @@ BUSY_SECONDS: Final = 0.1
 
 
 # A description of each migration, and its SQL. Each runs in one transaction. PRAGMA user_version is
-# the number of migrations that a file has had. Later ones are appended; a released one never changes.
+# the number of migrations that a file has had. New ones are appended; a released one never changes.
 MIGRATIONS: Final = {
     "Store exchanges, their messages, places, resets, prompts, calibrations and facts": """
         CREATE TABLE exchanges (
