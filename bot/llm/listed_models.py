@@ -22,14 +22,50 @@ WINDOW_FIELDS: Final = (
     *("max_context_length", "loaded_context_length"),
 )
 WINDOW_OBJECTS: Final = ("meta", "top_provider", "model_info")
-_OTHER_KINDS: Final = ("image", "embedding", "moderation", "rerank", "audio", "transcribe", "video")
-# Most lists only have names. These patterns, from OpenAI, Google, xAI, Groq and Ollama, mean models
-# for embeddings, speech, images or moderation, for other endpoints, or base models.
+# What an entry says of itself, in these fields or in those of an object beside it: LiteLLM `mode`;
+# Together, Vercel, LM Studio and Copilot `type`; GitHub, Databricks and Hugging Face the others.
+KIND_FIELDS: Final = ("mode", "type", "task", "pipeline_tag", "model_type")
+KIND_OBJECTS: Final = ("model_info", "info", "metadata", "capabilities")
+CHAT_MODES: Final = frozenset({"chat", "responses"})  # LiteLLM's other modes have other endpoints.
+_CHAT_KIND: Final = re.compile(r"chat|conversation|responses|text-to-text|any-to-any")
+_OTHER_KIND: Final = re.compile(
+    r"embed|rerank|moderat|similarity|classif|feature-extraction|fill-mask|detection|segmentation"
+    r"|image-?(?:gen|edit)|(?:to|2)-?(?:image|video|audio|speech|3d)|^(?:image|video|audio)s?$|diffusion"
+    r"|audio-(?:speech|transcri)|video-gen|speech|transcri|^(?:tts|stt|asr|ocr|search|realtime)$"
+    r"|vector-?store"
+)
+_COMPLETION_KIND: Final = re.compile(r"(?:^|[-/])completions?$")  # of base models
+# OpenRouter, also in `architecture`; xAI; GitHub; models.dev, in `modalities`.
+OUTPUT_FIELDS: Final = ("output_modalities", "supported_output_modalities", "output")
+OUTPUT_OBJECTS: Final = ("architecture", "modalities")
+# Mistral and Azure, in `capabilities`; Fireworks.
+CHAT_SWITCHES: Final = ("completion_chat", "chat_completion", "supports_chat")
+USE_SWITCHES: Final = ("active", "is_active", "available", "enabled")  # Groq; other servers
+# Cohere; Copilot; one-api; Gemini; Ollama: what a model can be asked for.
+USE_FIELDS: Final = (
+    *("endpoints", "supported_endpoints", "supported_endpoint_types", "capabilities"),
+    "supportedGenerationMethods",
+)
+# Most lists only have names. These patterns mean models for other endpoints, or base models. They
+# hold for names behind a provider, too: "azure/whisper-1".
 _NO_CHAT: Final = re.compile(
-    r"(?<![a-z])(?:embed\w*|rerank\w*|bge|minilm|moderation|whisper|tts|transcribe|realtime"
-    r"|dall-e|(?:chat)?gpt-image|grok-[\w.]+-image|imagen|sora|veo"
-    r"|codex|computer-use|deep-research)(?![a-z])"
-    r"|^(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*)$"
+    # Embeddings and ranking: OpenAI, Google, Cohere, NVIDIA, Ollama, Jina, Voyage
+    r"embedding|rerank|retriever|colbert|siglip|minilm|-similarity-|moderation"
+    r"|(?<![a-z])(?:embed\w*|bge|gte|e5|nvclip|clip|ranker|voyage-[\w.-]+|paraphrase-[\w-]+"
+    # Pictures and films
+    r"|dall-?e|(?:chat)?gpt-image|grok-(?:imagine|[\w.]+-image)|imagen|imagegeneration"
+    r"|image-generator|stable-(?:diffusion|image|video)|sdxl|sd3|flux|midjourney|kolors|ideogram"
+    r"|recraft\w*|seedream|seededit|seedance|qwen-image|z-image|cogview|cogvideo\w*|wanx|wan\d[\w.]*"
+    r"|hidream|nova-(?:canvas|reel)|sora|veo|kling|hailuo|ltx|vidu|runway\w*|\w?t2v|\w?i2v"
+    # Speech: these listen or speak, or need an audio part in each request.
+    r"|whisper|tts|indextts|transcri\w+|asr|(?:fish-)?speech|parakeet|canary|sensevoice\w*|cosyvoice\w*"
+    r"|kokoro|orpheus|scribe|polly|realtime|native-audio|lyria|gpt-[\w.-]*audio|nova-(?:2-)?sonic"
+    r"|gemini-[\w.-]*live"
+    # Other endpoints
+    r"|codex|computer-use|deep-research|mistral-ocr|aqa)(?![a-z])"
+    r"|^(?:deepgram|assemblyai|elevenlabs|aws_polly|jina_ai|voyage|runwayml|stability)/"
+    r"|(?:^|/)(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*"
+    r"|(?:text|code)-(?:search-)?(?:ada|babbage|curie|davinci)-.*)$"
 )
 MILLISECONDS: Final = 100_000_000_000  # Larger Unix times are in milliseconds.
 YEARS: Final = range(2000, 2200)  # No model is shut down in another year.
@@ -77,22 +113,72 @@ def listed_models(answer: bytes) -> list[ListedModel]:
 
 
 def _can_chat(name: str, entry: dict[str, Any]) -> bool:
-    """Whether a model can chat, by its entry, or else by its name."""
-    abilities, form = entry.get("capabilities"), entry.get("architecture")
-    if isinstance(abilities, dict):  # Mistral and Azure
-        for ability in ("completion_chat", "chat_completion"):
-            if isinstance(can := abilities.get(ability), bool):
-                return can
-    if isinstance(form, dict) and isinstance(out := form.get("output_modalities"), list):
-        return "text" in out  # OpenRouter
-    kind = entry.get("type")  # Together
-    return kind not in _OTHER_KINDS and _NO_CHAT.search(name.lower()) is None
+    """Whether a model can chat: by what its entry says of itself, or else by its name."""
+    said = _says_that_it_chats(entry)
+    return _NO_CHAT.search(name.lower()) is None if said is None else said
+
+
+def _says_that_it_chats(entry: dict[str, Any]) -> bool | None:
+    """Return what an entry says of itself, None if it says nothing about chats."""
+    said = (say(entry) for say in (_by_switches, _by_output, _by_kind, _by_uses))
+    return next((can for can in said if can is not None), None)
+
+
+def _by_switches(entry: dict[str, Any]) -> bool | None:
+    if any(entry.get(field) is False for field in USE_SWITCHES):
+        return False
+    parts = _with_objects(entry, KIND_OBJECTS)
+    switches = (part.get(switch) for part in parts for switch in CHAT_SWITCHES)
+    return next((can for can in switches if isinstance(can, bool)), None)
+
+
+def _by_output(entry: dict[str, Any]) -> bool | None:
+    for part in _with_objects(entry, OUTPUT_OBJECTS):
+        for field in OUTPUT_FIELDS:
+            if isinstance(out := part.get(field), list):
+                return "text" in out
+        if isinstance(form := part.get("modality"), str) and "->" in form:
+            return "text" in form.partition("->")[2]
+    return None
+
+
+def _by_kind(entry: dict[str, Any]) -> bool | None:
+    parts = _with_objects(entry, KIND_OBJECTS)
+    said = (_kind_chats(field, part.get(field)) for part in parts for field in KIND_FIELDS)
+    return next((can for can in said if can is not None), None)
+
+
+def _by_uses(entry: dict[str, Any]) -> bool | None:
+    uses = [use for field in USE_FIELDS for use in _texts(entry.get(field))]
+    return False if uses and all(map(_OTHER_KIND.search, uses)) else None
+
+
+def _kind_chats(field: str, kind: object) -> bool | None:
+    """Whether models of a *kind*, the value of a *field*, can chat; None if that is not clear."""
+    for word in _texts([kind]):
+        if field == "mode":
+            return word in CHAT_MODES
+        if _CHAT_KIND.search(word):
+            return True
+        if _OTHER_KIND.search(word) or _COMPLETION_KIND.search(word):
+            return False
+    return None
+
+
+def _texts(values: object) -> list[str]:
+    """Return the texts of a list, all in lower case and with hyphens."""
+    items = values if isinstance(values, list) else []
+    return [item.lower().replace("_", "-") for item in items if isinstance(item, str) and item]
+
+
+def _with_objects(entry: dict[str, Any], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Return *entry* and the objects in it that have one of these *names*."""
+    return [entry, *(one for name in names if isinstance(one := entry.get(name), dict))]
 
 
 def _window(entry: dict[str, Any]) -> int:
     """Return the smallest context window that an entry names, which is the one in use."""
-    beside = (entry.get(name) for name in WINDOW_OBJECTS)
-    objects = [entry, *(one for one in beside if isinstance(one, dict))]
+    objects = _with_objects(entry, WINDOW_OBJECTS)
     named = (one.get(name) for one in objects for name in WINDOW_FIELDS)
     # Compares the type, because True is an int too.
     return min((one for one in named if type(one) is int and one >= SMALLEST), default=0)

@@ -142,6 +142,24 @@ def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
         {"id": "m", "capabilities": {"chat_completion": False}},
         {"id": "m", "architecture": {"output_modalities": ["image"]}},
         {"id": "m", "type": "rerank"},
+        *({"id": "m", "mode": mode} for mode in ("embedding", "completion", "image_generation")),
+        *({"id": "m", "mode": mode} for mode in ("audio_speech", "ocr", "realtime", "of tomorrow")),
+        {"id": "m", "model_info": {"mode": "rerank"}},
+        *({"id": "m", "type": kind} for kind in ("image", "embeddings", "reranking", "video")),
+        *({"id": "m", "type": kind} for kind in ("audio", "transcribe", "text-to-speech")),
+        *({"id": "m", "task": kind} for kind in ("embeddings", "llm/v1/embeddings", "tts")),
+        {"id": "m", "task": "llm/v1/completions"},
+        {"id": "m", "pipeline_tag": "sentence-similarity"},
+        {"id": "m", "capabilities": {"type": "embeddings"}},
+        {"id": "m", "capabilities": ["embedding"]},
+        {"id": "m", "supported_endpoint_types": ["embeddings", "jina-rerank"]},
+        {"id": "m", "endpoints": ["embed", "rerank"]},
+        {"id": "m", "supports_chat": False},
+        {"id": "gpt-oss-20b", "active": False},
+        {"id": "m", "mode": "chat", "active": False},
+        {"id": "m", "output_modalities": ["embeddings"]},
+        {"id": "m", "architecture": {"modality": "text->image"}},
+        {"id": "m", "modalities": {"input": ["text"], "output": ["audio"]}},
     ],
 )
 def test_models_that_cannot_chat_are_left_out(entry: dict[str, object]) -> None:
@@ -162,7 +180,81 @@ def test_models_that_cannot_chat_are_left_out(entry: dict[str, object]) -> None:
         {"id": "m", "capabilities": {"completion_chat": "?"}, "architecture": {}},
         {"id": "embedded-chat", "capabilities": {"completion_chat": True}},
         {"id": "gpt-image-chat", "architecture": {"output_modalities": ["image", "text"]}},
+        *({"id": "gpt-5-codex", "mode": mode} for mode in ("chat", "responses")),
+        {"id": "m", "model_info": {"mode": "chat"}},
+        {"id": "m", "mode": None},
+        *({"id": "m", "type": kind} for kind in ("chat", "language", "llm", "vlm", "code")),
+        *({"id": "m", "task": kind} for kind in ("chat-completion", "llm/v1/chat")),
+        *({"id": "m", "pipeline_tag": kind} for kind in ("image-text-to-text", "text-generation")),
+        {"id": "m", "capabilities": {"type": "chat", "family": "gpt"}},
+        {"id": "m", "capabilities": ["completion", "embedding"]},
+        {"id": "m", "supported_endpoint_types": ["openai", "image-generation"]},
+        {"id": "m", "endpoints": ["chat", "rerank"]},
+        {"id": "m", "active": True},
+        {"id": "m", "architecture": {"modality": "text+image->text"}},
     ],
 )
 def test_models_that_may_chat_are_listed(entry: dict[str, object]) -> None:
     assert [model.name for model in read([entry])] == [entry["id"]]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("openai/text-embedding-3-small", "azure/whisper-1", "vertex_ai/imagen-4.0-generate-001"),
+        *("vertex_ai/textembedding-gecko@003", "vertex_ai/multimodalembedding@001"),
+        *("vertex_ai/imagegeneration@006", "vertex_ai/veo-3.0-generate-001", "models/aqa"),
+        *("azure/dall-e-3", "azure/standard/1024-x-1024/dall-e-2", "azure/tts-1-hd"),
+        *("openai/gpt-3.5-turbo-instruct", "openai/davinci-002", "azure/gpt-5-pro-2025-10-06"),
+        *("openai/gpt-4o-mini-transcribe", "openai/gpt-audio", "gpt-4o-mini-audio-preview"),
+        *("bedrock/amazon.titan-embed-text-v2:0", "bedrock/cohere.rerank-v3-5:0"),
+        *("bedrock/amazon.titan-image-generator-v2:0", "amazon.nova-canvas-v1:0"),
+        *(
+            "amazon.nova-2-sonic-v1:0",
+            "stability.stable-diffusion-xl-v1",
+            "us.amazon.nova-reel-v1:1",
+        ),
+        *("deepgram/nova-3", "elevenlabs/scribe_v1", "voyage/voyage-3.5", "jina_ai/jina-clip-v2"),
+        *("groq/whisper-large-v3", "groq/playai-tts", "text-completion-openai/babbage-002"),
+        *("baai/bge-m3", "intfloat/multilingual-e5-large-instruct", "nvidia/nv-embedqa-e5-v5"),
+        *("nvidia/llama-3.2-nemoretriever-300m-embed-v1", "snowflake-arctic-embed:335m"),
+        *("embeddinggemma", "paraphrase-multilingual", "mxbai-embed-large", "codestral-embed"),
+        *("Qwen/Qwen3-Reranker-4B", "thenlper/gte-large", "netease-youdao/bce-embedding-base_v1"),
+        *("black-forest-labs/FLUX.1-schnell", "Kwai-Kolors/Kolors", "Wan-AI/Wan2.2-T2V-A14B"),
+        *("stabilityai/stable-diffusion-3-5-large", "recraft/recraftv3", "xai/grok-imagine-image"),
+        *("FunAudioLLM/SenseVoiceSmall", "FunAudioLLM/CosyVoice2-0.5B", "IndexTeam/IndexTTS-2"),
+        *("fishaudio/fish-speech-1.5", "gemini/gemini-2.5-flash-preview-tts", "gemini/lyria-002"),
+        *(
+            "gemini-2.5-flash-native-audio-latest",
+            "gemini-live-2.5-flash",
+            "mistral/mistral-ocr-2505",
+        ),
+        *("text-moderation-stable", "text-davinci-003", "text-search-ada-doc-001", "azure/sora-2"),
+    ],
+)
+def test_names_of_other_kinds_are_left_out_behind_a_provider_too(name: str) -> None:
+    assert read([{"id": name}]) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("openai/gpt-4o", "azure/gpt-4.1-mini", "anthropic/claude-opus-4-5", "groq/gemma2-9b-it"),
+        *("gpt-4o-search-preview", "gpt-5-search-api", "gemini/gemini-2.5-flash-image"),
+        *("vertex_ai/gemini-3-pro", "bedrock/us.amazon.nova-2-lite-v1:0", "amazon.nova-pro-v1:0"),
+        *("mistral/voxtral-small-latest", "codestral-latest", "deepseek-ocr", "ultravox-v0_5"),
+        *("meta-llama/Llama-Prompt-Guard-2-86M", "ibm/granite-speechless", "qwen3-vl:8b"),
+        *(
+            "eclipse-7b",
+            "deliver-3b",
+            "geminilive",
+            "wanderer-8b",
+            "hunyuan-a13b",
+            "phi-4-multimodal",
+        ),
+        *("together_ai/Qwen/Qwen2.5-VL-72B-Instruct", "perplexity/sonar-pro", "text-bison@002"),
+        *("kimi-k2-thinking", "exaone-deep:7.8b", "provider/o1-preview", "olive-13b", "canaryless"),
+    ],
+)
+def test_names_of_chat_models_are_listed_behind_a_provider_too(name: str) -> None:
+    assert [model.name for model in read([{"id": name}])] == [name]
