@@ -19,6 +19,7 @@ BotError
     ├── ModelKeyRefused       the API does not accept the key
     ├── ModelQuotaExceeded    the account has no credit left
     ├── ModelUnknown          the API does not know the model
+    │   └── ModelAddressWrong     there is no chat API at the address
     ├── ModelBusy             the API is overloaded or limits requests
     ├── ModelUnreachable      there is no connection to the API
     ├── ModelTimeout          the API was silent for too long
@@ -162,6 +163,10 @@ class ModelUnknown(ModelError):
     """The API does not know the model, or this path (404)."""
 
 
+class ModelAddressWrong(ModelUnknown):
+    """The address has a page or another API in place of a chat API."""
+
+
 class ModelBusy(ModelError):
     """Too many requests, or the API is overloaded (429, 503)."""
 
@@ -234,6 +239,7 @@ EXPLANATIONS: Final[Mapping[type, Explain]] = {
     ModelKeyRefused: lambda t: t.model_key_refused,
     ModelQuotaExceeded: lambda t: t.model_quota_exceeded,
     ModelUnknown: lambda t: t.model_unknown,
+    ModelAddressWrong: lambda t: t.model_address_wrong,
     ModelBusy: lambda t: t.model_busy,
     ModelUnreachable: lambda t: t.model_unreachable,
     ModelTimeout: lambda t: t.model_timeout,

@@ -26,6 +26,7 @@ from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig
+from bot.llm.base_address import BaseAddress, without_endpoint
 from bot.llm.listed_models import is_model_name
 from bot.llm.prices import NO_PRICES, Prices, read_prices
 
@@ -47,7 +48,10 @@ REMEDIES: Final = {
         "set it to a key from platform.openai.com/api-keys, "
         "or set OPENAI_BASE_URL to a compatible server that needs none"
     ),
-    "openai_base_url": "give an address like http://localhost:11434/v1, or leave it empty",
+    "openai_base_url": (
+        "give an address like http://localhost:11434/v1, or leave it empty; percent-encode special "
+        "characters in a user name or password"
+    ),
     "openai_model": f"give the name of a model, like {DEFAULT_MODEL}",
     "openai_models": (
         f"give names of models separated by commas, like {DEFAULT_MODEL}, or leave it empty for "
@@ -83,6 +87,11 @@ def _url(*schemes: str) -> AfterValidator:
         return url
 
     return AfterValidator(checked)
+
+
+def _api_address(url: str) -> str:
+    BaseAddress.parse(url)
+    return without_endpoint(url)
 
 
 def _from_text(read: Callable[[str], object]) -> BeforeValidator:
@@ -143,6 +152,7 @@ def _language(text: str) -> str:
 
 Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
 HttpUrl = Annotated[str, _url("http", "https"), AfterValidator(lambda url: url.rstrip("/"))]
+ApiUrl = Annotated[str, _url("http", "https"), AfterValidator(_api_address)]
 WebSocketUrl = Annotated[str, _url("ws", "wss")]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
@@ -170,7 +180,7 @@ class Settings(BaseModel):
 
     discord_token: Secret
     openai_api_key: Secret | None = None
-    openai_base_url: HttpUrl = f"https://{OPENAI_HOST}/v1"
+    openai_base_url: ApiUrl = Field(f"https://{OPENAI_HOST}/v1", repr=False)
     openai_model: str = Field(DEFAULT_MODEL, min_length=1, max_length=200)
     openai_models: Annotated[tuple[str, ...], _from_text(_models)] = ()
     openai_options: Annotated[dict[str, Any] | None, _from_text(_json_object)] = None

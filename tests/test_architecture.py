@@ -69,6 +69,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     },
     "llm": {
         "api_config",
+        "base_address",
         "client",
         "events",
         "listed_models",

@@ -69,6 +69,10 @@ BAD = {
         f"http://two words/{SECRET}",
         f"http://☃/{SECRET}",
         f"http://x/{SECRET}\x7f",
+        f"http://a%3Ab:{SECRET}@x/v1",
+        f"http://ann:pass/{SECRET}@x/v1",
+        f"http://ann/pass:{SECRET}@x/v1",
+        f"http://ann:{SECRET} 2@x/v1",
     ],
     "OPENAI_MODEL": [SECRET + "x" * 200],
     "OPENAI_MODELS": [SECRET + "x" * 200, f"one two {SECRET}", f"one,{SECRET}\x7f", "a\nhunter2"],
@@ -175,6 +179,24 @@ def test_a_compatible_server_needs_no_key(load: Load) -> None:
     assert settings.openai_api_key is None
     assert settings.openai_base_url == "http://localhost:11434/v1"
     assert not settings.at_openai
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://localhost:11434/v1/", "http://localhost:11434/v1/chat/completions"),
+        *("http://localhost:11434//v1/models/", "http://localhost:11434/v1/Responses"),
+    ],
+)
+def test_the_address_of_an_endpoint_is_that_of_its_api(load: Load, url: str) -> None:
+    assert load(OPENAI_BASE_URL=url).openai_base_url == "http://localhost:11434/v1"
+
+
+def test_credentials_in_the_address_are_no_part_of_the_host(load: Load) -> None:
+    settings = load(OPENAI_API_KEY="", OPENAI_BASE_URL="https://ann:p%40ss@example.org/v1")
+    assert settings.openai_host == "example.org"
+    assert settings.api.base_url == "https://ann:p%40ss@example.org/v1"
+    assert "p%40ss" not in f"{settings!r} {settings.api!r}"
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,10 @@ class Korean(Sentences):
         "AI 서비스가 제게 설정된 모델을 알지 못해요. 관리자에게 /모델(/model)로 다른 모델을 "
         "고르거나 OPENAI_MODEL과 OPENAI_BASE_URL을 확인해 달라고 부탁해 주세요."
     )
+    model_address_wrong = (
+        "제게 설정된 주소에 AI 서비스가 없어요. 관리자에게 OPENAI_BASE_URL을 바로잡아 달라고 "
+        "알려 주세요. 주소는 보통 v1로 끝나요."
+    )
     model_busy = "지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요."
     model_unreachable = "지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요."
     model_timeout = "AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요."

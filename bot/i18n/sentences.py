@@ -92,6 +92,10 @@ class Sentences:
         "The AI service does not know the model that I am set to use. Please ask an admin to "
         "choose another one with /model, or to check OPENAI_MODEL and OPENAI_BASE_URL."
     )
+    model_address_wrong = (
+        "There is no AI service at the address that I am set to use. Please tell an admin: "
+        "OPENAI_BASE_URL needs to be corrected; it usually ends in v1."
+    )
     model_busy = "The AI service is too busy right now. Please try again in a minute."
     model_unreachable = "I cannot reach the AI service right now. Please try again in a minute."
     model_timeout = "The AI service took too long. Please try again in a minute."

@@ -9,9 +9,11 @@ from typing import Any
 class ApiConfig:
     """Where a chat API is and how it is asked.
 
-    *options* returns what is merged into each request to a model. *length_option* is the name of
-    the field that limits a reply to *reply_tokens*. The API may be silent for *first_token_seconds*
-    before the first words and for *idle_seconds* after that; a reply may take *reply_seconds*.
+    *base_url* may have credentials and a query: see BaseAddress. *options* returns what is merged
+    into each request to a model. *length_option* is the name of the field that limits a reply to
+    *reply_tokens*. The API may be silent for *first_token_seconds* before the first words and for
+    *idle_seconds* after that; a reply may take *reply_seconds*. *hides_conversation* is whether
+    what an error repeats of a conversation is left out.
     """
 
     base_url: str
@@ -23,3 +25,4 @@ class ApiConfig:
     first_token_seconds: float
     idle_seconds: float
     reply_seconds: float
+    hides_conversation: bool = True

@@ -5,7 +5,7 @@ Codes say more than the status. Compatible servers use words of their own.
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
@@ -14,6 +14,7 @@ from bot.conversation.prompt import Prompt
 from bot.errors import (
     ContentFiltered,
     ImagesUnsupported,
+    ModelAddressWrong,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
@@ -27,7 +28,7 @@ from bot.errors import (
 )
 from bot.llm.reported_limits import names_counts, reported_limits
 
-KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|Bearer \S+", re.IGNORECASE)
+KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
 MESSAGE_LENGTH: Final = 4000  # the most characters of a message that are searched
@@ -46,6 +47,13 @@ ERRORS_BY_MESSAGE: Final = {
     r"exceeded your current quota|insufficient[ _](credit|balance|quota)": ModelQuotaExceeded,
     r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model": ModelUnknown,
 }
+# LM Studio, with status 200; Express, OpenAI and others: the path of the request is no endpoint.
+NO_ENDPOINT: Final = re.compile(
+    r"unexpected endpoint|(invalid|unknown|unrecognized|unsupported) (request )?(url|path|route)"
+    r"|cannot (get|post) /|no (such |matching )?(route|endpoint) (found )?for (get|post|/)"
+    r"|route\b.{0,60}\bnot found|page not found",
+    re.IGNORECASE,
+)
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
 TOO_LONG: Final = re.compile(
@@ -127,11 +135,21 @@ TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
 
 
 class Redactor:
-    """Keeps the API key, "" if there is none, and what people wrote out of error messages."""
+    """Keeps the API key, "" if there is none, and what people wrote out of error messages.
 
-    def __init__(self, api_key: str, prompt: Prompt) -> None:
-        self._api_key = api_key
-        self._turns = [turn.text for turn in prompt.turns]
+    Other *secrets* are kept out, too. The texts are not if not *hides_conversation*.
+    """
+
+    def __init__(
+        self,
+        api_key: str,
+        prompt: Prompt,
+        *,
+        secrets: Sequence[str] = (),
+        hides_conversation: bool = True,
+    ) -> None:
+        self._secrets = [secret for secret in (api_key, *secrets) if secret]
+        self._turns = [turn.text for turn in prompt.turns] if hides_conversation else []
         self.with_images = prompt.images > 0
         self.tokens = prompt.tokens, prompt.reply_tokens
 
@@ -140,8 +158,8 @@ class Redactor:
         line = " ".join(message.split())
         if self.with_images:
             line = DATA.sub("(data)", line)
-        if self._api_key:
-            line = line.replace(self._api_key, "(key)")
+        for secret in self._secrets:
+            line = line.replace(secret, "(key)")
         line = KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
         plain = line.lower()
         pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
@@ -157,10 +175,7 @@ class Redactor:
 
 def response_error(status: int, body: str, redactor: Redactor) -> ModelError:
     """Return the error for a response with a *status* and a *body*."""
-    fields = _object(body)
-    problem = fields.get("error")
-    fields = problem if isinstance(problem, dict) else fields
-    return _error(status, {**fields, "message": messages_of(body)}, redactor)
+    return _error(status, {**_fields(body), "message": messages_of(body)}, redactor)
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
@@ -178,6 +193,20 @@ def messages_of(body: str) -> str:
 def names_system_role(body: str) -> bool:
     """Whether a server says that it does not accept a system or developer turn."""
     return NO_SYSTEM_ROLE.search(messages_of(body)[:MESSAGE_LENGTH]) is not None
+
+
+def names_model(body: str) -> bool:
+    """Whether a server says that it does not know the model, rather than the path."""
+    fields = _fields(body)
+    code = f"{_word(fields.get('code'))} {_word(fields.get('type'))}"
+    return _named_class(0, code, messages_of(body)[:MESSAGE_LENGTH]) is ModelUnknown
+
+
+def _fields(body: str) -> dict[str, Any]:
+    """Return the fields of an error body, which may be in an object of their own."""
+    fields = _object(body)
+    problem = fields.get("error")
+    return problem if isinstance(problem, dict) else fields
 
 
 def _object(body: str) -> dict[str, Any]:
@@ -247,6 +276,8 @@ def _named_class(status: int, code: str, message: str) -> type[ModelError] | Non
             return named
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None
+    if status < 300 and NO_ENDPOINT.search(message):
+        return ModelAddressWrong
     too_long = TOO_LONG.search(message) or reported_limits(message, {}).reply
     return ModelContextExceeded if too_long else None
 

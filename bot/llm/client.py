@@ -21,9 +21,11 @@ from bot.errors import (
     ModelError,
     ModelFailed,
     ModelRequestRefused,
+    ModelUnknown,
     ModelUnreachable,
 )
 from bot.llm.api_config import ApiConfig
+from bot.llm.base_address import AddressSearch, BaseAddress
 from bot.llm.deadlines import Deadlines
 from bot.llm.http_errors import raise_for_status, response_of, translated_errors
 from bot.llm.listed_models import ListedModel, listed_models
@@ -54,7 +56,8 @@ class _RequestState:
     """One prompt on its way to a model, in one shape after the other until one is accepted.
 
     *suspected* means that the system turn was left out on a guess: the server did not say that it
-    refuses one.
+    refuses one. *tried* are the shapes that were refused, *addresses* those that were asked, the
+    present one last.
     """
 
     prompt: Prompt
@@ -65,6 +68,7 @@ class _RequestState:
     retries: int = 0
     suspected: bool = False
     tried: list[RequestShape] = field(default_factory=list, init=False)
+    addresses: list[str] = field(default_factory=list, init=False)
 
 
 class ChatCompletions:
@@ -76,15 +80,25 @@ class ChatCompletions:
         self._client = client
         self._options = config.options
         self._shapes = RequestShapes(config.length_option)
+        self._addresses = AddressSearch(str(client.base_url).rstrip("/"))
+        self._secrets = BaseAddress.parse(config.base_url).secrets
+        self._hides_conversation = config.hides_conversation
         self._timeouts = (config.first_token_seconds, config.idle_seconds, config.reply_seconds)
 
     @classmethod
     @asynccontextmanager
     async def open(cls, config: ApiConfig) -> AsyncIterator[Self]:
         """Open the connections to the chat API; leaving the block closes them."""
+        address = BaseAddress.parse(config.base_url)
+        if address.authorization and config.api_key:
+            log.warning("Use the credentials in OPENAI_BASE_URL: they replace OPENAI_API_KEY")
         client = AsyncOpenAI(
-            base_url=config.base_url,
+            base_url=address.url,
             api_key=config.api_key or NO_KEY,
+            default_headers={"Authorization": address.authorization}
+            if address.authorization
+            else None,
+            default_query=address.query,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
             # A redirect would send the conversation to an address that nobody configured.
@@ -105,6 +119,7 @@ class ChatCompletions:
         """
         deadlines, redactor = Deadlines(*self._timeouts), self._redactor(prompt)
         request = _RequestState(prompt, model, self._shapes.of(model), deadlines, redactor)
+        request.addresses.append(self._addresses.current)
         completion = await self._begin(request, budget)
         try:
             with failure_noted(budget.question_id):
@@ -116,26 +131,45 @@ class ChatCompletions:
 
     async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
+        tried = [self._addresses.current]
+        while True:
+            try:
+                models = listed_models(await self._list_at(tried[-1]))
+                self._addresses.prefer(tried[-1])
+                return models
+            except (ModelUnknown, ValueError) as error:
+                if (address := self._addresses.next_after(tried)) is not None:
+                    tried.append(address)
+                elif isinstance(error, ValueError):
+                    why = f"garbled list of models: {type(error).__name__}"
+                    raise ModelFailed(why) from error
+                else:
+                    raise
+
+    async def _list_at(self, address: str) -> bytes:
+        api = self._client.with_options(base_url=address)
+        answer = bytearray()
         with translated_errors(self._redactor(NO_PROMPT)):
             async with (
                 asyncio.timeout(LIST_SECONDS),
-                self._client.models.with_streaming_response.list() as response,
+                api.models.with_streaming_response.list() as response,
             ):
-                answer = bytearray()
                 async for data in response.iter_bytes():
                     answer += data
                     if len(answer) > LIST_BYTES:
                         raise ModelFailed("a list of models without an end")
-        try:
-            return listed_models(bytes(answer))
-        except ValueError as error:
-            raise ModelFailed(f"garbled list of models: {type(error).__name__}") from error
+        return bytes(answer)
 
     def _redactor(self, prompt: Prompt) -> "Redactor":
         from bot.llm.api_errors import Redactor  # noqa: PLC0415
 
         key = self._client.api_key
-        return Redactor("" if key == NO_KEY else key, prompt)
+        return Redactor(
+            "" if key == NO_KEY else key,
+            prompt,
+            secrets=self._secrets,
+            hides_conversation=self._hides_conversation,
+        )
 
     async def _begin(self, request: _RequestState, budget: RequestBudget) -> "Completion":
         """Return the completion once it begins; retry if a retry may succeed."""
@@ -156,6 +190,7 @@ class ChatCompletions:
                 # Not earlier: a server that rejects an option's value names the option, too, so a
                 # refusal alone does not prove that the option is unsupported.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
+                self._addresses.settle(request.addresses[-1])
                 return completion
 
     async def _adapt(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
@@ -178,9 +213,22 @@ class ChatCompletions:
             request.shape = shape
             log.info("Retry question %d in another shape: the server refuses this one", question_id)
             return True
+        if isinstance(error, ModelUnknown):
+            return self._move(request, error, question_id)
         if isinstance(error, ModelUnreachable | ModelBusy | ModelFailed):
             return await self._wait(request, error, question_id)
         return False
+
+    def _move(self, request: _RequestState, error: ModelUnknown, question_id: int) -> bool:
+        """Try another address unless the server names the model; False if there is no other."""
+        from bot.llm.api_errors import names_model  # noqa: PLC0415  # saves idle memory
+
+        address = self._addresses.next_after(request.addresses)
+        if address is None or names_model(response_of(error).body):
+            return False
+        log.info("Retry question %d at %s: %s", question_id, address, error)
+        request.addresses.append(address)
+        return True
 
     async def _wait(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Wait before a retry after a passing failure; False if there is no time for one."""
@@ -233,7 +281,7 @@ class ChatCompletions:
         )
         # The package would copy a prompt several times, and take 0.2 ms for each turn.
         response: Any = await self._client.post(
-            "/chat/completions",
+            f"{request.addresses[-1]}/chat/completions",
             cast_to=httpx2.Response,
             content=body,
             options={"headers": {"Content-Type": JSON, "Content-Length": str(body.length)}},

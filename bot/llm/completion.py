@@ -14,6 +14,7 @@ import httpx2
 from bot.conversation.context_window import ReportedLimits
 from bot.errors import (
     ContentFiltered,
+    ModelAddressWrong,
     ModelContextExceeded,
     ModelCut,
     ModelEmpty,
@@ -23,6 +24,7 @@ from bot.errors import (
     ModelRequestRefused,
     ModelThoughtOnly,
     ModelTimeout,
+    ModelUnknown,
     OutputTruncated,
 )
 from bot.llm.api_errors import Redactor, stream_error
@@ -30,7 +32,7 @@ from bot.llm.deadlines import Deadlines
 from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.reasoning_filter import ReasoningFilter
-from bot.llm.stream_decoder import Chunk, StreamDecoder
+from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 BODY_END_SECONDS: Final = 0.1  # for the end of a complete body: the connection can be reused
@@ -50,7 +52,10 @@ CUT_REASONS: Final = frozenset(
     }
 )
 # Raised before any text, these mean that a smaller request or one of another shape may succeed.
-OTHER_REQUEST_MAY_HELP: Final = (ModelRequestRefused, ModelContextExceeded, ModelEmptyBody)
+OTHER_REQUEST_MAY_HELP: Final = (
+    *(ModelRequestRefused, ModelContextExceeded, ModelEmptyBody),
+    ModelUnknown,  # at another address
+)
 
 
 class Completion:
@@ -168,6 +173,8 @@ class Completion:
                 raise ModelTimeout("the stream stalled") from error
             raise self._incomplete(type(error).__name__) from error
         except ValueError as error:  # Malformed, or a plain answer that is no JSON
+            if isinstance(error, Page) and self._speaks_since is None:
+                raise ModelAddressWrong("a page") from error
             raise self._incomplete(f"garbled stream: {type(error).__name__}") from error
 
     @property

@@ -30,6 +30,10 @@ class Malformed(ValueError):
     """The stream contains something that is no chunk, so text may be missing from here on."""
 
 
+class Page(Malformed):
+    """The stream is a web page."""
+
+
 class StreamDecoder:
     """Decodes bytes, however they arrive: server-sent events, or one plain JSON answer.
 
@@ -101,7 +105,7 @@ class StreamDecoder:
         if not line:
             return self._end_event()
         if line.startswith("<"):
-            raise Malformed("a page instead of an event stream")
+            raise Page("a page instead of an event stream")
         if not line.startswith("data:"):
             return []
         data = line.removeprefix("data:").removeprefix(" ")

@@ -22,6 +22,7 @@ from openai import AsyncOpenAI
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ContentFiltered,
+    ModelAddressWrong,
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
@@ -525,7 +526,7 @@ async def test_a_list_has_a_deadline(
         (Script(text="half", events_after=(None,)), "half", ModelCut),
         (Script(text="half", events_after=("text",)), "half", ModelCut),
         (Script(events_before=([1],)), "", ModelFailed),
-        (Script(body="<html>Sign in</html>"), "", ModelFailed),
+        (Script(body="<html>Sign in</html>"), "", ModelAddressWrong),
         (Script(body="{"), "", ModelFailed),
         (Script(body="null"), "", ModelFailed),
         (raw(b"data: {nonsense\n\n"), "", ModelFailed),
