@@ -112,9 +112,9 @@ class DiscordReply:
             texts = text.first_parts(max_parts, [attached, *notices])
             try:
                 await messages.show(texts, actions, file=text.written.strip() + "\n")
-            except FileRefused:
+            except FileRefused as refusal:
                 exchange_id = self._record.exchange_id
-                log.info("Show reply %d in parts: Discord refuses the file", exchange_id)
+                log.info("Show reply %d in parts: Discord takes no file: %s", exchange_id, refusal)
             else:
                 return
         texts = with_notices(text.parts, notices)

@@ -63,6 +63,7 @@ class InteractionChannel:
         suppress_embeds: bool,
         allowed_mentions: discord.AllowedMentions,
         view: discord.ui.View | None,
+        files: Sequence[discord.File],
         **_of_channels: object,
     ) -> discord.Message:
         """Post a further part; Discord adds the reference by itself."""
@@ -73,6 +74,7 @@ class InteractionChannel:
             suppress_embeds=suppress_embeds,
             allowed_mentions=allowed_mentions,
             view=view or discord.utils.MISSING,
+            files=files or discord.utils.MISSING,
         )
 
     def get_partial_message(self, message_id: int) -> "InteractionMessage":

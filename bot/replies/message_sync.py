@@ -1,7 +1,8 @@
 """Bring the messages of a reply in line with a plan: post, edit and delete them."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 from typing import Final, Protocol
 
@@ -11,7 +12,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.replies.buttons import actions_under, buttons
-from bot.replies.destination import Destination, lost_because, refused
+from bot.replies.destination import Channel, Destination, lost_because, refused
 from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart, final_plan, next_change
 from bot.replies.reply_requests import ReplyRequests
@@ -23,7 +24,7 @@ NO_PINGS: Final = discord.AllowedMentions.none()
 
 
 class FileRefused(Exception):
-    """Discord refuses the file of a reply, or the text that goes with it."""
+    """Discord takes no file with a reply, or not the text that goes with it."""
 
 
 class ReplyRecord(Protocol):
@@ -158,23 +159,22 @@ class MessageSync:
                 suppress_embeds=True,
                 allowed_mentions=NO_PINGS,
                 view=buttons(self._strings, actions),  # type: ignore[arg-type]  # The same.
+                files=_files(planned.file),
             )
             # Within the request, so that a reply that is cancelled now does not lose the message.
             await self._record.add(message.id)
             return message
 
         reference = self._reference()
-        try:
+        with _explained(planned, channel):
             try:
                 message = await self._requests.make(channel, lambda: send(reference), priority)
             except discord.HTTPException as error:
                 if error.code != NO_HISTORY_TO_REPLY:
                     raise
                 message = await self._requests.make(channel, lambda: send(None), priority)
-        except discord.HTTPException as error:
-            raise refused(error, channel) from error
         self._on_post()
-        self._take_posted(message, text)
+        self._take_posted(message, planned)
 
     def _reference(self) -> discord.MessageReference | None:
         """Return what the next part replies to: the part before it, or the question."""
@@ -186,25 +186,25 @@ class MessageSync:
             fail_if_not_exists=False,
         )
 
-    def _take_posted(self, message: discord.Message, text: str) -> None:
-        """Take note of the message that Discord returned for a post of *text*.
+    def _take_posted(self, message: discord.Message, planned: PlannedPart) -> None:
+        """Take note of the message that Discord returned for the post of a *planned* part.
 
         Discord may put the text into an existing message that is still loading. That is accepted
         once; the second time raises ReplyDelayed.
         """
-        content = (message.content or "").strip()
+        text, content = planned.text or "", (message.content or "").strip()
         is_same = content == text.strip()
         # Otherwise Discord knows the nonce: an earlier post succeeded, with the text of that time.
         posted = Part(
             message.id,
             text if is_same else content,
             actions_under(message),
-            file="" if is_same else None,
+            file=(planned.file if message.attachments else "") if is_same else None,
             is_current=is_same,
         )
         for part in self.parts:
             if part.message_id == posted.message_id:
-                part.text, part.actions = posted.text, posted.actions
+                part.text, part.actions, part.file = posted.text, posted.actions, posted.file
                 if self._refilled:
                     raise ReplyDelayed("Discord puts new posts into an existing message")
                 self._refilled = True
@@ -231,16 +231,33 @@ class MessageSync:
                 attachments=_files(planned.file) if replaces_file else unchanged,
             )
 
-        try:
+        if replaces_file:
+            part.file = None  # If the request fails, Discord may have taken the file.
+        with _explained(planned, channel):
             await self._requests.make(channel, edit, priority)
-        except discord.HTTPException as error:
-            if planned.file:  # If the text is the reason, Discord refuses it without the file, too.
-                raise FileRefused from error
-            raise refused(error, channel) from error
         if planned.actions is not None:
             part.actions = planned.actions
         if planned.text is not None:
             part.text, part.file, part.is_current = planned.text, planned.file, True
+
+
+@contextmanager
+def _explained(planned: PlannedPart, channel: Channel) -> Iterator[None]:
+    """Raise what the failure of a request for a *planned* part means for the reply.
+
+    A request with a file fails for many reasons of its own. If the text or the place is the reason,
+    Discord refuses the text without the file, too.
+    """
+    try:
+        yield
+    except ReplyDelayed as error:
+        if planned.file:
+            raise FileRefused(str(error)) from error
+        raise
+    except discord.HTTPException as error:
+        if planned.file:
+            raise FileRefused(f"status {error.status}, code {error.code}") from error
+        raise refused(error, channel) from error
 
 
 def _is_valid(part: Part) -> bool:

@@ -476,6 +476,25 @@ async def test_user_install_attaches_replies_over_the_follow_up_limit(
     assert reply == text.strip()
 
 
+async def test_user_install_shows_what_fits_if_the_file_is_refused(
+    own_stage: Stage, unique: str
+) -> None:
+    stage = own_stage
+    person = await stage.person()
+    await stage.discord.edit_user(person, installed_bot=True)
+    place = await elsewhere(stage, person, unique)
+    text = "All is well in the harbour. " * 500
+    await stage.model.reply_when(unique, Script(text=text))
+    await stage.discord.refuse("uploads_limited", status=400)
+    async with stage.bot(REPLY_PARTS="3"):
+        shown = await asked(stage, place, person, unique)
+    assert [one["content"] for one in shown[:-1]] == split(text)[:FOLLOW_UPS]
+    assert len(shown) == 1 + FOLLOW_UPS
+    assert shown[-1]["content"].endswith(f"-# {ENGLISH.reply_too_long}")
+    assert all(FILE_NAME not in one["content"] for one in shown)
+    await stage.discord.clear_refusals()
+
+
 async def test_rate_limit_notice_for_ask_is_ephemeral(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot(USER_MESSAGES_PER_MINUTE="1"):

@@ -831,26 +831,100 @@ FILE_REFUSALS: list[tuple[str, Json]] = [
     ("file_over_limit", {}),
     ("file_invalid", {"status": 403}),
     ("request_over_limit", {}),
-    ("file", {"status": 400, "code": 0}),
+    *(("file", {"status": status, "code": 0}) for status in (400, 415, 422)),
 ]
 
 
+async def named_without_file(stage: Stage) -> list[str]:
+    """Return the texts that Discord accepted without a file although they name one."""
+    calls = [*await stage.calls("POST"), *await stage.calls("PATCH")]
+    return [
+        one["body"]["content"]
+        for one in calls
+        if one["status"] == 200 and not one["files"] and FILE_NAME in one["body"].get("content", "")
+    ]
+
+
+@pytest.mark.parametrize("streamed", [True, False], ids=["edited", "posted"])
 @pytest.mark.parametrize(("kind", "more"), FILE_REFUSALS)
-async def test_a_refused_file_is_shown_as_messages(stage: Stage, kind: str, more: Json) -> None:
+async def test_a_refused_file_is_shown_as_messages(
+    stage: Stage, kind: str, more: Json, streamed: bool
+) -> None:
+    """At no time does a sentence name a file that is not there."""
     await stage.people.refuse(kind, **more)
     words = "".join(f"word{number} " for number in range(900))
     async with stage.reply(max_parts=2) as reply:
         reply.write(words)
+        if streamed:
+            await eventually(lambda: len(stage.shown) == 2)
         await reply.finish(["The end."])
     said = " ".join(await stage.texts())
     assert said == words.strip() + "\n-# The end."
     assert await attached(stage) == []
+    assert await named_without_file(stage) == []
 
 
-async def test_a_file_that_is_too_large_is_not_sent_again(stage: Stage) -> None:
-    page = "<html>413 Request Entity Too Large</html>"
-    await stage.people.fault("answer", method="PATCH", path=MESSAGE, status=413, body=page)
+async def test_text_after_a_refused_file_may_be_refused_too(stage: Stage) -> None:
+    """Nothing of the sentence about the file stays behind in what is shown and remembered."""
+    await stage.people.refuse("uploads_limited")
+    await stage.people.refuse("text", pattern="word500")
+    words = "".join(f"word{number} " for number in range(900))
+    async with stage.reply(max_parts=2) as reply:
+        reply.write(words)
+        with pytest.raises(ReplyBlocked):
+            await reply.finish()
+        assert words.startswith(await reply.shown_text())
+    assert await named_without_file(stage) == []
+
+
+@pytest.mark.parametrize("status", [403, 413, 503])
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+async def test_a_file_that_a_proxy_refuses_is_shown_as_messages(
+    stage: Stage, method: str, status: int
+) -> None:
+    """413 counts as Discord's own answer; other pages are repeated first, as they may pass."""
+    tries = 1 if status == 413 else 1 + len(reply_requests.REPLY_RETRY_SECONDS)
+    more: Json = {"status": status, "body": f"<html>{status}</html>", "count": tries}
+    path = MESSAGES if method == "POST" else MESSAGE
+    async with stage.reply(max_parts=1) as reply:
+        if method == "PATCH":
+            reply.write("word ")
+            await stage.until("word")
+        await stage.people.fault("answer", method=method, path=path, **more)
+        reply.write("word " * (499 if method == "PATCH" else 500))
+        await reply.finish()
+    assert " ".join(await stage.texts()) == ("word " * 500).strip()
+    assert await attached(stage) == []
+
+
+async def test_a_file_may_be_posted_with_its_message(stage: Stage) -> None:
     async with stage.reply(max_parts=1) as reply:
         reply.write("word " * 500)
         await reply.finish()
-    assert " ".join(await stage.texts()) == ("word " * 500).strip()
+    [created] = await stage.calls("POST")
+    assert [one["filename"] for one in created["files"]] == [FILE_NAME]
+    assert await stage.calls("PATCH") == []
+
+
+async def test_a_post_with_a_lost_response_has_its_file(stage: Stage) -> None:
+    await stage.people.fault("drop_after", method="POST", path=MESSAGES)
+    async with stage.reply(max_parts=1) as reply:
+        reply.write("word " * 500)
+        await reply.finish()
+    assert await attached(stage) == [("word " * 500).strip() + "\n"]
+    assert len(await stage.messages()) == 1
+
+
+async def test_a_file_is_added_to_a_message_that_lacks_it(stage: Stage) -> None:
+    """Discord may know the nonce, and return the message of an earlier attempt."""
+    async with stage.reply(max_parts=1) as reply:
+        reply.write("word " * 500)
+        await reply.finish()
+    [message] = await stage.messages()
+    place, text = stage.asked["channel_id"], message["content"]
+    await stage.people.edit(place, message["id"], text, attachments=[])
+    async with stage.reply(max_parts=1) as reply:
+        reply.write("word " * 500)
+        await reply.finish()
+    assert len(await stage.messages()) == 1
+    assert await attached(stage) == [("word " * 500).strip() + "\n"]
