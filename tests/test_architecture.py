@@ -125,6 +125,7 @@ PURE_MODULES = {
     "llm.listed_models",
     "llm.prices",
     "llm.reasoning_filter",
+    "llm.reasoning_marks",
     "llm.reported_limits",
     "llm.stream_decoder",
     "replies.parts",

@@ -87,6 +87,7 @@ class Completion:
         self._reply_tokens = reply_tokens
         self._decoder = StreamDecoder()
         self._filter = ReasoningFilter()
+        self._rest = ""  # text that was pending when the stream failed
         self._failure: ModelError | None = None
         self._any_data = False
         self._events = self._read_events()
@@ -127,17 +128,14 @@ class Completion:
         begun = False
         usage: TokenUsage | None = None
         while data is not None:
-            data, chunks = await self._read()
-            self._any_data = self._any_data or bool(data)
-            text = self._filter.write("".join(map(self._text, chunks)))
-            if self._filter.reasons:
-                self._think()
-            if replaces := self._filter.replaces:
-                # The text so far was thinking: it has thought since that began.
-                self._thinks_since, self._speaks_since = self._speaks_since, None
-            if self._decoder.done:
-                self._deadlines.come_within(BODY_END_SECONDS)
-            text = self._within_limit(text if data is not None else text + self._filter.end())
+            try:
+                data, chunks = await self._read()
+            except ModelError:
+                if self._rest:
+                    yield Begin()
+                    yield Delta(self._rest)
+                raise
+            text, replaces = self._answer(data, chunks)
             if not begun and (text or replaces or self._thinks_since is not None):
                 begun, usage = True, None  # `begin` drops a usage that came before.
                 yield Begin()
@@ -152,6 +150,23 @@ class Completion:
             if self._failure is not None:
                 self._fail(self._failure)
         self._check_end()
+
+    def _answer(self, data: bytes | None, chunks: list[Chunk]) -> tuple[str, bool]:
+        """Return the text in *chunks* without reasoning, and whether it replaces what was before.
+
+        If *data* is None, it is the last.
+        """
+        self._any_data = self._any_data or bool(data)
+        text = self._filter.write("".join(map(self._text, chunks)))
+        if self._filter.reasons:
+            self._think()
+        if replaces := self._filter.replaces:
+            # The text so far was thinking: it has thought since that began.
+            self._thinks_since, self._speaks_since = self._speaks_since, None
+        if self._decoder.done:
+            self._deadlines.come_within(BODY_END_SECONDS)
+        text = self._within_limit(text if data is not None else text + self._filter.end())
+        return text, replaces
 
     def _fail(self, failure: ModelError) -> NoReturn:
         """Raise *failure*, after the text of the same read was yielded."""
@@ -237,4 +252,5 @@ class Completion:
         return ModelContextExceeded("no tokens left for a word", reported)
 
     def _incomplete(self, why: str) -> ModelError:
+        self._rest = self._within_limit(self._filter.end())
         return ModelCut(why) if self._speaks_since is not None else ModelFailed(why)

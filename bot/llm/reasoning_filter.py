@@ -1,33 +1,41 @@
-"""Remove a model's reasoning, `<think>…</think>`, from its answer.
+"""Remove a model's reasoning, such as `<think>…</think>`, from its answer.
 
-Reasoning comes before the answer, or within it at the beginning of a line or a sentence; tags in
-code stay. Before the answer it is removed even if it is never closed. Within the answer it must be
-closed soon, so that an answer that explains the tag does not lose its end.
+`llm/reasoning_marks.py` knows the marks around reasoning. It comes before the answer; in tags such
+as `<think>` also within it, at the beginning of a line or a sentence. Marks in code stay, and so do
+those that a sentence is about. Before the answer, reasoning is removed even if it is never closed.
+Within the answer it must be closed soon, so that an answer that explains the tag does not lose its
+end.
 
-If a server put the opening tag into the prompt, only the closing tag comes, followed by a line end.
-Then all text before it turns out to be reasoning, and later text replaces it.
+If a server put the opening mark into the prompt, only the closing one comes. Then all text before
+it turns out to be reasoning, and later text replaces it.
 """
 
 import re
 from typing import Final
 
+from bot.llm.reasoning_marks import (
+    LONGEST_CLOSING,
+    MAY_BE_MARK,
+    Kind,
+    Mark,
+    ending,
+    front_mark,
+    mark_within,
+    opening,
+)
 from bot.markdown.syntax import OPENING_FENCE, closing_fence
 
-OPENING: Final = "<think>"
-CLOSING: Final = "</think>"
 PENDING_LENGTH: Final = 1000  # the most characters of white space before an answer that are kept
 WITHIN_LENGTH: Final = 8000  # characters between the tags within an answer, some 2000 tokens
 
 _PIECE: Final = re.compile(r"[^<\n]+|\n|<")
-# If an answer only mentions the tag, words follow it on the line.
-_CLOSES: Final = re.compile(r"</think>[ \t]{0,9}\r?\n")
-_CLOSING_BEGUN: Final = re.compile(r"</?t?h?i?n?k?>?[ \t]{0,9}\r?")
+_MARK_LENGTH: Final = 400  # the most characters that decide whether there is a mark
 _LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
 _SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+\Z")
 
 
 class ReasoningFilter:
-    """Passes the answer on. Text may arrive in any pieces, even with tags cut in two.
+    """Passes the answer on. Text may arrive in any pieces, even with marks cut in two.
 
     *reasons* means that the next text is reasoning, *replaces* that the text which the last `write`
     returned replaces all before it.
@@ -36,8 +44,12 @@ class ReasoningFilter:
     def __init__(self) -> None:
         self.reasons = self.replaces = False
         self._begun = False  # the answer
-        self._may_close = True  # A closing tag without an opening one ends reasoning.
+        self._has_reasoned = False
+        self._may_close = True  # A closing mark without an opening one ends reasoning.
         self._pending = ""
+        self._opening = ""  # the mark of the open reasoning
+        self._closing = ""  # the pattern of what closes it
+        self._ends: tuple[str, ...] = ()  # the marks that may end the answer
         self._line = ""  # its beginning
         self._before = ""  # the last few characters
         self._ticks = 0  # in this line
@@ -48,96 +60,118 @@ class ReasoningFilter:
         """Return the next piece of the answer."""
         self._pending += text
         self.replaces = False
-        return self._answer() if self._begun or self._begins() else ""
+        shown: list[str] = []
+        while self._begun or self._begins():
+            self._answer(shown)
+            if self._begun:
+                break
+        return "".join(shown)
 
     def end(self) -> str:
         """Return the text that was pending and is no reasoning."""
+        if self._begun and self.reasons:
+            return self._opening + self._pending
         if self._begun:
-            return (OPENING if self.reasons else "") + self._pending
-        return "" if self.reasons else self._beginning()
+            mark = ending(self._pending, self._ends, is_whole=True) if self._ends else None
+            is_end = mark is not None and mark.kind is Kind.FRAMES
+            return "" if is_end else self._pending
+        start = self._pending.lstrip()
+        mark = front_mark(start, is_after_reasoning=self._has_reasoned, is_whole=True)
+        return "" if self.reasons or mark is not None else self._beginning()
 
     def _begins(self) -> bool:
         """Remove reasoning before the answer; return whether the answer has begun."""
         while True:
             if self.reasons:
-                _, closing, behind = self._pending.partition(CLOSING)
-                if not closing:
-                    self._pending = self._pending[-len(CLOSING) :]
+                closing = re.search(self._closing, self._pending)
+                if closing is None:
+                    self._pending = self._pending[-LONGEST_CLOSING:]
                     return False
-                self.reasons, self._may_close, self._pending = False, False, behind
+                self.reasons, self._pending = False, self._pending[closing.end() :]
             start = self._pending.lstrip()
-            if start.startswith(OPENING):
-                self.reasons, self._pending = True, start.removeprefix(OPENING)
-            elif OPENING.startswith(start):  # It may become the tag.
-                self._pending = self._pending[-PENDING_LENGTH:]
-                return False
-            else:
+            mark = front_mark(start, is_after_reasoning=self._has_reasoned)
+            if mark is None:
                 self._begun, self._pending = True, self._beginning()
                 return True
+            if mark.kind is Kind.UNDECIDED:
+                self._pending = self._pending[-PENDING_LENGTH:]
+                return False
+            self._take(mark, start)
+            self._pending = start[mark.length :]
 
     def _beginning(self) -> str:
         # White space right after the reasoning belongs to it.
-        return self._pending if self._may_close else self._pending.lstrip()
+        return self._pending.lstrip() if self._has_reasoned else self._pending
 
-    def _answer(self) -> str:
-        shown: list[str] = []
+    def _take(self, mark: Mark, text: str) -> None:
+        """Take the *mark* that *text* begins with."""
+        self.reasons = mark.kind is Kind.OPENS
+        self._opening, self._closing = text[: mark.length], mark.closing
+        self._ends = mark.ends or self._ends
+        # From now on, a closing mark belongs to an opening one.
+        self._has_reasoned, self._may_close = True, False
+
+    def _answer(self, shown: list[str]) -> None:
+        """Append the answer to *shown*, up to a mark after which it begins anew."""
         at = 0
-        while at < len(self._pending):
+        while at < len(self._pending) and self._begun:
             if self.reasons:
-                end = self._pending.find(CLOSING, at, at + WITHIN_LENGTH + len(CLOSING))
-                if end >= 0:
+                limit = at + WITHIN_LENGTH + len(self._opening) + 1
+                closing = re.compile(self._closing).search(self._pending, at, limit)
+                if closing is not None:
                     self.reasons = False
                     self._skipped = " \t" if self._line.strip() else " \t\r\n"
-                    at = end + len(CLOSING)
-                elif len(self._pending) - at < WITHIN_LENGTH + len(CLOSING):
+                    at = closing.end()
+                elif len(self._pending) < limit:
                     break
                 else:
                     self.reasons = False
-                    shown.append(self._followed(OPENING))
+                    shown.append(self._followed(self._opening))
             elif self._skipped and self._pending[at] in self._skipped:
                 at += 1
-            elif (tag := self._tag(at)) is None:
-                break
-            elif tag:
-                at += len(tag)
-                if tag == CLOSING:
-                    self._restart()
-                    shown.clear()
-                else:
-                    self.reasons = True
-            else:
+            elif (mark := self._mark(at)) is None:
                 self._skipped = ""
                 piece = _PIECE.match(self._pending, at)
                 assert piece is not None
                 shown.append(self._followed(piece[0]))
                 at = piece.end()
+            elif mark.kind is Kind.UNDECIDED:
+                break
+            else:
+                self._take(mark, self._pending[at : at + mark.length])
+                at += mark.length
+                self._begun = mark.kind is Kind.OPENS
+                if mark.kind is Kind.CLOSES:
+                    shown.clear()
+                    self._restart()
         self._pending = self._pending[at:]
-        return "".join(shown)
 
-    def _tag(self, at: int) -> str | None:
-        """Return the tag that counts here, "" if there is none, None if that is not known yet."""
-        begun = self._pending[at : at + len(CLOSING)]
-        if not begun.startswith("<"):
-            return ""
-        may_begin = self._may_begin()
-        if begun.startswith(OPENING):
-            self._may_close = False  # From now on, a closing tag belongs to this opening one.
-            return OPENING if may_begin else ""
-        if OPENING.startswith(begun) and (may_begin or self._may_close):
+    def _mark(self, at: int) -> Mark | None:
+        """Return the mark that counts here, None if there is none."""
+        if self._pending[at] != "<":
             return None
-        if not self._may_close or self._fence or self._ticks % 2:
-            return ""
-        if _CLOSES.match(self._pending, at):
-            return CLOSING
-        may_close = CLOSING.startswith(begun) and _CLOSING_BEGUN.fullmatch(self._pending, at)
-        return None if may_close else ""
+        if not self._ends and not MAY_BE_MARK.match(self._pending, at):
+            return None
+        text = self._pending[at : at + _MARK_LENGTH]
+        is_block = self._fence and not closing_fence(self._line, self._fence)
+        is_code = bool(is_block) or (not self._fence and self._ticks % 2 > 0)
+        if self._ends and not is_code and (end := ending(text, self._ends)) is not None:
+            return end
+        may_close = self._may_close and not is_code
+        mark = mark_within(
+            text, before=self._before, may_begin=self._may_begin(), may_close=may_close
+        )
+        if mark is None and self._may_close:
+            mark = opening(text)
+            if mark is not None and mark.kind is Kind.OPENS:
+                self._may_close, mark = False, None  # The answer is about such marks.
+        return mark
 
     def _restart(self) -> None:
         """Treat all text before as reasoning."""
-        self.replaces, self._may_close = True, False
+        self.replaces = True
         self._line = self._before = ""
         self._ticks = 0
-        self._skipped = " \t\r\n"
 
     def _may_begin(self) -> bool:
         if self._fence:

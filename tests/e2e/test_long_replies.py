@@ -76,6 +76,19 @@ async def test_reasoning_is_hidden_but_its_duration_is_shown(stage: Stage, uniqu
     assert "Hidden" not in thought
 
 
+async def test_the_channels_of_reasoning_are_hidden_and_timed(stage: Stage, unique: str) -> None:
+    """Some servers pass on all that gpt-oss writes; only its final channel is the answer."""
+    pieces = (
+        *("<|channel|>analysis<|message|>Hidden", " thoughts.<|end|><|start|>assist"),
+        "ant<|channel|>final<|message|>Forty-two.<|return|>",
+    )
+    await stage.model.reply_when(f"channels {unique}", Script(chunks=pieces, chunks_per_second=1))
+    question = await stage.ask(f"channels {unique}")
+    assert (await stage.text_on(question)).startswith("Forty-two.\n-# Thought for ")
+    id_is = "SELECT reply FROM exchanges WHERE message_id = ?"
+    assert stage.rows(id_is, int(question["id"])) == [("Forty-two.",)]
+
+
 async def test_reasoning_with_only_a_closing_tag_is_removed(stage: Stage, unique: str) -> None:
     """Some servers put the opening tag into the prompt, so only the closing tag is streamed."""
     pieces = (*("Hidden plan. " for _ in range(220)), "\n</think>", "\n\n", "Forty-two.")

@@ -24,6 +24,20 @@ WORDS = st.sampled_from(
         ". ",
         "`",
         "```",
+        "<thinking>",
+        "</thinking>",
+        "[THINK]",
+        "[/THINK]",
+        "<|channel|>",
+        "analysis",
+        "assistantfinal",
+        "<|end|>",
+        "final<|message|>",
+        "<|START_THINKING|>",
+        "<|END_THINKING|>",
+        "<answer>",
+        "</answer>",
+        "is",
     ]
 )
 TEXTS = st.lists(WORDS, max_size=20).map("".join)
@@ -133,6 +147,170 @@ def test_the_end_of_an_answer_is_released() -> None:
     assert reasoning.write(LONG) == ""
     assert reasoning.write("12345678") == f"<think>{LONG}12345678"
     assert reasoning.write("b") == "b"
+
+
+HARMONY = (
+    "<|channel|>analysis<|message|>The user greets.<|end|>"
+    "<|start|>assistant<|channel|>commentary<|message|>I greet back.<|end|>"
+    "<|start|>assistant<|channel|>final<|message|>Hello!<|return|>"
+)
+KIMI_K3 = (
+    "<|open|>think<|sep|>hm<|close|>think<|sep|>"
+    "<|open|>response<|sep|>Hello!<|close|>response<|sep|>"
+)
+INKLING = (
+    "<|message_model|><|content_thinking|>hm<|end_message|>"
+    "<|message_model|><|content_text|>Hello!<|end_message|><|content_model_end_sampling|>"
+)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<thinking>hm</thinking>Hello!",
+        "<THINKING>hm</THINKING>\nHello!",
+        "<thought>hm</thought>\n\nHello!",
+        "<Thought>\nhm\n</Thought>\nHello!",
+        "<mm:think>hm</mm:think>Hello!",
+        "</mm:think>Hello!",
+        "<seed:think>hm < hm</seed:think>Hello!",
+        "<ifm|think>hm</ifm|think>Hello!",
+        "<longcat_think>hm</longcat_think>Hello!",
+        "<reasoning>hm</reasoning>\nHello!",
+        "<antThinking>hm</antThinking>\nHello!",
+        "<thinking>a<reflection>b</reflection></thinking>\n<output>\nHello!</output>\n",
+        "<think>hm</think>\n<answer>\nHello!</answer>",
+        "<REASONING_SCRATCHPAD>hm</REASONING_SCRATCHPAD>Hello!",
+        "[THINK]hm[/THINK]Hello!",
+        "◁think▷hm◁/think▷Hello!",
+        "<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>Hello!<|end_of_solution|>",
+        "<|START_THINKING|>hm<|END_THINKING|><|START_RESPONSE|>Hello!<|END_RESPONSE|>",
+        "<|channel>thought\nhm<channel|>Hello!<turn|>",
+        "<|inner_prefix|>hm<|inner_suffix|>Hello!",
+        KIMI_K3,
+        INKLING,
+        "<|think|>hm<|end|><|begin|>assistant<|content|>Hello!<|end|>",
+        HARMONY,
+        f"<|start|>assistant{HARMONY}",
+        HARMONY.removesuffix("<|return|>"),
+        HARMONY.removesuffix("<|return|>") + "<|end|>\n",
+        HARMONY.removeprefix("<|channel|>"),
+        HARMONY.replace("analysis", "analysis to=browser.search code"),
+        HARMONY.replace("final", "final <|constrain|>text"),
+        "<|channel|>analysis<|message|>hm<|end|>Hello!",
+        "<|channel|>final<|message|>Hello!<|return|>",
+        "analysisWe greet back.assistantfinalHello!",
+        "analysisThe user greets.assistantcommentaryOne moment.assistantfinalHello!",
+        "analysis\nWe greet back.\nassistantfinalHello!",
+        "commentary to=functions.greet json{}assistantanalysisHm.assistantfinalHello!",
+        "assistantfinalHello!",
+    ],
+)
+def test_reasoning_in_any_marks_is_left_out(said: str) -> None:
+    """The marks of the models in use, of which a server may strip some."""
+    assert shown(said) == "Hello!"
+    assert shown(*said) == "Hello!", "cut everywhere"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "<thinking>cut",
+        "<thought>\nThe user",
+        "[THINK]cut",
+        "◁think▷",
+        "<think>",
+        "<|START_THINKING|>cut",
+        "<|channel|>analysis<|message|>We need",
+        "<|channel|>analysis<|message|>We need<|end|><|start|>assistant<|channel|>comment",
+        "<|channel|>commentary<|message|>We search.<|end|>",
+        "<|channel|>final<|message|><|return|>",
+        "analysisWe need to",
+    ],
+)
+def test_reasoning_without_an_answer_is_left_out(said: str) -> None:
+    assert shown(said) == ""
+    assert shown(*said) == "", "cut everywhere"
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("hm.<|END_THINKING|><|START_RESPONSE|>yes<|END_RESPONSE|>", "yes"),
+        ("hm\n<|end_of_thought|>\nyes", "yes"),
+        ("hm.<|end|><|start|>assistant<|channel|>final<|message|>yes<|return|>", "yes"),
+        ("hm.<|channel|>final<|message|>yes", "yes"),
+        ("hm<channel|>yes", "yes"),
+        ("hm\n</mm:think>\nyes", "yes"),
+        ("hm\n</seed:think>\n\nyes", "yes"),
+        ("hm</thinking>\nyes", "yes"),
+        (f"{HARMONY.removesuffix('<|return|>')}<|end|><|start|>assistant{HARMONY}", "Hello!Hello!"),
+    ],
+)
+def test_a_late_mark_makes_the_text_before_reasoning(said: str, answer: str) -> None:
+    assert shown(said) == answer
+    assert shown(*said) == answer, "cut everywhere"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "The `<thinking>` tag holds thoughts.",
+        "Write <thought>…</thought> around it.",
+        "<thinking> and </thinking> are tags.",
+        "<think> is the tag that models use.",
+        "<think>…</think> frames thoughts.",
+        "<thinking>는 생각을 담는 태그입니다.",
+        "<reflection>, <reasoning> and others are tags.",
+        "[THINK] marks the beginning of thoughts.",
+        "`[THINK]` marks the beginning.",
+        "```\n<thinking>hm</thinking>\n```",
+        "```\n<|channel|>analysis<|message|>hm<|end|>\n```",
+        "Use this:\n\n<thinking>\nthoughts\n</thinking>\n<answer>\nanswer\n</answer>",
+        "gpt-oss writes <|channel|>analysis<|message|>, then <|channel|>final<|message|>.",
+        "Cohere ends thoughts by <|END_THINKING|>. So it is.",
+        "In `x<|channel|>final<|message|>y` the answer is y.",
+        "analysis of the data",
+        "analysis: done",
+        "analysis",
+        "analysis는 분석입니다",
+        "commentary follows",
+        "assistant, final",
+        "final answer",
+        "<answer>42</answer>",
+        "<b>bold</b>",
+        "<output>",
+        "[TH",
+        "<|im_end|> ends a turn.",
+        "It ends with <|return|>",
+        "# <thinking>",
+    ],
+)
+def test_marks_that_an_answer_is_about_stay(said: str) -> None:
+    assert shown(said) == said
+    assert shown(*said) == said, "cut everywhere"
+
+
+def test_end_marks_that_an_answer_is_about_stay() -> None:
+    """Even if the answer itself came in such marks."""
+    for answer in ("Use `<|end|>` here.", "<|end|> ends a message.", "```\n<|return|>\n```"):
+        said = (
+            f"<|channel|>analysis<|message|>hm<|end|><|channel|>final<|message|>{answer}<|return|>"
+        )
+        assert shown(said) == answer
+        assert shown(*said) == answer, "cut everywhere"
+
+
+def test_it_reasons_while_the_marks_are_open() -> None:
+    """So that the time of the reasoning is known."""
+    reasoning = ReasoningFilter()
+    reasons = []
+    for piece in ("<|channel|>analysis", "<|message|>hm", "<|end|><|start|>assistant", "yes"):
+        reasoning.write(piece)
+        reasons.append(reasoning.reasons)
+    assert reasons == [False, True, True, True]  # The first piece may be the subject of a sentence.
+    assert reasoning.write("<|channel|>final<|message|>yes") == "yes"
+    assert not reasoning.reasons
 
 
 @given(TEXTS, st.data())

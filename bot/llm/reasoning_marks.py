@@ -1,0 +1,232 @@
+"""The marks that models put around their reasoning and around their answer.
+
+Servers with a parser for the model at hand remove them; many run without one, or strip some of the
+marks and leave the text between them. The sources are the reasoning parsers of vLLM, SGLang and
+llama.cpp, and Open WebUI's list of tags.
+"""
+
+import re
+from enum import Enum, auto
+from typing import Final, NamedTuple
+
+# Tags with a name, perhaps of a kind: <think>, <thinking>, <mm:think>, <antThinking>, <reasoning>.
+_TAG: Final = re.compile(
+    r"<((?:[a-z]+[:|_-])*(?:ant)?"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)(?:[:_-][a-z]+)?)>",
+    re.IGNORECASE,
+)
+_MAY_BE_TAG: Final = re.compile(r"<[a-z:|_-]{0,40}", re.IGNORECASE)
+# Within an answer only these, because an answer may show the others to explain a way to prompt.
+_TAG_WITHIN: Final = re.compile(r"<((?:[a-z]+[:|_])?think)>", re.IGNORECASE)
+_MAY_BE_TAG_WITHIN: Final = re.compile(r"<(?:[a-z]{0,10}[:|_])?[a-z]{0,10}", re.IGNORECASE)
+
+# The channels of gpt-oss: analysis and commentary come before final.
+_CHANNELS: Final = (
+    "<|channel|>analysis",
+    "<|channel|>commentary",
+    "analysis<|message|>",
+    "commentary<|message|>",
+)
+_FINAL: Final = r"<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>[^<\n]{0,20})?<\|message\|>"
+# The last alternative is an answer that follows without a channel.
+_AFTER_ANALYSIS: Final = (
+    rf"{_FINAL}|<\|start\|>assistant<\|message\|>|<\|end\|>(?=\s{{0,8}}(?:<[^|]|[^\s<]))"
+)
+# The same without special tokens: "analysisWe need to answer.assistantfinalHello".
+_BARE_CHANNEL: Final = re.compile(
+    r"(?:assistant)?(?:analysis|commentary)"
+    r"(?=\n{0,3}[\"“]?[A-Za-z][a-z'’]{0,20}[ ,.:]|assistant(?:final|comm|anal)| to=)"
+)
+_MAY_BE_BARE_CHANNEL: Final = re.compile(
+    r"(?:assistant)?(?:analysis|commentary)(?:\n{0,3}[\"“]?[A-Za-z]?[a-z'’]{0,20}| t?o?)"
+)
+_BARE_FINAL: Final = "assistantfinal"
+
+# Opening and closing marks.
+_PAIRS: Final = {
+    "[THINK]": "[/THINK]",  # Mistral
+    "◁think▷": "◁/think▷",  # Kimi
+    "<|open|>think<|sep|>": "<|close|>think<|sep|>",  # Kimi K3
+    "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere
+    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
+    "<|channel>thought": "<channel|>",  # Gemma 4
+    "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
+    "<|content_thinking|>": "<|end_message|>",  # Inkling
+    "<|think|>": "<|end|>",  # Solar
+    "<|thinking|>": "<|/thinking|>",
+    "<|im_start|>think": "<|im_start|>answer",  # s1
+    "[unused16]": "[unused17]",  # openPangu
+    "to=self<|message|>": "<|eom|>",
+}
+# What begins the answer itself, or a message in which reasoning or the answer comes.
+_FRAMES: Final = (
+    "<|start|>assistant",
+    "<|begin|>assistant",
+    "<|message_model|>",
+    "<|channel|>final<|message|>",
+    "assistant<|channel|>final<|message|>",
+    "final<|message|>",
+    _BARE_FINAL,
+    "<|message|>",
+    "<|content|>",
+    "<|content_text|>",
+    "<|begin_of_solution|>",
+    "<|START_RESPONSE|>",
+    "<|START_TEXT|>",
+    "<|open|>response<|sep|>",
+    "to=user<|message|>",
+    "</mm:think>",  # MiniMax puts it before an answer without reasoning.
+)
+# Right after reasoning, the answer may be in such a tag.
+_ANSWER_TAGS: Final = tuple(
+    f"<{name}>" for name in ("answer", "output", "response", "solution", "final_answer")
+)
+_ENDS: Final = (
+    *("<|return|>", "<|end|>", "<|call|>", "<|end_of_solution|>", "<|END_RESPONSE|>"),
+    *("<|END_TEXT|>", "<|END_OF_TURN_TOKEN|>", "<|close|>response<|sep|>"),
+    *("<|close|>message<|sep|>", "<|end_of_msg|>", "<|end_message|>", "<|eom|>", "<|eot|>"),
+    *("<|content_model_end_sampling|>", "<turn|>", "<|im_end|>", "<|endoftext|>"),
+)
+_CLOSINGS: Final = {
+    **{opening: re.escape(closing) for opening, closing in _PAIRS.items()},
+    **dict.fromkeys(_CHANNELS, _AFTER_ANALYSIS),
+}
+_FRONT: Final = (*_FRAMES, *_ANSWER_TAGS, "assistantanalysis", "assistantcommentary")
+LONGEST_CLOSING: Final = 120  # characters
+# Every mark within an answer, or the beginning of one.
+MAY_BE_MARK: Final = re.compile(
+    r"</?(?:[a-z]*\||[a-z:|_-]{0,40}(?:think|thought|reason|reflection|scratchpad|\Z))",
+    re.IGNORECASE,
+)
+
+# Closing marks whose opening one was in the prompt. If an answer only mentions a tag, words follow
+# it on the line; if it mentions a token, a space or an opening sign precedes it.
+_LATE_TAG: Final = re.compile(r"</(?:[a-z]+[:|_])?think(?:ing)?>[ \t]{0,9}\r?\n", re.IGNORECASE)
+_MAY_BE_LATE_TAG: Final = re.compile(
+    r"</?(?:[a-z]{0,10}[:|_])?(?:[a-z]{0,8}|think(?:ing)?>[ \t]{0,9}\r?)", re.IGNORECASE
+)
+_LATE_TOKENS: Final = (
+    *("<|END_THINKING|>", "<|end_of_thought|>", "<|inner_suffix|>", "<channel|>"),
+    *("<|channel|>final<|message|>", "<|start|>assistant<|channel|>final<|message|>"),
+)
+_SETS_APART: Final = re.compile(r"[\s(\[{\"“'‘`|]\Z")
+
+# What follows a mark if a sentence is about it, as in "<think> and </think> are tags".
+_MENTIONED: Final = re.compile(
+    r"[ \t]*(?:…|\.{3})[ \t]*<|[,;:)]|-[A-Za-z]"
+    r"|[ \t]+(?:(?:is|are|was|means?|marks?|begins?|starts?|opens?|ends?|tags?|blocks?|tokens?|and"
+    r"|or|to|vs|ist|sind|und|oder|est|sont|et|ou|es|son|y)(?=[^\w=])|태그|블록|토큰)"
+    r"|(?:은|는|란|이란|와|과|을|를|라는|이라는|や|は|と)(?=[ \t<`])"
+)
+_MAY_BE_MENTIONED: Final = re.compile(r"[ \t]*(?:…|\.{0,3})[ \t]*|-|[ \t]+\w{0,8}|\w{1,3}")
+
+
+class Kind(Enum):
+    """What a mark does."""
+
+    OPENS = auto()  # Reasoning follows.
+    CLOSES = auto()  # All before it was reasoning.
+    FRAMES = auto()  # The answer follows, or another mark.
+    UNDECIDED = auto()  # More text decides whether it is a mark.
+
+
+class Mark(NamedTuple):
+    """A mark of *length* characters.
+
+    *closing* is the pattern of what ends the reasoning that it opens. *ends* may stand at the end
+    of the answer.
+    """
+
+    kind: Kind
+    length: int
+    closing: str = ""
+    ends: tuple[str, ...] = ()
+
+
+UNDECIDED: Final = Mark(Kind.UNDECIDED, 0)
+
+
+def front_mark(text: str, *, is_after_reasoning: bool, is_whole: bool = False) -> Mark | None:
+    """Return the mark that *text*, the beginning of an answer, begins with; None if it is none.
+
+    If *text* *is_whole*, no mark is undecided.
+    """
+    mark = opening(text)
+    if mark is not None and mark.kind is Kind.OPENS:
+        return _unless_mentioned(mark, text, is_whole=is_whole)
+    for frame in _FRAMES:
+        if text.startswith(frame):
+            return Mark(Kind.FRAMES, len(frame), ends=_ENDS)
+    for tag in _ANSWER_TAGS if is_after_reasoning else ():
+        if text.startswith(tag):
+            mark = Mark(Kind.FRAMES, len(tag), ends=(f"</{tag[1:]}",))
+            return _unless_mentioned(mark, text, is_whole=is_whole)
+    if mark is None and any(begun.startswith(text) for begun in _FRONT):
+        mark = UNDECIDED
+    return None if is_whole else mark
+
+
+def mark_within(text: str, *, before: str, may_begin: bool, may_close: bool) -> Mark | None:
+    """Return the mark that *text*, from the middle of an answer, begins with; None if it is none.
+
+    *before* is the end of the text before it, "" at the beginning of a line. Reasoning *may_begin*
+    here, or it *may_close*.
+    """
+    if may_begin and (tag := _TAG_WITHIN.match(text)):
+        return _unless_mentioned(_of_tag(tag), text)
+    may_be_tag = may_begin and _MAY_BE_TAG_WITHIN.fullmatch(text)
+    if not may_close:
+        return UNDECIDED if may_be_tag else None
+    if late := _LATE_TAG.match(text):
+        return Mark(Kind.CLOSES, late.end())
+    tokens = () if _SETS_APART.search(before) else _LATE_TOKENS
+    for token in tokens:
+        if text.startswith(token):
+            return Mark(Kind.CLOSES, len(token), ends=_ENDS)
+    may_be_late = _MAY_BE_LATE_TAG.fullmatch(text) or any(
+        token.startswith(text) for token in tokens
+    )
+    return UNDECIDED if may_be_tag or may_be_late else None
+
+
+def opening(text: str) -> Mark | None:
+    """Return the mark of reasoning that *text* begins with, wherever it is; None if it is none."""
+    if tag := _TAG.match(text):
+        return _of_tag(tag)
+    for token, closing in _CLOSINGS.items():
+        if text.startswith(token):
+            return Mark(Kind.OPENS, len(token), closing, _ENDS)
+    if bare := _BARE_CHANNEL.match(text):
+        return Mark(Kind.OPENS, bare.end(), _BARE_FINAL)
+    is_begun = any(token.startswith(text) for token in _CLOSINGS)
+    if is_begun or _MAY_BE_TAG.fullmatch(text) or _MAY_BE_BARE_CHANNEL.fullmatch(text):
+        return UNDECIDED
+    return None
+
+
+def ending(text: str, ends: tuple[str, ...], *, is_whole: bool = False) -> Mark | None:
+    """Return the *ends* that *text* begins with if nothing but another mark follows them.
+
+    If *text* *is_whole*, part of an end is enough.
+    """
+    run = re.match(rf"(?:(?:{'|'.join(map(re.escape, ends))})\s{{0,99}})*", text)
+    assert run is not None
+    rest = text[run.end() :]
+    following = front_mark(rest, is_after_reasoning=False) if run.end() else None
+    is_cut = bool(text) and any(end.startswith(rest) for end in ends)
+    if following is UNDECIDED or is_cut:
+        # A lone < is a sign like any other.
+        return Mark(Kind.FRAMES, len(text)) if is_whole and text != "<" else UNDECIDED
+    return None if following is None else Mark(Kind.FRAMES, run.end())
+
+
+def _of_tag(tag: re.Match[str]) -> Mark:
+    return Mark(Kind.OPENS, tag.end(), f"(?i:</{re.escape(tag[1])}>)")
+
+
+def _unless_mentioned(mark: Mark, text: str, *, is_whole: bool = False) -> Mark | None:
+    """Return *mark*, at the beginning of *text*, unless a sentence is about it."""
+    if _MENTIONED.match(text, mark.length):
+        return None
+    may_be = not is_whole and _MAY_BE_MENTIONED.fullmatch(text, mark.length)
+    return UNDECIDED if may_be else mark
