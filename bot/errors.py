@@ -33,6 +33,7 @@ BotError
     ├── ModelThoughtOnly      thinking used up that limit before the answer began
     │   └── ModelThoughtCramped   thinking filled the context window
     ├── ModelCut              the stream ended before the answer did
+    │   └── ModelStopped          the API ended the answer for a reason that nobody knows
     └── ModelFailed           everything else that the API can do wrong
         └── ModelEmptyBody    a response of status 200 with an empty body
 """
@@ -223,6 +224,10 @@ class ModelCut(ModelError):
     """The stream ended before the answer did."""
 
 
+class ModelStopped(ModelCut):
+    """The API ended the answer with a finish reason that says nothing about whether it is whole."""
+
+
 class ModelFailed(ModelError):
     """The API failed in a way that no other class names."""
 
@@ -253,5 +258,6 @@ EXPLANATIONS: Final[Mapping[type, Explain]] = {
     ModelThoughtOnly: lambda t: t.model_thought_only,
     ModelThoughtCramped: lambda t: t.model_thought_filled_window,
     ModelCut: lambda t: t.model_cut,
+    ModelStopped: lambda t: t.model_stopped,
     ModelEmptyBody: lambda t: t.model_empty_body,
 }

@@ -140,6 +140,14 @@ class Sentences:
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
     )
     model_cut_plain = "The answer was cut off here by a lost connection. Ask me to go on."
+    model_stopped = (
+        "The AI service ended the answer here without saying why, so it may not be whole. "
+        "Press Continue, or ask me to go on."
+    )
+    model_stopped_plain = (
+        "The AI service ended the answer here without saying why, so it may not be whole. "
+        "Ask me to go on."
+    )
     model_failed = "The AI service had a problem. Please try again in a minute."
     model_empty_body = (
         "The AI service sent nothing back. Some services do that when a conversation is too long. "

@@ -124,8 +124,8 @@ class ChatCompletions:
         try:
             with failure_noted(budget.question_id):
                 yield completion
-            if completion.finish_reason is not None:
-                note_end(budget.question_id, completion.finish_reason, completion.characters)
+            if completion.ended_as:
+                note_end(budget.question_id, completion.ended_as, completion.characters)
         finally:
             await completion.close()
 

@@ -22,6 +22,7 @@ from bot.errors import (
     ModelError,
     ModelFailed,
     ModelRequestRefused,
+    ModelStopped,
     ModelThoughtOnly,
     ModelTimeout,
     ModelUnknown,
@@ -30,6 +31,7 @@ from bot.errors import (
 from bot.llm.api_errors import Redactor, stream_error
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
+from bot.llm.finish_reasons import End, end_of, loggable
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
@@ -40,17 +42,6 @@ DISCONNECT_SECONDS: Final = 1.0  # for closing a connection
 # For servers that ignore the limit on tokens. English has 4 to 5 characters a token, and by our
 # estimate only words of 12 letters on average have 8, so an answer within the limit is never cut.
 CHARACTERS_PER_TOKEN: Final = 8
-# Servers use different words for the same finish reason.
-LENGTH_REASONS: Final = frozenset({"length", "max_tokens", "model_length"})
-WITHHELD_REASONS: Final = frozenset(
-    {"content_filter", "safety", "refusal", "recitation", "blocklist", "prohibited_content", "spii"}
-)
-CUT_REASONS: Final = frozenset(
-    {
-        *("error", "abort", "aborted", "cancelled", "canceled", "network_error", "timeout"),
-        *("insufficient_system_resource", "none", "null"),
-    }
-)
 # Raised before any text, these mean that a smaller request or one of another shape may succeed.
 OTHER_REQUEST_MAY_HELP: Final = (
     *(ModelRequestRefused, ModelContextExceeded, ModelEmptyBody),
@@ -63,8 +54,8 @@ class Completion:
 
     Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
     that are valid. For servers that ignore the limit, the text is cut at CHARACTERS_PER_TOKEN
-    characters for each of *reply_tokens*. *finish_reason* is the server's word for the end,
-    *characters* the number of characters received.
+    characters for each of *reply_tokens*. *ended_as* is the server's word for the end of a whole
+    answer, as the log may name it, "" before; *characters* is the number of characters received.
     """
 
     def __init__(
@@ -75,8 +66,9 @@ class Completion:
         *,
         reply_tokens: int,
     ) -> None:
-        self.finish_reason: str | None = None
+        self.ended_as = ""
         self.characters = 0
+        self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
         self._thinks_since: float | None = None
         self._speaks_since: float | None = None
@@ -195,7 +187,7 @@ class Completion:
     @property
     def _ended(self) -> bool:
         """Whether the server named a finish reason, or called the stream complete."""
-        return self._decoder.done or self.finish_reason is not None
+        return self._decoder.done or self._finish_reason is not None
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
@@ -209,11 +201,11 @@ class Completion:
         if chunk.reasoning:
             self._think()
         if chunk.finish_reason is not None:
-            self.finish_reason = chunk.finish_reason
+            self._finish_reason = chunk.finish_reason
             if not chunk.text:  # Some servers send a finish reason with each delta.
                 self._deadlines.come_within(USAGE_SECONDS)
         elif chunk.text:  # There is more text, so that reason was not the end.
-            self.finish_reason = None
+            self._finish_reason = None
         return chunk.text
 
     def _think(self) -> None:
@@ -230,17 +222,25 @@ class Completion:
         return shown
 
     def _check_end(self) -> None:
-        reason = self.finish_reason.lower() if self.finish_reason is not None else None
-        if reason in WITHHELD_REASONS:
+        has_text = self._speaks_since is not None
+        reason = loggable(self._finish_reason)
+        if self._finish_reason is not None:
+            end = end_of(self._finish_reason)
+        else:
+            end = End.WHOLE if self._decoder.done and has_text else End.CUT
+        if end is End.WITHHELD:
             raise ContentFiltered
-        if reason in LENGTH_REASONS:
-            raise OutputTruncated if self._speaks_since is not None else self._error_without_text()
+        if end is End.AT_LIMIT:
+            raise OutputTruncated if has_text else self._error_without_text()
         if not self._any_data:
             raise ModelEmptyBody("an empty body")
-        if reason is None or reason in CUT_REASONS:
+        if end is End.CUT or (end is End.UNKNOWN and not has_text):
             raise self._incomplete(f"finish_reason: {reason}")
-        if self._speaks_since is None:
+        if end is End.UNKNOWN:
+            raise ModelStopped(f"finish_reason: {reason}")
+        if not has_text:
             raise ModelEmpty
+        self.ended_as = reason
 
     def _error_without_text(self) -> ModelError:
         """Return the error for a limit that was reached before the answer began."""

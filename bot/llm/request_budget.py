@@ -1,7 +1,6 @@
 """The budget of requests for a question, and a DEBUG log of each: in names and numbers alone."""
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +13,6 @@ from bot.errors import ModelError
 log = logging.getLogger(__name__)
 
 MAX_REQUESTS: Final = 4  # in all, however often the shape of the request or the prompt changes
-_REASON: Final = re.compile(r"[\w.-]{1,40}")  # Any other text from a server stays out of the log.
 
 
 @dataclass(slots=True)
@@ -41,9 +39,8 @@ def note_request(question_id: int, prompt: Prompt) -> None:
     )
 
 
-def note_end(question_id: int, finish_reason: str, characters: int) -> None:
-    """Log that the answer is whole, and its length."""
-    reason = finish_reason if _REASON.fullmatch(finish_reason) else "a reason of its own"
+def note_end(question_id: int, reason: str, characters: int) -> None:
+    """Log that the answer is whole, its finish *reason* and its length."""
     log.debug("Ended request of question %d: %s, %d characters", question_id, reason, characters)
 
 

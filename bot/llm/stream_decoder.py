@@ -3,6 +3,7 @@
 import codecs
 import io
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,6 +14,12 @@ COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 # Servers use different names for a model's reasoning: for its field, and for a type of part.
 REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details")
 REASONING_PARTS: Final = ("thinking", "reasoning")
+# Events that keep a connection open, whatever their data is; names are compared in letters alone.
+SIGNS_OF_LIFE: Final = frozenset({"ping", "pong", "keepalive", "heartbeat", "alive", "noop"})
+# What servers send as the finish reason of an answer that goes on.
+NO_REASONS: Final = frozenset(
+    {"", "null", "none", "undefined", "not_finished", "finish_reason_unspecified"}
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -27,7 +34,7 @@ class Chunk:
 
 
 class Malformed(ValueError):
-    """The stream contains something that is no chunk, so text may be missing from here on."""
+    """The stream contains a broken chunk, so text may be missing from here on."""
 
 
 class Page(Malformed):
@@ -38,8 +45,11 @@ class StreamDecoder:
     """Decodes bytes, however they arrive: server-sent events, or one plain JSON answer.
 
     Lines may end with LF, CRLF or CR, and a byte order mark may come first. *done* means that the
-    server called the stream complete by [DONE]. Raises a ValueError, perhaps Malformed, if the
-    stream is anything else.
+    server called the stream complete by [DONE], or that the JSON answer is whole. Raises a
+    ValueError, perhaps Malformed, if the stream is anything else.
+
+    A chunk is a JSON object, so data with a brace is a chunk, whole or broken. Other data is a sign
+    of life if it is readable: JSON of another kind, words, a comment that a proxy turned into data.
     """
 
     def __init__(self) -> None:
@@ -50,6 +60,7 @@ class StreamDecoder:
         self._is_plain_json = False
         self._line: list[str] = []
         self._line_length = 0
+        self._event = ""  # the name of the current event, in letters alone
         self._data: list[str] = []
         self._data_length = 0
         self._error: ValueError | None = None
@@ -63,7 +74,9 @@ class StreamDecoder:
         """Return the chunks that the end of the stream completes."""
         rest = self._decoder.decode(b"", final=True)
         if self._is_plain_json:
-            return self._chunks("".join([*self._line, rest]))
+            chunks = self._chunks("".join([*self._line, rest]))
+            self.done = True
+            return chunks
         return self._decode(f"{rest}\n\n")
 
     def _decode(self, text: str) -> list[Chunk]:
@@ -75,7 +88,7 @@ class StreamDecoder:
             text = text.lstrip("\ufeff \t\n")
             if not text:
                 return []
-            self._started, self._is_plain_json = True, text.startswith("{")
+            self._started, self._is_plain_json = True, text.startswith(("{", "["))
         chunks: list[Chunk] = []
         try:
             for line in self._lines(text):
@@ -104,22 +117,36 @@ class StreamDecoder:
             return []
         if not line:
             return self._end_event()
+        if line.startswith("data:"):
+            return self._read_data(line.removeprefix("data:").removeprefix(" "))
         if line.startswith("<"):
             raise Page("a page instead of an event stream")
-        if not line.startswith("data:"):
-            return []
-        data = line.removeprefix("data:").removeprefix(" ")
+        if line.startswith("event:"):
+            self._event = re.sub("[^a-z]", "", line.removeprefix("event:").lower())
+        return []
+
+    def _read_data(self, data: str) -> list[Chunk]:
         if self._data:
             self._add_data(data)
             return []
-        if data.strip() == "[DONE]":
-            self.done = True
+        if self._event in SIGNS_OF_LIFE:
             return []
+        if "{" not in data and "}" not in data:
+            return self._words(data.strip())
         try:
             return self._chunks(data)
-        except json.JSONDecodeError:  # The event may continue in another data line.
-            self._add_data(data)
+        except json.JSONDecodeError:
+            if not data.lstrip().startswith(":"):  # That was a comment.
+                self._add_data(data)  # The event may continue in another data line.
             return []
+
+    def _words(self, words: str) -> list[Chunk]:
+        """Return the error that *words* in place of a chunk are, none for a sign of life."""
+        if "\ufffd" in words:
+            raise Malformed("an event that is no UTF-8")
+        self.done = words == "[DONE]"
+        is_error = words and not self.done and self._event.endswith("error")
+        return [Chunk(error={"message": words})] if is_error else []
 
     def _add_data(self, data: str) -> None:
         self._data.append(data)
@@ -128,23 +155,23 @@ class StreamDecoder:
             raise Malformed("an event without an end")
 
     def _end_event(self) -> list[Chunk]:
-        if not self._data:
-            return []
-        data, self._data, self._data_length = "\n".join(self._data), [], 0
         try:
-            return self._chunks(data)
+            return self._chunks("\n".join(self._data)) if self._data else []
         except json.JSONDecodeError:
             raise Malformed("an event that is no JSON") from None
+        finally:
+            self._event, self._data, self._data_length = "", [], 0
 
     def _chunks(self, data: str) -> list[Chunk]:
-        """Return the chunk in *data*, none if that is blank."""
-        if not data.strip():
-            return []
+        """Return the chunks in *data*, none if it is a sign of life."""
         try:
-            event = json.loads(data)
-            if not isinstance(event, dict):
-                raise Malformed("an event that is no object")
-            return [self._parse(event)]
+            value = json.loads(data)
+            if isinstance(value, dict):
+                chunk = self._parse(value)
+                if chunk.error is None and self._event.endswith("error"):
+                    return [Chunk(error=value)]
+                return [chunk]
+            return [self._parse(event) for event in _objects(value)]
         except RecursionError:
             raise Malformed("an event nested without end") from None
 
@@ -157,20 +184,21 @@ class ChunkParser:
 
     def chunk(self, event: dict[str, Any]) -> Chunk:
         """Return the content of *event*."""
-        error = event if event.get("object") == "error" else event.get("error")
+        choice = next(iter(_objects(event.get("choices"))), {})
+        error = event.get("error") or choice.get("error")
+        if not error and "error" in (event.get("object"), event.get("type")):
+            error = event
         if error:
             return Chunk(error=error if isinstance(error, dict) else {"message": str(error)})
-        choice = next(iter(_objects(event.get("choices"))), {})
         delta = choice.get("delta") or choice.get("message")
         delta = delta if isinstance(delta, dict) else {}
         content = delta.get("content")
         text = _text(content) or _text(delta.get("refusal"))
-        finish = choice.get("finish_reason")
         in_fields = any(map(delta.get, REASONING_FIELDS))
         return Chunk(
             text=self._cleaned(text),
             reasoning=in_fields or any(map(_is_reasoning, _objects(content))),
-            finish_reason=(finish.strip() or None) if isinstance(finish, str) else None,
+            finish_reason=_reason(choice.get("finish_reason")),
             usage=_usage(event.get("usage")),
         )
 
@@ -186,8 +214,16 @@ class ChunkParser:
 
 
 def _objects(values: object) -> list[dict[str, Any]]:
-    items = values if isinstance(values, list) else []
-    return [item for item in items if isinstance(item, dict)]
+    if not isinstance(values, list):
+        return []
+    return [item for item in values if isinstance(item, dict)]
+
+
+def _reason(finish: object) -> str | None:
+    if not isinstance(finish, str):
+        return None
+    reason = finish.strip()
+    return None if reason.lower() in NO_REASONS else reason
 
 
 def _is_reasoning(part: dict[str, Any]) -> bool:

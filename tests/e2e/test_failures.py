@@ -49,7 +49,8 @@ KEPT: Final = {
     "length": (script_ending(finish_reason="length"), ENGLISH.model_output_truncated),
     "withheld": (script_ending(finish_reason="content_filter"), ENGLISH.model_content_filtered),
     "stream-cut": (script_ending(disconnect_after_chunks=12), ENGLISH.model_cut),
-    "no-finish-reason": (script_ending(finish_reason=None), ENGLISH.model_cut),
+    "no-finish-reason": (script_ending(finish_reason=None, done=False), ENGLISH.model_cut),
+    "odd-finish-reason": (script_ending(finish_reason="OTHER"), ENGLISH.model_stopped),
     "stalled": (script_ending(stall_after_chunks=12, stall_seconds=40), ENGLISH.model_timeout),
     "error-inside": (
         Script(text=BEGUN, events_after=({"error": {"message": "broken", "code": "x"}},)),

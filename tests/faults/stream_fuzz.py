@@ -99,7 +99,7 @@ async def garbled_streams(*, tries: int, seed: int, first: int = 0) -> Counts:
     """Garble *tries* streams, each in its own way, and read them.
 
     Each must end with clean text, complete or with a ModelError, and never complete without a
-    finish_reason. *first* skips the streams before it, to repeat a failure.
+    finish_reason or [DONE]. *first* skips the streams before it, to repeat a failure.
     """
     streams = [garbled(random.Random(f"{seed}:{first + number}")) for number in range(tries)]
 
@@ -109,8 +109,8 @@ async def garbled_streams(*, tries: int, seed: int, first: int = 0) -> Counts:
             return f"{name}: text that is not clean"
         if len(ending.text) > REPLY_TOKENS * CHARACTERS_PER_TOKEN:
             return f"{name}: text beyond the limit"
-        if ending.error is None and not has_finish_reason(streams[number]):
-            return f"{name}: whole without a finish_reason"
+        if ending.error is None and not names_its_end(streams[number]):
+            return f"{name}: whole without an end"
         return f"{name}: {ending.error}" if _is_foreign(ending.error) else None
 
     return await _tried(map(_sent_in_any_way, streams), check)
@@ -131,10 +131,10 @@ def _chunk(delta: dict[str, Any], finish_reason: str | None) -> dict[str, Any]:
     return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice]}
 
 
-def has_finish_reason(stream: bytes) -> bool:
-    """Return whether *stream* contains a finish_reason, also across several data lines."""
+def names_its_end(stream: bytes) -> bool:
+    """Return whether *stream* has a finish_reason, also across several data lines, or [DONE]."""
     joined = re.sub(rb"[\r\n]+(data:)?", b"", stream)
-    return re.search(rb'"finish_reason"\s*:\s*"[^"]', joined) is not None
+    return re.search(rb'"finish_reason"\s*:\s*"[^"]|\[DONE\]', joined) is not None
 
 
 def garbled(rng: random.Random) -> bytes:

@@ -94,15 +94,13 @@ CUT: Final[Mapping[str, Way]] = {
     f"cut at {cut}": (Script(text=WHOLE, disconnect_after_bytes=cut), ENGLISH.model_cut)
     for cut in (900, 1901, 2602, 3303)
 } | {
-    "done only": (script_ending(finish_reason=None), ENGLISH.model_cut),
     "nothing": (script_ending(finish_reason=None, done=False), ENGLISH.model_cut),
 }
 GARBLED: Final[Mapping[str, Way]] = {
     "bad JSON": (garbled(b"data: {nonsense\n\n", FINISH), ENGLISH.model_cut),
     "split UTF-8": (garbled(b"data: \xed\x95", b"\xe2\n\n", FINISH), ENGLISH.model_cut),
-    "null": (garbled(b"data: null\n\n", FINISH), ENGLISH.model_cut),
     "digits": (garbled(b'data: {"a":' + b"9" * 5000 + b"}\n\n", FINISH), ENGLISH.model_cut),
-    "deep": (garbled(b"data: " + b"[" * 5000 + b"\n\n", FINISH), ENGLISH.model_cut),
+    "deep": (garbled(b"data: " + b'{"a":[' * 5000 + b"\n\n", FINISH), ENGLISH.model_cut),
     "page behind": (garbled(b"<html>Bad gateway</html>\n"), ENGLISH.model_cut),
     "error code": (
         garbled(b'data: {"error":{"code":"%s"}}\n\n' % (b"9" * 5000)),
@@ -113,6 +111,11 @@ READ_ALL_THE_SAME: Final = {
     "CRLF": b"".join(answer_events([WHOLE])).replace(b"\n", b"\r\n"),
     "CR": b"".join(answer_events([WHOLE])).replace(b"\n", b"\r"),
     "BOM": b"\xef\xbb\xbf" + b"".join(answer_events([WHOLE])),
+    "done only": b"".join(answer_events([WHOLE])).replace(b'"stop"', b'""'),
+    "signs of life": b"".join(
+        b"data: null\n\ndata: : ping\n\nevent: ping\ndata: ping\n\n" + one
+        for one in answer_events([WHOLE])
+    ),
     "no choices": b'data: {"choices": []}\n\ndata: {"choices": null}\n\n' + event(WHOLE) + FINISH,
     "JSON": json.dumps(
         {"choices": [{"message": {"content": WHOLE}, "finish_reason": "stop"}]}

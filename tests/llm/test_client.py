@@ -34,6 +34,7 @@ from bot.errors import (
     ModelQuotaExceeded,
     ModelReplyTooLong,
     ModelRequestRefused,
+    ModelStopped,
     ModelThoughtOnly,
     ModelTimeout,
     ModelUnknown,
@@ -515,20 +516,18 @@ async def test_a_list_has_a_deadline(
         (Script(text=" \n "), " \n ", ModelEmpty),
         (Script(text="", reasoning="Only thoughts."), "", ModelEmpty),
         (Script(text="<think>Only thoughts.</think>"), "", ModelEmpty),
-        (Script(text="and then", finish_reason=None), "and then", ModelCut),
         (Script(text="and then", finish_reason=None, done=False), "and then", ModelCut),
+        (raw(data("and then", ""), data("", "")), "and then", ModelCut),
         (Script(text="", finish_reason=None, done=False), "", ModelFailed),
         (Script(text="abcdefgh", disconnect_after_chunks=1), "abcd", ModelCut),
         (Script(text="abcdefgh", disconnect_after_chunks=0), "", ModelFailed),
         (Script(text="half", events_after=(error_body(),)), "half", ModelFailed),
         (Script(events_before=(error_body(code="insufficient_quota"),)), "", ModelQuotaExceeded),
         (Script(events_before=({"error": "overloaded"},)), "", ModelFailed),
-        (Script(text="half", events_after=(None,)), "half", ModelCut),
-        (Script(text="half", events_after=("text",)), "half", ModelCut),
-        (Script(events_before=([1],)), "", ModelFailed),
         (Script(body="<html>Sign in</html>"), "", ModelAddressWrong),
         (Script(body="{"), "", ModelFailed),
         (Script(body="null"), "", ModelFailed),
+        (Script(body="[]"), "", ModelFailed),
         (raw(b"data: {nonsense\n\n"), "", ModelFailed),
         (raw(data("a"), b"data: {nonsense\n\n"), "a", ModelCut),
         (raw(data("a"), b"\xff\xfe\n\n"), "a", ModelCut),
@@ -545,6 +544,10 @@ async def test_a_partial_answer_is_never_complete(
     said, error = await failure(model)
     assert (said, type(error)) == (text, kind)
     assert len(await server.completions()) == 1
+
+
+SIGNS: tuple[Any, ...] = (None, [], "keepalive", 17)
+PINGS = b"data: : ping\n\nevent: ping\ndata: ping\n\nevent: keepalive\ndata: {\n\ndata:\n\n"
 
 
 @pytest.mark.parametrize("script", [Script(body=""), raw()], ids=["script", "raw"])
@@ -570,6 +573,11 @@ async def test_an_empty_body_is_retried_without_a_system_turn(
         (Script(text="fine", reasoning="Let me think."), "fine"),
         (Script(chunks=("<th", "ink>a <", "b</thi", "nk>\n", "\nfi", "ne")), "fine"),
         (Script(text="fine", done=False), "fine"),
+        (Script(text="fine", finish_reason=None), "fine"),
+        (Script(text="fine", finish_reason=None, as_json=True), "fine"),
+        (raw(data("fi", ""), data("ne", ""), data("", ""), b"data: [DONE]\n\n"), "fine"),
+        (Script(text="fine", events_before=SIGNS, events_after=SIGNS), "fine"),
+        (raw(PINGS, data("fi"), PINGS, data("ne"), PINGS, data("", "stop"), PINGS), "fine"),
         (Script(text="fine", usage={}), "fine"),
         (Script(text="fine", usage={"prompt_tokens": "x"}), "fine"),
         (Script(chunks=("a\ud83c", "\udf89b")), "a🎉b"),
@@ -772,7 +780,12 @@ async def test_text_read_together_with_a_failure_is_kept(
 
 @pytest.mark.parametrize(
     ("reason", "expected"),
-    [("max_tokens", OutputTruncated), ("error", ModelCut), ("SAFETY", ContentFiltered)],
+    [
+        ("max_tokens", OutputTruncated),
+        ("error", ModelCut),
+        ("SAFETY", ContentFiltered),
+        ("OTHER", ModelStopped),
+    ],
 )
 async def test_finish_reasons_of_other_servers_are_recognised(
     server: ModelDriver, model: ChatCompletions, reason: str, expected: type[ModelError]
@@ -877,13 +890,18 @@ async def test_the_log_follows_a_request_by_its_question(
 @pytest.mark.parametrize(
     ("script", "how", "end"),
     [
-        (Script(text="cut", finish_reason=None), "Cannot complete", "ModelCut finish_reason: None"),
+        (
+            Script(text="cut", finish_reason=None, done=False),
+            "Cannot complete",
+            "ModelCut finish_reason: no reason",
+        ),
+        (Script(text="said", finish_reason=None), "Ended", "no reason, 4 characters"),
         (Script(text="cut", finish_reason="length"), "Cannot complete", "OutputTruncated "),
         (Script(text="said", finish_reason="eos"), "Ended", "eos, 4 characters"),
         (
             Script(text="said", finish_reason="SECRET\nwords"),
-            "Ended",
-            "a reason of its own, 4 char",
+            "Cannot complete",
+            "ModelStopped finish_reason: a reason of its own",
         ),
     ],
 )

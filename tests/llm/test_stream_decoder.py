@@ -135,6 +135,10 @@ def test_garbled_bytes_give_the_same_end_for_each_split(stream: bytes, data: st.
         {"usage": {"prompt_tokens": float("nan")}},
         {"usage": {"prompt_tokens": float("inf")}},
         {"choices": [{"finish_reason": " "}]},
+        {"choices": [{"finish_reason": "null"}]},
+        {"choices": [{"finish_reason": "FINISH_REASON_UNSPECIFIED"}]},
+        {"choices": [{"error": None}]},
+        {"type": "ping"},
         {"object": "chat.completion.chunk"},
         {"error": None},
         {},
@@ -227,6 +231,71 @@ def test_an_error_object_without_a_wrapping_is_an_error() -> None:
     assert decoded(event(problem)) == [Chunk(error=problem)]
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "error"),
+    [
+        ("error", '{"message": "busy", "code": 529}', {"message": "busy", "code": 529}),
+        ("error", '{"error": {"code": 529}}', {"code": 529}),
+        ("error", "Overloaded", {"message": "Overloaded"}),
+        ("stream_error", '"Overloaded"', {"message": '"Overloaded"'}),
+    ],
+)
+def test_the_data_of_an_error_event_is_an_error(name: str, data: str, error: object) -> None:
+    """The name is that of one event."""
+    stream = f"event: {name}\ndata: {data}\n\n".encode() + event(delta(content="a"))
+    assert decoded(stream) == [Chunk(error=error), Chunk(text="a")]  # type: ignore[arg-type]
+
+
+def test_an_error_within_a_choice_is_an_error() -> None:
+    """As OpenRouter sends it."""
+    problem = {"code": 502, "message": "Provider returned error"}
+    choice = {"delta": {"content": ""}, "finish_reason": "error", "error": problem}
+    assert decoded(event({"choices": [choice]})) == [Chunk(error=problem)]
+
+
+SIGNS_OF_LIFE = (
+    *("null", "[]", '"keepalive"', "0", "1733030000.5", "true", '": OPENROUTER PROCESSING"'),
+    *(": ping", ":keepalive", ": OPENROUTER PROCESSING", ' : {"ts": 1}', ":{", "", "  ", "[[[["),
+    *("ping", "keepalive", "ping - 2026-12-01 05:00:00", "[PING]", "[heartbeat]", "-", "9" * 5000),
+)
+
+
+@pytest.mark.parametrize("data", SIGNS_OF_LIFE, ids=lambda data: data[:20])
+def test_a_sign_of_life_is_skipped(data: str) -> None:
+    """Before the words, between them and in pieces."""
+    sign = f"data: {data}\n\n".encode()
+    assert decoded(sign) == []
+    stream = sign + event(delta(content="a")) + sign + event(delta(content="b")) + sign
+    assert said(decoded(stream)) == "ab"
+    assert said(decoded(*(bytes([one]) for one in stream))) == "ab"
+
+
+@pytest.mark.parametrize("name", ["ping", "keepalive", "keep-alive", "Heartbeat", "pong"])
+@pytest.mark.parametrize("data", ["", "ping", "{}", '{"type": "ping"}', '{"ts": 17', "}{", "null"])
+def test_an_event_that_is_named_a_sign_of_life_is_skipped_whatever_its_data(
+    name: str, data: str
+) -> None:
+    stream = f"event: {name}\ndata: {data}\n\n".encode() + event(delta(content="a"))
+    assert decoded(stream) == [Chunk(text="a")]
+
+
+@pytest.mark.parametrize(
+    "data",
+    ['{"choices": [', "{nonsense", 'choices": [{"delta": {"content": "a"}}]}', "nonsense}"],
+)
+def test_a_broken_chunk_is_malformed_between_signs_of_life(data: str) -> None:
+    """Skipping it would lose words."""
+    sign = b"data: ping\n\n"
+    with pytest.raises(Malformed):
+        decoded(sign + f"data: {data}\n\n".encode() + sign)
+
+
+def test_a_list_holds_chunks() -> None:
+    problem = {"code": 503, "message": "overloaded"}
+    assert decoded(event([{"error": problem}])) == [Chunk(error=problem)]
+    assert decoded(json.dumps([{"error": problem}]).encode()) == [Chunk(error=problem)]
+
+
 def test_impossible_counts_are_none() -> None:
     for count in (True, -5, 10**4000, 5.0, None):
         stream = event({"usage": {"prompt_tokens": 7, "completion_tokens": count}})
@@ -239,7 +308,8 @@ def test_nothing_counts_after_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", [b"x", b"data:\n", b'data: {"a":{},\n', b"data: [\n", b" ", b"{", b"\r"]
+    "piece",
+    [b"x", b"data:\n", b'data: {"a":{},\n', b"data: {\n", b"data: [\n", b" ", b"{", b"\r"],
 )
 def test_a_malformed_stream_costs_linear_time(piece: bytes) -> None:
     """A megabyte in small pieces takes a second or two, where its square would take hours."""
@@ -257,14 +327,13 @@ def test_a_malformed_stream_costs_linear_time(piece: bytes) -> None:
     [
         b"<html>Sign in</html>\n",
         b"data: {nonsense\n\n",
-        b'data: "a text"\n\n',
-        b"data: [1]\n\n",
+        b"data: \xed\x95\n\n",
         b"data: " + b'{"a":' * 100_000 + b"\n\n",
         b"data: " + b'{"choices":' + b"[" * 100_000 + b"\n\n",
         b"data: " + b"x" * (LINE_LIMIT + 1),
         b"{" + b" " * LINE_LIMIT,
-        (b"data: [" + b" " * 65_000 + b"\n") * 20,
-        b"data:\ndata: x\n\n",
+        (b"data: {" + b" " * 65_000 + b"\n") * 20,
+        b"data:\ndata: {x\n\n",
     ],
     ids=lambda stream: repr(stream[:24]),
 )
@@ -293,4 +362,12 @@ def test_done_needs_a_line_of_its_own() -> None:
     decoder.feed(event(delta(content="[DONE]")))
     assert not decoder.done
     decoder.feed(b"data: [DONE]\n")
+    assert decoder.done
+
+
+def test_a_whole_json_answer_is_done() -> None:
+    decoder = StreamDecoder()
+    decoder.feed(b'{"choices": [{"message": {"content": "a"}}]}')
+    assert not decoder.done
+    assert decoder.end() == [Chunk(text="a")]
     assert decoder.done
