@@ -12,15 +12,15 @@ from discord import app_commands
 from bot.commands.base import Refused, strings_for
 from bot.errors import BotError, HistoryFailed
 from bot.replies.interaction_channel import ANSWER_SECONDS
+from bot.transport.calls import UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, is_gone
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 # What discord.py raises if an interaction cannot be answered.
 UNANSWERABLE: Final = (discord.DiscordException, aiohttp.ClientError, OSError, RuntimeError)
-# Discord's codes for an interaction that is unknown, as after 3 s, or answered already; and for a
-# deferred one after 15 minutes, or whose "thinking" message was deleted.
-EXPIRED_CODES: Final = frozenset({10062, 40060, 50027, 10008})
+# Discord: error codes of an interaction that is answered already, and of a token that has expired
+ENDED_CODES: Final = frozenset({40060, 50027})
 
 
 async def run_or_defer(interaction: discord.Interaction, work: Coroutine[Any, Any, T]) -> T:
@@ -48,7 +48,7 @@ async def report_error(interaction: discord.Interaction, error: Exception) -> No
 
     Everyone sees it if it replaces the "thinking" message of a deferred command.
     """
-    if isinstance(error, discord.HTTPException) and error.code in EXPIRED_CODES:
+    if isinstance(error, discord.HTTPException) and _is_over(error):
         log.warning("Cannot answer command %d: code %d", interaction.id, error.code)
         return
     sentence = _explained(interaction, error)
@@ -59,6 +59,15 @@ async def report_error(interaction: discord.Interaction, error: Exception) -> No
             await interaction.response.send_message(sentence, ephemeral=True)
     except UNANSWERABLE as failure:
         log.warning("Cannot answer command %d: %s", interaction.id, type(failure).__name__)
+
+
+def _is_over(error: discord.HTTPException) -> bool:
+    """Whether an interaction takes no answer any more.
+
+    Discord does not know it, as after 3 s, or its "thinking" message was deleted.
+    """
+    unknown = is_gone(error, UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, UNKNOWN_MESSAGE)
+    return unknown or error.code in ENDED_CODES
 
 
 def _explained(interaction: discord.Interaction, error: Exception) -> str:

@@ -100,7 +100,9 @@ class Channels:
         try:
             async with asyncio.timeout(CHANNEL_FETCH_SECONDS):
                 request = partial(channel.fetch_message, message_id)
-                fetched: discord.Message = await call(request, self._pacer, Priority.RESPONSE)
+                fetched: discord.Message = await call(
+                    request, self._pacer, Priority.RESPONSE, channel
+                )
         except (discord.DiscordException, DiscordUnavailable, TimeoutError):
             return None
         return fetched
@@ -130,10 +132,10 @@ class Channels:
         except discord.Forbidden as error:
             raise lost_because(error, thread) from error
 
-    async def call(self, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a request that a reply needs; raises HTTPException or ReplyDelayed."""
+    async def call(self, request: Callable[[], Awaitable[T]], channel: Any = None) -> T:
+        """Make a request that a reply in *channel* needs; raises HTTPException or ReplyDelayed."""
         try:
-            return await call(request, self._pacer, Priority.RESPONSE)
+            return await call(request, self._pacer, Priority.RESPONSE, channel)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
 

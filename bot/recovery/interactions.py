@@ -16,7 +16,7 @@ from bot.inbox.reply_factory import ReplyFactory
 from bot.replies.destination import Destination
 from bot.replies.interaction_channel import Original
 from bot.replies.parts import Part
-from bot.transport.calls import UNKNOWN_MESSAGE
+from bot.transport.calls import UNKNOWN_MESSAGE, is_gone
 
 
 class Forgotten(Exception):
@@ -98,9 +98,11 @@ class UnfinishedInteractions:
         channel = self._channels.at(exchange.place_id, exchange.conversation.guild_id)
         for part_id in question.parts:
             try:
-                message = await self._channels.call(partial(channel.fetch_message, part_id))
+                message = await self._channels.call(
+                    partial(channel.fetch_message, part_id), channel
+                )
             except discord.HTTPException as error:
-                if error.code == UNKNOWN_MESSAGE:  # Who deletes a part deletes the answer.
+                if is_gone(error, UNKNOWN_MESSAGE):  # Who deletes a part deletes the answer.
                     await self._assistant.conversations.forget(exchange.message_id)
                     raise Forgotten from error
                 parts.append(Part(part_id))

@@ -24,6 +24,7 @@ from bot.transport.calls import (
     DiscordUnavailable,
     archived_threads,
     call,
+    is_gone,
     messages_after,
 )
 from bot.transport.concurrency import ConcurrencyLimit
@@ -91,8 +92,29 @@ class Reconciliation:
     async def _check_guild(self, guild_id: int) -> None:
         """Forget what was asked in a guild that READY left out, if the bot is no longer in it."""
         refusal = await self._refusal(self._client.fetch_guild, guild_id)
-        if refusal in {UNKNOWN_GUILD, MISSING_ACCESS}:
+        if is_gone(refusal, UNKNOWN_GUILD) or (
+            refusal is not None
+            and refusal.code == MISSING_ACCESS
+            and await self._is_unlisted(guild_id)
+        ):
             await self._edits.forget_guild(guild_id)
+
+    async def _is_unlisted(self, guild_id: int) -> bool:
+        """Whether Discord's list of the bot's guilds lacks this one.
+
+        Discord refuses access to a guild that the bot left, but to others as well at times.
+        """
+
+        async def listed() -> list[int]:
+            after = discord.Object(guild_id - 1)
+            guilds = self._client.fetch_guilds(limit=1, after=after, with_counts=False)
+            return [guild.id async for guild in guilds]
+
+        try:
+            return guild_id not in await self._call(listed, None)
+        except (discord.DiscordException, DiscordUnavailable) as error:
+            log.info("Cannot list the guilds from %d on: %s", guild_id, type(error).__name__)
+            return False
 
     async def _check_places(self, guild: discord.Guild) -> None:
         """Forget what was asked in channels and threads that were deleted during the absence."""
@@ -149,7 +171,7 @@ class Reconciliation:
             if not self._may_ask(guild_id):
                 return
             refusal = await self._refusal(self._client.fetch_channel, place_id, guild_id)
-            if refusal == UNKNOWN_CHANNEL:
+            if is_gone(refusal, UNKNOWN_CHANNEL):
                 await self._edits.forget_place(place_id)
 
     def _may_ask(self, guild_id: int | None) -> bool:
@@ -173,7 +195,7 @@ class Reconciliation:
             try:
                 await self._check_questions_in(channel, guild_id, message_ids)
             except (discord.DiscordException, DiscordUnavailable) as error:
-                if getattr(error, "code", 0) == UNKNOWN_CHANNEL:
+                if is_gone(error, UNKNOWN_CHANNEL):
                     await self._edits.forget_place(channel_id)
                 log.info("Cannot compare channel %d: %s", channel_id, type(error).__name__)
 
@@ -182,7 +204,8 @@ class Reconciliation:
     ) -> None:
         unchecked = list(message_ids)
         while unchecked and self._may_ask(guild_id):
-            page = await self._call(partial(messages_after, channel, unchecked[0] - 1), guild_id)
+            request = partial(messages_after, channel, unchecked[0] - 1)
+            page = await self._call(request, guild_id, channel)
             existing = {message.id: message for message in page}
             covered_id = page[-1].id if len(page) == MESSAGES else unchecked[-1]
             covered_id = max(covered_id, unchecked[0])
@@ -191,8 +214,10 @@ class Reconciliation:
                 if message_id in existing:
                     await self._apply_edit(existing[message_id])
                 elif self._may_ask(guild_id):
-                    refusal = await self._refusal(channel.fetch_message, message_id, guild_id)
-                    if refusal == UNKNOWN_MESSAGE:
+                    refusal = await self._refusal(
+                        channel.fetch_message, message_id, guild_id, channel
+                    )
+                    if is_gone(refusal, UNKNOWN_MESSAGE):
                         await self._edits.forget_messages([message_id])
 
     async def _apply_edit(self, message: discord.Message) -> None:
@@ -202,12 +227,14 @@ class Reconciliation:
         except GARBLED as error:
             log.warning("Skip malformed message %d: %s", message.id, type(error).__name__)
 
-    async def _refusal(self, fetch: Any, target_id: int, guild_id: int | None = None) -> int | None:
-        """Return the error code if Discord refuses to *fetch* the target, None otherwise."""
+    async def _refusal(
+        self, fetch: Any, target_id: int, guild_id: int | None = None, channel: Any = None
+    ) -> discord.HTTPException | None:
+        """Return the error if Discord refuses to *fetch* the target, None otherwise."""
         try:
-            await self._call(partial(fetch, target_id), guild_id)
+            await self._call(partial(fetch, target_id), guild_id, channel)
         except discord.HTTPException as error:
-            return error.code
+            return error
         except (discord.DiscordException, DiscordUnavailable) as error:
             log.info(
                 "Cannot check whether guild, channel or message %d is deleted: %s",
@@ -216,10 +243,11 @@ class Reconciliation:
             )
         return None
 
-    async def _call(self, request: Any, guild_id: int | None) -> Any:
+    async def _call(self, request: Any, guild_id: int | None, channel: Any = None) -> Any:
         """Make a request in a guild, and note if it is refused or the run is not complete."""
+        place = self._client.get_guild(guild_id or 0) if channel is None else channel
         try:
-            return await call(request, self._pacer, Priority.EDIT)
+            return await call(request, self._pacer, Priority.EDIT, place)
         except DiscordUnavailable:
             self._complete = False
             raise

@@ -165,7 +165,7 @@ class Search:
                 self.complete = False
 
     async def _messages(self, channel: Any, missed: MissedRange, after_id: int) -> None:
-        page = await self._call(partial(messages_after, channel, after_id))
+        page = await self._call(partial(messages_after, channel, after_id), place=channel)
         found = []
         for message in filter(addressing.from_a_person, page):
             if await self._is_wanted(message, missed):
@@ -178,7 +178,9 @@ class Search:
     async def _archived(
         self, channel: discord.TextChannel, missed: MissedRange, before: datetime | None
     ) -> None:
-        page: list[discord.Thread] = await self._call(partial(archived_threads, channel, before))
+        page: list[discord.Thread] = await self._call(
+            partial(archived_threads, channel, before), place=channel
+        )
         began_seconds = seconds_of(missed.edited_after_id)
         recent = [
             thread for thread in page if thread.archive_timestamp.timestamp() >= began_seconds
@@ -189,7 +191,7 @@ class Search:
             self._lists.append((channel.id, partial(self._archived, channel, missed, before)))
 
     async def _active(self, guild: discord.Guild, missed: MissedRange) -> None:
-        self._add_threads(await self._call(guild.active_threads), missed)
+        self._add_threads(await self._call(guild.active_threads, place=guild), missed)
 
     def _add_threads(self, threads: Iterable[discord.Thread], missed: MissedRange) -> None:
         for thread in threads:

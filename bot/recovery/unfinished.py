@@ -28,6 +28,7 @@ from bot.transport.calls import (
     UNKNOWN_CHANNEL,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
+    is_gone,
     messages_after,
 )
 
@@ -142,12 +143,12 @@ class Unfinished:
         channel = self._channels.at(conversation.channel_id, conversation.guild_id)
         try:
             request = partial(channel.fetch_message, exchange.message_id)
-            message: discord.Message = await self._channels.call(request)
+            message: discord.Message = await self._channels.call(request, channel)
         except discord.HTTPException as error:
-            if error.code == UNKNOWN_CHANNEL:
+            if is_gone(error, UNKNOWN_CHANNEL):
                 await self._assistant.conversations.forget_places([conversation.channel_id])
                 raise Forgotten from error
-            if error.code == UNKNOWN_MESSAGE:
+            if is_gone(error, UNKNOWN_MESSAGE):
                 await self._assistant.conversations.forget(exchange.message_id)
                 raise Forgotten from error
             # The bot may not read it. The stored question is enough.
@@ -189,9 +190,9 @@ class Unfinished:
     async def _is_deleted(self, channel: Any, part_id: int) -> bool:
         """Whether a recorded part was deleted, not only beyond the last page that was read."""
         try:
-            await self._channels.call(partial(channel.fetch_message, part_id))
+            await self._channels.call(partial(channel.fetch_message, part_id), channel)
         except discord.HTTPException as error:
-            return error.code == UNKNOWN_MESSAGE
+            return is_gone(error, UNKNOWN_MESSAGE)
         return False
 
     async def _channel_of(self, question: OpenQuestion) -> Any:
@@ -207,7 +208,7 @@ class Unfinished:
         except discord.Forbidden as error:
             raise ReplyLost("the permission View Channel is missing") from error
         except discord.HTTPException as error:
-            if error.code != UNKNOWN_CHANNEL:
+            if not is_gone(error, UNKNOWN_CHANNEL):
                 return self._channels.at(exchange.place_id, guild_id)
             if question.parts:  # The thread existed and was deleted.
                 await self._assistant.conversations.forget_places([exchange.place_id])
@@ -232,7 +233,8 @@ class Unfinished:
         messages: list[discord.Message] = []
         for _ in range(MAX_MESSAGE_PAGES):
             try:
-                page = await self._channels.call(partial(messages_after, channel, after_id))
+                request = partial(messages_after, channel, after_id)
+                page = await self._channels.call(request, channel)
             except discord.Forbidden:
                 break
             except discord.HTTPException as error:

@@ -61,7 +61,7 @@ class ReplyRequests:
         waits = iter(() if priority is Priority.EDIT else REPLY_RETRY_SECONDS)
         while True:
             try:
-                return await call(partial(self._tracked, request), self._pacer, priority)
+                return await call(partial(self._tracked, request), self._pacer, priority, channel)
             except DiscordUnavailable as error:
                 log.info("Cannot show a reply in channel %d now: %s", channel.id, error)
                 wait_seconds = next(waits, None)

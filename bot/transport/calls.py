@@ -13,13 +13,22 @@ from bot.errors import BotError
 from bot.transport.pacer import Pacer, Priority
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
+NOT_FOUND: Final = 404
 TOO_MANY_REQUESTS: Final = 429
 TOO_LARGE: Final = 413  # counts as Discord's answer even if a proxy gives it
-# Discord: error codes
+# Discord: error codes. They mean a deletion with status 404 only: see `is_gone`.
 UNKNOWN_CHANNEL: Final = 10003
 UNKNOWN_GUILD: Final = 10004
 UNKNOWN_MESSAGE: Final = 10008
+UNKNOWN_WEBHOOK: Final = 10015
+UNKNOWN_INTERACTION: Final = 10062
+# Discord: also the answer in direct messages after an outage, for some hours and at random
 MISSING_ACCESS: Final = 50001
+# Refusals that pass. HTTP: request timeout, conflict, locked for a moment, too early
+PASSING_STATUSES: Final = frozenset({408, 409, 423, 425})
+# Discord: sending or a feature is switched off for now, blocked by Cloudflare, overloaded
+PASSING_CODES: Final = frozenset({40004, 40006, 40333, 130000})
+DIRECT_REFUSAL_SECONDS: Final = 3600.0  # An error 50001 in direct messages that lasts is believed.
 # The shortest and the longest wait after a 429 of Cloudflare, whatever it asks for.
 CLOUDFLARE_SECONDS: Final = (5.0, 300.0)
 MESSAGES: Final = 100  # Discord: messages in one page
@@ -40,35 +49,95 @@ class DiscordUnavailable(BotError):
         self.retry_after = retry_after
 
 
-async def call(request: Callable[[], Awaitable[T]], pacer: Pacer, priority: Priority) -> T:
+async def call(
+    request: Callable[[], Awaitable[T]], pacer: Pacer, priority: Priority, place: Any = None
+) -> T:
     """Make *request* when *pacer* has a slot for it and return its result.
 
-    Raises discord.HTTPException if Discord refuses the request, discord.InvalidData if discord.py
+    *place* is the channel or guild that the request is about: some refusals pass there. Raises
+    discord.HTTPException if Discord refuses the request for good, discord.InvalidData if discord.py
     does not know the kind of channel, and DiscordUnavailable if the request fails.
     """
     async with pacer.slot(priority):
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return await request()
+                result = await request()
         except FAILURES as error:
             raise DiscordUnavailable(type(error).__name__) from error
         except discord.RateLimited as error:
             raise DiscordUnavailable(type(error).__name__, error.retry_after) from error
         except discord.HTTPException as error:
-            if error.status != TOO_MANY_REQUESTS:
-                if _is_page(error) and error.status != TOO_LARGE:
-                    raise DiscordUnavailable(f"a page with status {error.status}") from error
+            passing = _passing(error, place, pacer)
+            if passing is None:
                 raise
-            least, most = CLOUDFLARE_SECONDS
-            seconds = min(max(least, retry_after(error.response.headers)), most)
-            if _is_from_discord(error):  # discord.py has retried it several times.
-                raise DiscordUnavailable("rate limited repeatedly", seconds) from error
-            pacer.block(seconds)
-            raise DiscordUnavailable("refused by Cloudflare", seconds) from error
+            raise passing from error
         except discord.InvalidData:
             raise
         except GARBLED as error:
             raise DiscordUnavailable(f"garbled answer: {type(error).__name__}") from error
+    if is_direct(place):
+        pacer.direct_refusals.pop(place.id, None)
+    return result
+
+
+def is_gone(error: BaseException | None, *codes: int) -> bool:
+    """Whether *error* says that something is deleted: Discord's status 404 with one of *codes*.
+
+    Without *codes*, any code counts. With another status the codes mean something else: 403 with
+    UNKNOWN_MESSAGE is a block of Discord's abuse protection. A 404 without a code says that there
+    is no such route.
+    """
+    if not isinstance(error, discord.HTTPException) or error.status != NOT_FOUND:
+        return False
+    return error.code in codes if codes else error.code != 0
+
+
+def may_pass(error: discord.HTTPException, place: Any = None) -> bool:
+    """Whether a refusal about *place* may end by itself, so that a later try can succeed.
+
+    During an outage of a guild, Discord may not know what is in it.
+    """
+    if error.status in PASSING_STATUSES or error.code in PASSING_CODES:
+        return True
+    if error.status == NOT_FOUND:
+        guild = place if isinstance(place, discord.Guild) else getattr(place, "guild", None)
+        return error.code == 0 or (guild is not None and guild.unavailable)
+    return error.code == MISSING_ACCESS and is_direct(place)
+
+
+def is_direct(channel: Any) -> bool:
+    """Whether *channel* is one of direct messages, where the bot needs no permissions."""
+    if isinstance(channel, discord.PartialMessageable):
+        return channel.guild_id is None
+    return isinstance(channel, discord.DMChannel)
+
+
+def _passing(error: discord.HTTPException, place: Any, pacer: Pacer) -> DiscordUnavailable | None:
+    """Return what to raise for a refusal that may pass, None for one that is Discord's last word.
+
+    Blocks all calls of *pacer* if Cloudflare refuses them.
+    """
+    if error.status == TOO_MANY_REQUESTS:
+        least, most = CLOUDFLARE_SECONDS
+        seconds = min(max(least, retry_after(error.response.headers)), most)
+        if _is_from_discord(error):  # discord.py has retried it several times.
+            return DiscordUnavailable("rate limited repeatedly", seconds)
+        pacer.block(seconds)
+        return DiscordUnavailable("refused by Cloudflare", seconds)
+    if _is_page(error) and error.status != TOO_LARGE:
+        return DiscordUnavailable(f"a page with status {error.status}")
+    if may_pass(error, place) and not _is_lasting(error, place, pacer):
+        return DiscordUnavailable(f"status {error.status}, code {error.code}")
+    return None
+
+
+def _is_lasting(error: discord.HTTPException, place: Any, pacer: Pacer) -> bool:
+    """Whether Discord has refused access to direct messages for so long that it is believed."""
+    if error.code != MISSING_ACCESS or not is_direct(place):
+        return False
+    now = asyncio.get_running_loop().time()
+    since = pacer.direct_refusals.setdefault(place.id, now)
+    return now - since >= DIRECT_REFUSAL_SECONDS
 
 
 async def messages_after(channel: Any, after_id: int) -> list[discord.Message]:

@@ -67,6 +67,8 @@ class Pacer:
         self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_CHANNELS)
         self._typed = BoundedDict[int, float](KNOWN_CHANNELS)
         self._blocked_until = 0.0
+        # Since when Discord refuses access to direct messages, by channel, in time of the loop
+        self.direct_refusals = BoundedDict[int, float](KNOWN_CHANNELS)
 
     @asynccontextmanager
     async def slot(self, priority: Priority) -> AsyncIterator[None]:

@@ -56,6 +56,7 @@ class DoubleChannel:
         self, messages: Iterable[discord.Message] = (), error: Exception | None = None
     ) -> None:
         self.id = 5
+        self.guild: discord.Guild | None = None
         self.fetched: list[int] = []
         self.listing: Exception | None = None
         self._messages = list(messages)
@@ -150,6 +151,30 @@ async def test_a_message_missing_from_a_list_is_kept_unless_it_is_deleted(
     assert channel.fetched == [at(-20)]
 
 
+@pytest.mark.parametrize("code", [UNKNOWN_MESSAGE, UNKNOWN_CHANNEL, MISSING_ACCESS])
+async def test_a_blocked_request_deletes_nothing(scene: Scene, code: int) -> None:
+    """With status 403, the code of a deletion is a block of Discord's abuse protection."""
+    blocked = refusal(code, 403)
+    await scene.asked(-20)
+    await scene.asked(-10, channel=6)
+    scene.channels.known[5] = DoubleChannel(error=blocked)
+    unlistable = scene.channels.known[6] = DoubleChannel(error=blocked)
+    unlistable.listing = blocked
+    assert await scene.run() == []
+
+
+@pytest.mark.parametrize("listing", [True, False])
+async def test_nothing_is_deleted_during_an_outage_of_a_guild(scene: Scene, listing: bool) -> None:
+    await scene.asked(-20, channel=CHANNEL, guild=GUILD)
+    channel = scene.channels.known[CHANNEL] = DoubleChannel()
+    channel.guild = scene.world.guild
+    if listing:
+        channel.listing = refusal(UNKNOWN_CHANNEL)
+    scene.world.guild.unavailable = True
+    assert not await scene.reconciliation.run(), "it is compared later"
+    assert scene.edits.applied_changes == []
+
+
 async def test_questions_from_before_the_catch_up_period_are_not_compared(scene: Scene) -> None:
     await scene.asked(-25 * 3600)
     assert await scene.run() == []
@@ -189,14 +214,38 @@ async def test_a_few_refusals_end_the_requests_to_a_guild(scene: Scene) -> None:
     assert len(channel.fetched) == MAX_REFUSALS
 
 
-@pytest.mark.parametrize("code", [UNKNOWN_GUILD, MISSING_ACCESS, NEVER])
+@pytest.mark.parametrize(
+    ("code", "status", "listed", "left"),
+    [
+        (UNKNOWN_GUILD, 404, [], True),
+        (UNKNOWN_GUILD, 403, [], False),
+        (MISSING_ACCESS, 403, [9], True),
+        (MISSING_ACCESS, 403, [8], False),
+        (MISSING_ACCESS, 403, None, False),
+        (NEVER, 404, [], False),
+    ],
+)
 async def test_a_guild_missing_from_ready_is_erased_if_the_bot_left_it(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, code: int
+    scene: Scene,
+    monkeypatch: pytest.MonkeyPatch,
+    code: int,
+    status: int,
+    listed: list[int] | None,
+    left: bool,
 ) -> None:
+    """Missing access is not enough: the bot's list of guilds must lack the guild, too."""
     await scene.history.places.add_guilds({8: 1, GUILD: 1})
-    fetches = Fetches(refusal(code))
+    fetches = Fetches(refusal(code, status))
     monkeypatch.setattr(scene.world.client, "fetch_guild", fetches)
-    assert await scene.run() == ([] if code == NEVER else [("guild", 8)])
+
+    async def fetch_guilds(*, limit: int, after: discord.Object, **_: object) -> AsyncIterator[Any]:
+        if listed is None:
+            raise refusal(UNKNOWN_MESSAGE, 403)
+        for guild_id in [one for one in listed if one > after.id][:limit]:
+            yield SimpleNamespace(id=guild_id)
+
+    monkeypatch.setattr(scene.world.client, "fetch_guilds", fetch_guilds)
+    assert await scene.run() == ([("guild", 8)] if left else [])
     assert fetches.ids == [8]
 
 

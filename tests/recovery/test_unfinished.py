@@ -112,6 +112,17 @@ async def test_deleting_a_part_erases_and_deletes_the_answer(
     assert await stage.history.find(question.exchange.message_id) is None
 
 
+@pytest.mark.parametrize("route", [r"/messages/\d+$", r"/messages(/|$)"])
+async def test_a_blocked_request_erases_nothing(stage: InboxStage, route: str) -> None:
+    """Discord's abuse protection answers 403 with the code of a deleted message."""
+    question = await partly_shown(stage)
+    body = {"code": 10008, "message": "Unknown Message"}
+    await stage.people.fault("answer", method="GET", path=route, status=403, body=body, count=None)
+    assert await resume(stage)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.history.find(question.exchange.message_id) is not None
+
+
 async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) -> None:
     question = await partly_shown(stage)
     await stage.history.erasure.forget(question.exchange.message_id)
@@ -120,12 +131,25 @@ async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) ->
     assert await stage.open_questions() == []
 
 
+PASSING: list[dict[str, Any]] = [
+    {"status": 503},
+    {"status": 423, "body": {"code": 0, "message": "The resource is being locked."}},
+    {"status": 409, "body": {"code": 0, "message": "Conflict"}},
+    {"status": 403, "body": {"code": 50001, "message": "Missing Access"}},
+    {"status": 404, "body": {"code": 0, "message": "404: Not Found"}},
+]
+
+
+@pytest.mark.parametrize("refusal", PASSING, ids=lambda one: str(one["status"]))
 @pytest.mark.parametrize("forgotten", [True, False])
-async def test_a_temporary_refusal_postpones_the_answer(stage: InboxStage, forgotten: bool) -> None:
+async def test_a_temporary_refusal_postpones_the_answer(
+    stage: InboxStage, forgotten: bool, refusal: dict[str, Any]
+) -> None:
+    """Missing access to direct messages passes, too."""
     question = await partly_shown(stage)
     if forgotten:
         await stage.history.erasure.forget(question.exchange.message_id)
-    await stage.people.fault("answer", path=r"/messages", status=503, count=None)
+    await stage.people.fault("answer", path=r"/messages", count=None, **refusal)
     assert not await resume(stage)
     await stage.people.clear_faults()
     assert await resume(stage)
@@ -134,7 +158,7 @@ async def test_a_temporary_refusal_postpones_the_answer(stage: InboxStage, forgo
 
 async def test_a_permanent_refusal_ends_the_question(stage: InboxStage) -> None:
     await partly_shown(stage)
-    refused: dict[str, Any] = {"status": 403, "body": {"code": 50001, "message": "Missing Access"}}
+    refused = {"status": 403, "body": {"code": 50007, "message": "Cannot send messages"}}
     await stage.people.fault("answer", method="PATCH", count=None, **refused)
     await stage.people.fault("answer", method="POST", path=r"/messages$", count=None, **refused)
     assert await resume(stage)

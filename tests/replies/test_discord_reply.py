@@ -556,7 +556,6 @@ async def test_without_the_history_permission_the_answer_has_no_reference(stage:
 @pytest.mark.parametrize(
     ("status", "code", "reason"),
     [
-        (403, 50001, "the permission View Channel is missing"),
         (403, 50013, "the permission Send Messages is missing, or the person takes no messages"),
         (403, 50007, "the permission Send Messages is missing, or the person takes no messages"),
         (404, 10003, "it is deleted"),
@@ -584,7 +583,7 @@ async def test_a_refused_place_ends_the_reply(
 
 async def test_a_place_that_refuses_edits_is_not_tried_again(stage: Stage) -> None:
     """Discord counts requests that are refused."""
-    body = {"code": 50001, "message": "Missing Access"}
+    body = {"code": 50013, "message": "Missing Permissions"}
     async with written(stage, "One") as reply:
         await stage.until("One")
         await stage.people.fault(
@@ -593,11 +592,11 @@ async def test_a_place_that_refuses_edits_is_not_tried_again(stage: Stage) -> No
         reply.write(", two")
         await asyncio.wait({reply._streaming})
         for end in (reply.finish(), reply.keep_shown(["Sorry."], NO_ACTIONS)):
-            with pytest.raises(ReplyLost, match="View Channel"):
+            with pytest.raises(ReplyLost, match="Send Messages"):
                 await end
         reply.restart()
         reply.write("Another.")
-        with pytest.raises(ReplyLost, match="View Channel"):
+        with pytest.raises(ReplyLost, match="Send Messages"):
             await reply.finish()
     assert len(await stage.calls("PATCH")) == 1
 
@@ -688,7 +687,7 @@ BLOCKED = "Blocked here."
 REGENERATE = frozenset({ReplyAction.REGENERATE})
 REFUSALS = [
     *((status, code) for status in (400, 403) for code in (200000, 240000, 20009, 50035)),
-    *((400, 0), (400, 99999), (409, 0), (422, 0)),
+    *((400, 0), (400, 99999), (410, 0), (422, 0)),
 ]
 
 
