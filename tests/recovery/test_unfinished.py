@@ -158,7 +158,10 @@ async def test_a_temporary_refusal_postpones_the_answer(
 
 async def test_a_permanent_refusal_ends_the_question(stage: InboxStage) -> None:
     await partly_shown(stage)
-    refused = {"status": 403, "body": {"code": 50007, "message": "Cannot send messages"}}
+    refused: dict[str, Any] = {
+        "status": 403,
+        "body": {"code": 50007, "message": "Cannot send messages"},
+    }
     await stage.people.fault("answer", method="PATCH", count=None, **refused)
     await stage.people.fault("answer", method="POST", path=r"/messages$", count=None, **refused)
     assert await resume(stage)
