@@ -255,6 +255,23 @@ async def test_deferred_update_lets_the_bot_edit_its_message_later(
     assert (await people.message("general", message))["content"] == "whole"
 
 
+async def test_responses_to_presses_share_the_limit_for_old_messages(
+    bot: Bot, people: Driver
+) -> None:
+    """Discord's documents do not say whether they do, so a setting decides."""
+    place = (await people.create_channel("old"))["id"]
+    old = await people.say(place, people.bot_id, "cut", ago_seconds=7200, components=rows(BUTTON))
+    path = f"/channels/{place}/messages/{old['id']}"
+    for _ in range(3):
+        assert (await bot.api.request("PATCH", path, {"content": "x"})).status == 200
+    await people.press(place, "Jun", old["id"], "go")
+    await bot.hear()
+    await bot.answer(6)
+    assert (await bot.hook("PATCH", "/messages/@original", {"content": "y"})).code == 30046
+    await people.settings(limits_old_webhook_edits=False)
+    assert (await bot.hook("PATCH", "/messages/@original", {"content": "y"})).status == 200
+
+
 async def test_message_response_to_a_press_replies_to_its_message(bot: Bot, people: Driver) -> None:
     message = await pressed(bot)
     answer = await bot.answer(4, {"content": "more"}, "?with_response=true")

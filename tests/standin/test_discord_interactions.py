@@ -186,6 +186,12 @@ async def test_interaction_token_expires(bot: Bot, people: Driver) -> None:
     await bot.answer(4, {"content": "yes"})
     await people.settings(interaction_lifetime_seconds=0)
     assert (await bot.hook("POST", "", {"content": "too late"})).code == 50027
+    await people.settings(expired_token="unknown_webhook")
+    assert (await bot.hook("POST", "", {"content": "too late"})).code == 10015
+    channel = f"/channels/{bot.api.channels['general']}/messages"
+    [shown] = (await bot.api.request("GET", channel)).body
+    edited = await bot.api.request("PATCH", f"{channel}/{shown['id']}", {"content": "still"})
+    assert (edited.status, edited.body["content"]) == (200, "still")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,41 @@ async def test_bucket_refills_after_its_window(api: Api, people: Driver) -> None
     assert (await api.send("general")).status == 200
 
 
+async def old_messages(people: Driver, count: int) -> list[str]:
+    """Let the bot have written messages in a channel two hours ago; return their paths."""
+    place = (await people.create_channel("old"))["id"]
+    said = [
+        await people.say(place, people.bot_id, "old", ago_seconds=7200 - number)
+        for number in range(count)
+    ]
+    return [f"/channels/{place}/messages/{one['id']}" for one in said]
+
+
+async def test_old_messages_of_a_channel_share_three_edits_in_six_seconds(
+    api: Api, people: Driver
+) -> None:
+    """The headers show the usual bucket, and other channels are not limited."""
+    await people.settings(buckets={"message_edit": {"limit": 50, "window_seconds": 5}})
+    paths, others = await old_messages(people, 3), await old_messages(people, 1)
+    answers = [await api.request("PATCH", path, {"content": "x"}) for path in (*paths, *paths)]
+    assert [one.status for one in answers] == [200, 200, 200, 429, 429, 429]
+    assert answers[3].code == 30046
+    assert 0 < answers[3].body["retry_after"] <= 6
+    assert answers[3].headers["X-RateLimit-Limit"] == "50"
+    assert answers[3].headers["Via"]
+    assert (await api.request("PATCH", others[0], {"content": "x"})).status == 200
+    await people.settings(buckets={"old_message_edit": {"window_seconds": 0.2}})
+    await asyncio.sleep(0.2)
+    assert (await api.request("PATCH", paths[0], {"content": "y"})).status == 200
+
+
+async def test_messages_of_less_than_an_hour_are_not_limited(api: Api, people: Driver) -> None:
+    young = (await api.send("general")).body["id"]
+    path = f"/channels/{api.channels['general']}/messages/{young}"
+    answers = [await api.request("PATCH", path, {"content": "x"}) for _ in range(5)]
+    assert [one.status for one in answers] == [200] * 5
+
+
 async def test_routes_of_one_bucket_share_its_name(api: Api) -> None:
     created = await api.send("general")
     other = await api.send("random")

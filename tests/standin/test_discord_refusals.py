@@ -377,6 +377,23 @@ async def test_public_messages_in_a_locked_thread_cannot_be_edited(
     assert (await bot.hook("PATCH", "/messages/@original", BAD)).status == 200
 
 
+async def test_follow_up_opens_an_archived_thread_but_not_a_locked_one(
+    bot: Bot, people: Driver
+) -> None:
+    """An ephemeral follow-up can be sent in both."""
+    thread = (await people.start_thread("general", "Jun", "A talk"))["id"]
+    await asked(bot, thread)
+    await bot.answer(MESSAGE, {"content": "good"})
+    await people.edit_channel(thread, archived=True)
+    assert (await bot.hook("POST", "", BAD)).status == 200
+    await people.edit_channel(thread, locked=True)
+    answer = await bot.hook("POST", "", BAD)
+    assert (answer.status, answer.code) == (403, 50083)
+    assert (await bot.hook("POST", "", BAD | {"flags": EPHEMERAL})).status == 200
+    await people.edit_guild("Sandbox", bot_permissions=8)
+    assert (await bot.hook("POST", "", BAD)).status == 200
+
+
 async def test_locked_thread_of_a_foreign_guild_returns_50001(
     bot: Bot, people: Driver, elsewhere: str
 ) -> None:

@@ -11,18 +11,29 @@ if TYPE_CHECKING:
 class DiscordError(Exception):
     """A refusal in Discord's own form."""
 
-    def __init__(self, status: int, code: int, message: str, *, errors: Json | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: int,
+        message: str,
+        *,
+        errors: Json | None = None,
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
         self.errors = errors
+        self.retry_after = retry_after
 
     def payload(self) -> Json:
         """Return the JSON body of the refusal."""
         body: Json = {"message": self.message, "code": self.code}
         if self.errors is not None:
             body["errors"] = self.errors
+        if self.retry_after is not None:
+            body |= {"retry_after": round(self.retry_after, 3), "global": False}
         return body
 
 

@@ -22,6 +22,8 @@ def _default_buckets() -> dict[str, Bucket]:
     return {
         "message_create": Bucket(5, 5.0),
         "message_edit": Bucket(5, 5.0),
+        # Of messages older than an hour; an independent description of the API has these numbers.
+        "old_message_edit": Bucket(3, 6.0),
         "message_delete": Bucket(5, 1.0),
         "message_list": Bucket(5, 5.0),
         "bulk_delete": Bucket(1, 1.0),
@@ -59,6 +61,11 @@ class Knobs:
     identify_limit: int = 1000
     interaction_deadline_seconds: float = 3.0
     interaction_lifetime_seconds: float = 900.0
+    expired_token: str = (
+        "invalid_webhook_token"  # The name of the refusal; bots report others, too.
+    )
+    old_message_seconds: float = 3600.0
+    limits_old_webhook_edits: bool = True  # The documents do not say.
     nonce_window_seconds: float = 300.0
     max_active_threads: int = 1000
     global_limit: int = 50

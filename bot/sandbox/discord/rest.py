@@ -17,7 +17,7 @@ from bot.sandbox.discord import rest_interactions as answers
 from bot.sandbox.discord import rest_messages as messages
 from bot.sandbox.discord.calls import REQUEST_LIMIT, Call, Upload, read_body
 from bot.sandbox.discord.errors import DiscordError, refused
-from bot.sandbox.discord.rate_limits import VIA
+from bot.sandbox.discord.rate_limits import VIA, rate_limited_headers
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.faults import Fault
@@ -228,7 +228,10 @@ class Rest:
         try:
             status, body = await route.handler(call)
         except DiscordError as error:
-            return _Answer(error.status, error.payload(), verdict.headers)
+            headers = dict(verdict.headers)
+            if error.retry_after is not None:
+                headers |= rate_limited_headers(error.retry_after, "user")
+            return _Answer(error.status, error.payload(), headers)
         return _Answer(status, body, verdict.headers)
 
     def _finish(self, entry: Json, answer: _Answer) -> web.StreamResponse:

@@ -17,7 +17,14 @@ from bot.sandbox.discord.interactions import (
     Interaction,
 )
 from bot.sandbox.discord.message_payloads import created_message, message_object
-from bot.sandbox.discord.rest_messages import apply_edit, draft_from_form, reply_to
+from bot.sandbox.discord.permissions import Permission
+from bot.sandbox.discord.rest_messages import (
+    apply_edit,
+    count_old_edit,
+    draft_from_form,
+    refuse_in_locked,
+    reply_to,
+)
 from bot.sandbox.discord.validation import check_message_form, require_something, unknown_keys
 from bot.sandbox.discord.world import MessageFlag, MessageType
 
@@ -180,7 +187,7 @@ def _by_token(call: Call) -> Interaction:
     for interaction in reversed(call.state.interactions.values()):
         if interaction.token == call.ids["webhook_token"]:
             if interactions.expired(call.state, interaction):
-                raise refused("invalid_webhook_token")
+                raise refused(call.state.knobs.expired_token)
             if interaction.callback_type is None:
                 raise refused("unknown_webhook")
             return interaction
@@ -224,6 +231,11 @@ async def follow_up(call: Call) -> tuple[int, Any]:
     if installs.is_user_install(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:
         raise refused("too_many_follow_ups")
     draft = _draft(call, channel, interaction, form)
+    is_locked = channel.thread is not None and channel.thread.locked
+    if is_locked and not (
+        draft.flags & MessageFlag.EPHEMERAL or call.may(channel, Permission.MANAGE_THREADS)
+    ):
+        refuse_in_locked(call, channel)
     if original is not None:
         reply_to(draft, channel, original)
     message = interactions.place(call.state, channel, draft)
@@ -243,8 +255,10 @@ async def edit_answer(call: Call) -> tuple[int, Any]:
     interaction = _by_token(call)
     form = call.form()
     call.notes["unknown_keys"] = unknown_keys(form, editing=True)
-    message = _message(call, interaction)
-    _edit(call, _channel(call, interaction), interaction, message, form)
+    message, channel = _message(call, interaction), _channel(call, interaction)
+    if call.state.knobs.limits_old_webhook_edits:
+        count_old_edit(call, channel, message)
+    _edit(call, channel, interaction, message, form)
     return 200, message_object(call.state.world, message)
 
 

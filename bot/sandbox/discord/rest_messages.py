@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.discord import installs, messages
 from bot.sandbox.discord.calls import Call, store_uploads
-from bot.sandbox.discord.errors import invalid_form, refused
+from bot.sandbox.discord.errors import DiscordError, invalid_form, refused
 from bot.sandbox.discord.intents import blank_content
 from bot.sandbox.discord.message_payloads import created_message, message_object
 from bot.sandbox.discord.permissions import Permission
@@ -41,6 +41,11 @@ _REPLIABLE = frozenset(
     }
 )
 BULK_AGE_SECONDS = 14 * 86400.0
+OLD_EDITS = (
+    429,
+    30046,
+    "Maximum number of edits to messages older than 1 hour reached. Try again later",
+)
 
 
 def require_can_speak(call: Call, channel: Channel) -> None:
@@ -193,8 +198,23 @@ async def edit_message(call: Call) -> tuple[int, Any]:
             raise refused("not_the_author")
     if call.uploads:
         call.require(channel, Permission.ATTACH_FILES)
+    count_old_edit(call, channel, message)
     apply_edit(call, channel, message, form)
     return 200, message_object(call.state.world, message)
+
+
+def count_old_edit(call: Call, channel: Channel, message: Message) -> None:
+    """Count the edit of an old message; refuse it if there were too many in *channel*.
+
+    The headers do not show this limit.
+    """
+    state = call.state
+    age_seconds = time.time() - created_at(message.id).timestamp()
+    if age_seconds <= state.knobs.old_message_seconds:
+        return
+    verdict = state.limits.ask("old_message_edit", str(channel.id))
+    if not verdict.passes:
+        raise DiscordError(*OLD_EDITS, retry_after=verdict.retry_after)
 
 
 def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> None:
@@ -229,9 +249,13 @@ def _require_editable(call: Call, channel: Channel, message: Message) -> None:
     if thread.locked and not call.may(channel, Permission.MANAGE_THREADS):
         if message.webhook_id is None:
             raise refused("thread_locked")
-        # As bots have reported for their answers to interactions.
-        there = installs.is_there(call.state.world, channel)
-        raise refused("thread_archived" if there else "missing_access")
+        refuse_in_locked(call, channel)
+
+
+def refuse_in_locked(call: Call, channel: Channel) -> None:
+    """Refuse an answer to an interaction in a locked thread, as bots have reported."""
+    there = installs.is_there(call.state.world, channel)
+    raise refused("thread_archived" if there else "missing_access")
 
 
 async def delete_message(call: Call) -> tuple[int, Any]:
