@@ -192,7 +192,7 @@ def build(
     add_system_prompt(surface, overrides)
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
-    surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages))
+    surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
 
     return Services(
         access=access,

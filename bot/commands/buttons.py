@@ -18,6 +18,7 @@ from bot.i18n.languages import Languages
 from bot.replies.buttons import buttons
 from bot.storage.exchanges import History
 from bot.transport.calls import FAILURES, GARBLED
+from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class ReplyButtons(PersistentView):
         history: History,
         regenerator: Regenerator,
         languages: Languages,
+        pacer: Pacer,
     ) -> None:
         super().__init__()
         self._authorizer = authorizer
@@ -42,6 +44,7 @@ class ReplyButtons(PersistentView):
         self._history = history
         self._regenerator = regenerator
         self._languages = languages
+        self._pacer = pacer
         for action in ReplyAction:
             # People see the buttons of replies.buttons; these have the same custom ids.
             self.add_button(action, partial(self._pressed, action), label=action)
@@ -80,8 +83,12 @@ class ReplyButtons(PersistentView):
                 actions = actions_after(State.FAILED, empty=False, cut=exchange.cut)
                 strings = self._languages.of_answer(conversation.guild_id, exchange.private_locale)
                 view = buttons(strings, actions)
-        with suppress(*UNANSWERABLE):
-            await interaction.edit_original_response(view=view)
+        pressed_id = interaction.message.id if interaction.message is not None else None
+        async with self._pacer.edit_slot(
+            interaction.channel_id or 0, pressed_id, Priority.RESPONSE
+        ):
+            with suppress(*UNANSWERABLE):
+                await interaction.edit_original_response(view=view)
 
     async def _exchange(self, interaction: discord.Interaction) -> Exchange:
         """Return the exchange whose reply the button is under; raises Refused.

@@ -49,6 +49,11 @@ class Destination(NamedTuple):
         return allowed if count <= 1 else allowed & self.actions_of_many
 
 
+def place_id_of(channel: Channel) -> int:
+    """Return the id of the channel or thread in which the messages of a reply appear."""
+    return channel.place_id if isinstance(channel, InteractionChannel) else channel.id
+
+
 def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | ReplyBlocked:
     """Return the error for a final refusal: ReplyLost if about the place, else ReplyBlocked.
 

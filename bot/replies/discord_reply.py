@@ -192,7 +192,7 @@ class DiscordReply:
     async def _stream(self) -> None:
         try:
             messages = await asyncio.shield(self._opening)
-            channel_id = messages.destination.channel.id
+            channel = messages.destination.channel
             while not self._is_ending:
                 await self._more.wait()
                 self._more.clear()
@@ -201,7 +201,8 @@ class DiscordReply:
                 except ReplyDelayed:
                     self._more.set()  # The next round tries again.
                 if not self._is_ending:  # Pace the edits; the final one does not wait.
-                    await asyncio.sleep(self._pacer.seconds_to_edit(channel_id))
+                    seconds = self._requests.seconds_to_edit(channel, messages.changed_id)
+                    await asyncio.sleep(seconds)
         except (ReplyLost, ReplyBlocked) as error:
             self._error = error
 

@@ -12,7 +12,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyDelayed, ReplyLost
 from bot.i18n.sentences import Sentences
 from bot.replies.buttons import actions_under, buttons
-from bot.replies.destination import Channel, Destination, lost_because, refused
+from bot.replies.destination import Channel, Destination, lost_because, place_id_of, refused
 from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart, final_plan, next_change
 from bot.replies.reply_requests import ReplyRequests
@@ -59,6 +59,7 @@ class MessageSync:
     ) -> None:
         self.destination = destination
         self.parts = list(destination.begun)
+        self.changed_id: int | None = None  # the message that was posted or edited last
         self._requests = requests
         self._record = record
         self._strings = strings
@@ -182,7 +183,7 @@ class MessageSync:
             return self.destination.reference
         return discord.MessageReference(
             message_id=self.parts[-1].message_id,
-            channel_id=self.destination.channel.id,
+            channel_id=place_id_of(self.destination.channel),
             fail_if_not_exists=False,
         )
 
@@ -202,6 +203,7 @@ class MessageSync:
             file=(planned.file if message.attachments else "") if is_same else None,
             is_current=is_same,
         )
+        self.changed_id = message.id
         for part in self.parts:
             if part.message_id == posted.message_id:
                 part.text, part.actions, part.file = posted.text, posted.actions, posted.file
@@ -234,7 +236,8 @@ class MessageSync:
         if replaces_file:
             part.file = None  # If the request fails, Discord may have taken the file.
         with _explained(planned, channel):
-            await self._requests.make(channel, edit, priority)
+            await self._requests.make(channel, edit, priority, edited_id=part.message_id)
+        self.changed_id = part.message_id
         if planned.actions is not None:
             part.actions = planned.actions
         if planned.text is not None:

@@ -9,8 +9,7 @@ from typing import Final, TypeVar
 import discord
 
 from bot.errors import ReplyDelayed
-from bot.replies.destination import ARCHIVED, Channel
-from bot.replies.interaction_channel import InteractionChannel
+from bot.replies.destination import ARCHIVED, Channel, place_id_of
 from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
 
@@ -32,27 +31,40 @@ class ReplyRequests:
         self._reopen = reopen
         self.in_flight = False
 
+    def seconds_to_edit(self, channel: Channel, message_id: int | None) -> float:
+        """Return how long to wait before the next intermediate edit of this message."""
+        return self._pacer.seconds_to_edit(channel.id, message_id)
+
     async def make(
-        self, channel: Channel, request: Callable[[], Awaitable[T]], priority: Priority
+        self,
+        channel: Channel,
+        request: Callable[[], Awaitable[T]],
+        priority: Priority,
+        *,
+        edited_id: int | None = None,
     ) -> T:
         """Make *request*, a second time if *channel* was archived and could be reopened.
 
-        Raises ReplyDelayed if Discord is unavailable, HTTPException if it refuses the request.
+        *edited_id* is the message that it edits, None if it edits none. Raises ReplyDelayed if
+        Discord is unavailable, HTTPException if it refuses the request.
         """
         try:
-            return await self._retried(channel, request, priority)
+            return await self._retried(channel, request, priority, edited_id)
         except discord.HTTPException as error:
             if error.code != ARCHIVED:
                 raise
-        thread_id = channel.place_id if isinstance(channel, InteractionChannel) else channel.id
         try:
-            await self._reopen(thread_id)
+            await self._reopen(place_id_of(channel))
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        return await self._retried(channel, request, priority)
+        return await self._retried(channel, request, priority, edited_id)
 
     async def _retried(
-        self, channel: Channel, request: Callable[[], Awaitable[T]], priority: Priority
+        self,
+        channel: Channel,
+        request: Callable[[], Awaitable[T]],
+        priority: Priority,
+        edited_id: int | None,
     ) -> T:
         """Make *request* until it succeeds or REPLY_RETRY_SECONDS are used up.
 
@@ -61,7 +73,9 @@ class ReplyRequests:
         waits = iter(() if priority is Priority.EDIT else REPLY_RETRY_SECONDS)
         while True:
             try:
-                return await call(partial(self._tracked, request), self._pacer, priority, channel)
+                async with self._pacer.edit_slot(place_id_of(channel), edited_id, priority):
+                    made = partial(self._tracked, request)
+                    return await call(made, self._pacer, priority, channel)
             except DiscordUnavailable as error:
                 log.info("Cannot show a reply in channel %d now: %s", channel.id, error)
                 wait_seconds = next(waits, None)

@@ -1,17 +1,15 @@
 """Limit all REST calls, by priority, and pace the edits in each channel: decision 007."""
 
-import asyncio
-import heapq
 import math
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from enum import IntEnum
-from itertools import count, islice
 from typing import Final, NamedTuple
 
 from bot.bounded import BoundedDict
+from bot.conversation.snowflakes import HOUR_SECONDS, seconds_of
+from bot.transport.call_window import CallWindow
 
 WINDOW_SECONDS: Final = 1.0
 STALLED_SECONDS: Final = 10.0  # A call that takes longer gives up its slot.
@@ -34,7 +32,7 @@ class Priority(IntEnum):
 # Discord: 50 requests a second for the whole bot. The margin is for the requests that discord.py
 # makes on its own, and for calls that arrive closer together than they were sent. Edits and typing
 # leave the rest to more important calls.
-REQUESTS_PER_SECOND: Final = {
+REQUESTS_PER_SECOND: Final[Mapping[int, int]] = {
     Priority.FINAL: 45,
     Priority.RESPONSE: 43,
     Priority.EDIT: 35,
@@ -42,10 +40,12 @@ REQUESTS_PER_SECOND: Final = {
 }
 
 
-class _Waiter(NamedTuple):
-    priority: Priority
-    number: int  # Waiters of one priority are ordered by it; no two have the same.
-    granted: asyncio.Future[int]
+# Discord: 3 edits of messages older than an hour, in 6 s and channel (code 30046). Intermediate
+# edits leave one for the final edit.
+OLD_EDIT_WINDOW_SECONDS: Final = 6.0
+OLD_EDITS: Final[Mapping[int, int]] = {Priority.FINAL: 3, Priority.RESPONSE: 3, Priority.EDIT: 2}
+# Discord: an hour; the margin is for the difference between Discord's clock and this one.
+OLD_SECONDS: Final = HOUR_SECONDS - 300
 
 
 class _Bucket(NamedTuple):
@@ -55,38 +55,49 @@ class _Bucket(NamedTuple):
 
 
 class Pacer:
-    """Gives calls their slots. Times are in seconds of *clock*."""
+    """Gives calls their slots. Times are in seconds of *clock*; *now* returns those since 1970."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, now: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
-        self._number = count()
-        self._in_flight: dict[int, float] = {}
-        self._completed: deque[float] = deque()
-        self._waiting: list[_Waiter] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._now = now
+        self._calls = CallWindow(
+            REQUESTS_PER_SECOND, WINDOW_SECONDS, clock, stalled_seconds=STALLED_SECONDS
+        )
+        self._old_edits = BoundedDict[int, CallWindow](KNOWN_CHANNELS)
         self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_CHANNELS)
         self._typed = BoundedDict[int, float](KNOWN_CHANNELS)
-        self._blocked_until = 0.0
         # Since when Discord refuses access to direct messages, by channel, in time of the loop
         self.direct_refusals = BoundedDict[int, float](KNOWN_CHANNELS)
 
     @asynccontextmanager
     async def slot(self, priority: Priority) -> AsyncIterator[None]:
-        """Wait for a slot, given by priority, and make the call within the block.
-
-        Discord counts a call at some moment between its start and its response. Here it counts from
-        its start until a second after its response, so no second at Discord sees more calls than
-        the limit, whatever the latency.
-        """
-        call = await self._acquire(priority)
-        try:
+        """Wait for one of the slots of the whole bot, and make the call within the block."""
+        async with self._calls.slot(priority):
             yield
-        finally:
-            self._release(call)
+
+    @asynccontextmanager
+    async def edit_slot(
+        self, channel_id: int, message_id: int | None, priority: Priority
+    ) -> AsyncIterator[None]:
+        """Wait until Discord accepts an edit of this message, and make it within the block.
+
+        The old messages of a channel share a limit. None stands for a call that edits no message.
+        """
+        if message_id is None or not self._is_old(message_id):
+            yield
+            return
+        if channel_id not in self._old_edits:
+            self._old_edits[channel_id] = CallWindow(
+                OLD_EDITS, OLD_EDIT_WINDOW_SECONDS, self._clock
+            )
+        async with self._old_edits[channel_id].slot(priority):
+            yield
 
     def block(self, seconds: float) -> None:
         """Give no slots for *seconds*, because Discord refuses all calls."""
-        self._blocked_until = max(self._blocked_until, self._clock() + seconds)
+        self._calls.block(seconds)
 
     def try_typing(self, channel_id: int) -> bool:
         """Whether the bot may show that it types in a channel; if so, it is recorded as doing so.
@@ -96,17 +107,23 @@ class Pacer:
         """
         now = self._clock()
         just_typed = now - self._typed.get(channel_id, -math.inf) < TYPING_INTERVAL_SECONDS
-        if just_typed or self._waiting or not self._may_send(Priority.TYPING):
+        if just_typed or not self._calls.has_room(Priority.TYPING):
             return False
         self._typed[channel_id] = now
         return True
 
-    def seconds_to_edit(self, channel_id: int) -> float:
-        """Return how long to wait before the next intermediate edit in this channel.
+    def seconds_to_edit(self, channel_id: int, message_id: int | None = None) -> float:
+        """Return how long to wait before the next intermediate edit of this message.
 
         The edits that are left, except the reserved ones, are spread evenly over the time until the
-        channel's bucket refills.
+        channel's bucket refills. The edits of an old message are spread over the window of those.
         """
+        seconds = self._seconds_to_refill(channel_id)
+        if message_id is None or not self._is_old(message_id):
+            return seconds
+        return max(seconds, OLD_EDIT_WINDOW_SECONDS / OLD_EDITS[Priority.EDIT])
+
+    def _seconds_to_refill(self, channel_id: int) -> float:
         bucket = self._edit_buckets.get(channel_id)
         if bucket is None:
             return EDIT_SECONDS
@@ -129,52 +146,5 @@ class Pacer:
             return
         self._edit_buckets[channel_id] = _Bucket(limit, remaining, reset_at)
 
-    async def _acquire(self, priority: Priority) -> int:
-        granted: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, _Waiter(priority, next(self._number), granted))
-        self._grant()
-        try:
-            return await granted
-        except asyncio.CancelledError:
-            if granted.done() and not granted.cancelled():
-                self._release(granted.result())
-            raise
-
-    def _start(self) -> int:
-        call = next(self._number)
-        self._in_flight[call] = self._clock()
-        return call
-
-    def _release(self, call: int) -> None:
-        if self._in_flight.pop(call, None) is not None:
-            self._completed.append(self._clock())
-            self._grant()
-
-    def _may_send(self, priority: Priority) -> bool:
-        now = self._clock()
-        if now < self._blocked_until:
-            return False
-        while self._completed and self._completed[0] <= now - WINDOW_SECONDS:
-            self._completed.popleft()
-        while self._in_flight and next(iter(self._in_flight.values())) <= now - STALLED_SECONDS:
-            del self._in_flight[next(iter(self._in_flight))]
-        return len(self._in_flight) + len(self._completed) < REQUESTS_PER_SECOND[priority]
-
-    def _grant(self) -> None:
-        """Give slots to those who wait, and set a timer for when there may be more."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        while self._waiting:
-            first = self._waiting[0]
-            if not first.granted.done():
-                if not self._may_send(first.priority):
-                    break
-                first.granted.set_result(self._start())
-            heapq.heappop(self._waiting)
-        if self._waiting:
-            free_at = [at + WINDOW_SECONDS for at in islice(self._completed, 1)]
-            free_at += [at + STALLED_SECONDS for at in islice(self._in_flight.values(), 1)]
-            free_at = [min(free_at, default=0.0), self._blocked_until]
-            delay = max(0.0, max(free_at) - self._clock())
-            self._timer = asyncio.get_running_loop().call_later(delay, self._grant)
+    def _is_old(self, message_id: int) -> bool:
+        return self._now() - seconds_of(message_id) > OLD_SECONDS

@@ -290,3 +290,27 @@ async def test_buttons_are_in_the_language_of_the_guild(own_stage: Stage, unique
         question = await own_stage.asked(f"tell {unique}")
         [part] = await own_stage.parts_of(question)
         assert labels(part) == [KOREAN.regenerate_label]
+
+
+async def test_leftover_buttons_of_old_replies_are_removed_at_their_pace(
+    stage: Stage, unique: str
+) -> None:
+    """Discord allows three edits of messages that are older than an hour, in 6 s and channel."""
+    place, first = await stage.channel(), (await stage.discord.requests())[-1]["seq"]
+    button = {"type": 2, "style": 4, "label": unique, "custom_id": ReplyAction.STOP}
+    row = [{"type": 1, "components": [button]}]
+    old = [
+        await stage.discord.say(
+            place, stage.discord.bot_id, "Cut.", ago_seconds=7200 - number, components=row
+        )
+        for number in range(4)
+    ]
+    for message in old:
+        await stage.discord.press(place, "Jun", message["id"], ReplyAction.STOP)
+
+    async def removed() -> bool:
+        return not any(actions(one) for one in await stage.discord.messages(place))
+
+    await until(removed)
+    sent = await stage.discord.requests(after=first, method="PATCH")
+    assert [one["status"] for one in sent] == [200] * 4

@@ -1,6 +1,7 @@
 """A streamed reply, written with the real discord.py into the stand-in Discord."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from typing import Any
@@ -18,6 +19,7 @@ from bot.replies.discord_reply import DiscordReply
 from bot.replies.message_sync import FILE_NAME
 from bot.replies.parts import Part
 from bot.transport import calls as discord_calls
+from bot.transport import pacer
 from bot.transport.calls import DiscordUnavailable
 from bot.transport.pacer import REQUESTS_PER_SECOND, Priority
 from tests.doubles import PATIENCE_SECONDS
@@ -927,3 +929,75 @@ async def test_a_file_is_added_to_a_message_that_lacks_it(stage: Stage) -> None:
         await reply.finish()
     assert len(await stage.messages()) == 1
     assert await attached(stage) == [("word " * 500).strip() + "\n"]
+
+
+# Messages older than an hour
+
+SHORT_WINDOW = 0.6  # seconds, instead of 6
+
+
+async def old_parts(stage: Stage, monkeypatch: pytest.MonkeyPatch, *texts: str) -> tuple[Part, ...]:
+    """Let these be the parts of an answer that is two hours old; return them."""
+    monkeypatch.setattr(pacer, "OLD_EDIT_WINDOW_SECONDS", SHORT_WINDOW)
+    limit = {"limit": 3, "window_seconds": SHORT_WINDOW}
+    await stage.people.settings(buckets={"old_message_edit": limit})
+    place = str((await stage.people.create_channel("old place"))["id"])
+    stage.ask_in(await stage.people.say(place, "Mina", "Why?", ago_seconds=7300))
+    parts = list[Part]()
+    for number, text in enumerate(texts):
+        shown = await stage.people.say(place, stage.people.bot_id, text, ago_seconds=7200 - number)
+        parts.append(Part(int(shown["id"]), text))
+        stage.shown.append(int(shown["id"]))
+    return tuple(parts)
+
+
+async def edit_statuses(stage: Stage) -> list[int]:
+    return [one["status"] for one in await stage.calls("PATCH")]
+
+
+async def test_an_old_answer_is_written_over_at_the_pace_of_its_age(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Discord refuses no edit, and the end does not wait."""
+    parts = await old_parts(stage, monkeypatch, "Old.")
+    async with stage.reply(over(stage, parts)) as reply:
+        for _ in range(60):
+            reply.write("word ")
+            await asyncio.sleep(0.04)
+        reply.write("end.")
+        begun = time.monotonic()
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
+        assert time.monotonic() - begun < SHORT_WINDOW / 2
+    assert await stage.texts() == ["word " * 60 + "end."]
+    statuses = await edit_statuses(stage)
+    assert set(statuses) == {200}
+    assert len(statuses) >= 6, "and people see it grow"
+
+
+async def test_several_old_messages_share_the_limit(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A long answer that is there at once goes into five old messages."""
+    parts = await old_parts(stage, monkeypatch, *(f"Old {number}." for number in range(5)))
+    words = "".join(f"word{number} " for number in range(1000))
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write(words)
+        await reply.finish((), frozenset({ReplyAction.REGENERATE}))
+    assert " ".join(await stage.texts()) == words.strip()
+    assert set(await edit_statuses(stage)) == {200}
+
+
+async def test_young_messages_after_old_ones_stream_at_the_usual_pace(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = await old_parts(stage, monkeypatch, "Old.")
+    async with stage.reply(over(stage, parts)) as reply:
+        reply.write("word " * 500)
+        await eventually(lambda: len(stage.shown) == 2)
+        before = len(await stage.calls("PATCH"))
+        for _ in range(10):
+            reply.write("more ")
+            await asyncio.sleep(0.05)
+        assert len(await stage.calls("PATCH")) - before > 5
+        await reply.finish()
+    assert set(await edit_statuses(stage)) == {200}

@@ -6,9 +6,13 @@ from collections import Counter
 
 import pytest
 
+from bot.conversation.snowflakes import snowflake_at
 from bot.transport.pacer import (
     EDIT_SECONDS,
     NEVER_SECONDS,
+    OLD_EDIT_WINDOW_SECONDS,
+    OLD_EDITS,
+    OLD_SECONDS,
     REQUESTS_PER_SECOND,
     STALLED_SECONDS,
     TYPING_INTERVAL_SECONDS,
@@ -245,3 +249,120 @@ def test_the_final_edit_of_a_paced_reply_has_a_request_left() -> None:
         remaining -= 1
         pacer.observe_edit(1, headers(5, remaining, reset_at - clock.now))
         clock.now += pacer.seconds_to_edit(1)
+
+
+NOW = 1_800_000_000.0
+OLD_ID = snowflake_at(NOW - 2 * 3600)
+CHANNEL = 1
+
+
+def test_only_messages_of_almost_an_hour_are_old() -> None:
+    """Discord counts from an hour on; the clocks may differ a little."""
+    pacer = Pacer(Clock(), now=lambda: NOW)
+    assert pacer.seconds_to_edit(CHANNEL, snowflake_at(NOW - OLD_SECONDS + 1)) == EDIT_SECONDS
+    assert pacer.seconds_to_edit(CHANNEL, snowflake_at(NOW - OLD_SECONDS - 1)) == 3.0
+    assert pacer.seconds_to_edit(CHANNEL, None) == EDIT_SECONDS
+    assert 3300 <= OLD_SECONDS < 3600
+
+
+def test_a_slower_bucket_wins_over_the_age_of_a_message() -> None:
+    pacer = Pacer(Clock(), now=lambda: NOW)
+    pacer.observe_edit(CHANNEL, headers(5, 0, 4.5))
+    assert pacer.seconds_to_edit(CHANNEL, OLD_ID) == 4.5
+
+
+def edited_by(*waves: tuple[float, int, int | None, Priority]) -> Sent:
+    """Return when each edit was made; *waves* have a time, a channel, a message and a priority."""
+
+    async def scene() -> Sent:
+        loop = asyncio.get_running_loop()
+        pacer, sent = Pacer(loop.time, now=lambda: NOW), list[tuple[float, Priority]]()
+
+        async def edit(at: float, channel: int, message: int | None, priority: Priority) -> None:
+            await asyncio.sleep(at)
+            async with pacer.edit_slot(channel, message, priority):
+                sent.append((round(loop.time(), 3), priority))
+
+        await asyncio.gather(*(edit(*wave) for wave in waves))
+        return sent
+
+    return run_virtually(scene())
+
+
+def test_old_messages_of_one_channel_share_three_edits_in_six_seconds() -> None:
+    ids = [OLD_ID, OLD_ID + 1, OLD_ID + 2, OLD_ID + 3]
+    sent = edited_by(*((0.0, CHANNEL, one, Priority.FINAL) for one in ids))
+    assert [at for at, _ in sent] == [0, 0, 0, OLD_EDIT_WINDOW_SECONDS]
+
+
+def test_other_channels_and_young_messages_do_not_wait() -> None:
+    young = snowflake_at(NOW - 60)
+    sent = edited_by(
+        *((0.0, CHANNEL, OLD_ID, Priority.FINAL) for _ in range(3)),
+        *((0.1, CHANNEL, young, Priority.EDIT) for _ in range(9)),
+        *((0.1, CHANNEL, None, Priority.RESPONSE) for _ in range(9)),
+        *((0.1, 2, OLD_ID, Priority.FINAL) for _ in range(3)),
+    )
+    assert max(at for at, _ in sent) == 0.1
+
+
+def test_intermediate_edits_leave_one_for_the_end() -> None:
+    sent = edited_by(
+        *((0.0, CHANNEL, OLD_ID, Priority.EDIT) for _ in range(3)),
+        (0.5, CHANNEL, OLD_ID, Priority.FINAL),
+    )
+    assert sent == [
+        (0.0, Priority.EDIT),
+        (0.0, Priority.EDIT),
+        (0.5, Priority.FINAL),
+        (6.0, Priority.EDIT),
+    ]
+
+
+def test_the_last_edit_of_an_old_answer_never_waits_for_the_stream() -> None:
+    """Whenever the answer ends; and each edit takes its time on the way."""
+
+    async def seconds_to_end(stream_seconds: float) -> float:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(loop.time, now=lambda: NOW)
+
+        async def edit(priority: Priority) -> None:
+            async with pacer.edit_slot(CHANNEL, OLD_ID, priority):
+                await asyncio.sleep(0.2)
+
+        end = loop.time() + stream_seconds
+        while loop.time() < end:
+            await edit(Priority.EDIT)
+            await asyncio.sleep(min(pacer.seconds_to_edit(CHANNEL, OLD_ID), end - loop.time()))
+        begun = loop.time()
+        await edit(Priority.FINAL)
+        return loop.time() - begun
+
+    for tenths in range(10, 200, 7):
+        assert run_virtually(seconds_to_end(tenths / 10)) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_six_seconds_at_discord_see_more_edits_of_old_messages(seed: int) -> None:
+    """Discord counts an edit at some moment between its start and its response."""
+    chance = random.Random(seed)
+
+    async def scene() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pacer, counted = Pacer(loop.time, now=lambda: NOW), list[float]()
+
+        async def edit() -> None:
+            await asyncio.sleep(chance.uniform(0, 30))
+            priority = chance.choice([Priority.FINAL, Priority.RESPONSE, Priority.EDIT])
+            async with pacer.edit_slot(CHANNEL, OLD_ID, priority):
+                await asyncio.sleep(chance.expovariate(1))
+                counted.append(loop.time())
+                await asyncio.sleep(chance.expovariate(1))
+
+        await asyncio.gather(*(edit() for _ in range(40)))
+        return sorted(counted)
+
+    counted = run_virtually(scene())
+    most = max(OLD_EDITS.values())
+    for first, after in zip(counted, counted[most:], strict=False):
+        assert after - first >= OLD_EDIT_WINDOW_SECONDS
