@@ -46,6 +46,8 @@ NO_KEY: Final = "none"  # The openai package insists on a key; servers without k
 # disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
 REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
+# With these, servers refuse to stream; 0 is an error within a stream.
+STREAMING_STATUSES: Final = frozenset({0, 400, 403, 404, 405, 406, 415, 422, 500, 501})
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # ten times the longest list in use, of some hundreds of models
@@ -205,11 +207,8 @@ class ChatCompletions:
             request.shape, request.suspected = request.shape.without_system_turn(), True
             log.info("Retry question %d without a system turn: the answer was empty", question_id)
             return True
-        if isinstance(error, ModelRequestRefused):
+        if (shape := _other_shape(request, error)) is not None:
             request.tried.append(request.shape)
-            shape = request.shape.without(response_of(error).body)
-            if shape is None or shape in request.tried:
-                return False
             request.shape = shape
             log.info("Retry question %d in another shape: the server refuses this one", question_id)
             return True
@@ -252,6 +251,8 @@ class ChatCompletions:
 
         prompt, deadlines = request.prompt, request.deadlines
         limit = min(self.reply_tokens, prompt.reply_tokens)
+        if not request.shape.streams:
+            deadlines.expect_whole()
         begin_by = deadlines.next_at
         with translated_errors(request.redactor):
             async with asyncio.timeout_at(deadlines.next_at):
@@ -271,10 +272,12 @@ class ChatCompletions:
     async def _post(self, request: _RequestState, reply_tokens: int) -> httpx2.Response:
         """Return the response once its headers are read, but not its body."""
         shape, turns = request.shape, request.prompt.turns
-        options: dict[str, Any] = {"model": request.model, "stream": True}
+        options: dict[str, Any] = {"model": request.model}
+        if shape.streams:
+            options["stream"] = True
+            if shape.asks_for_usage:
+                options["stream_options"] = {"include_usage": True}
         options[shape.length_option] = reply_tokens
-        if shape.asks_for_usage:
-            options["stream_options"] = {"include_usage": True}
         body = RequestBody(
             turns if shape.has_system_turn else without_system_turn(turns),
             {**options, **self._options(request.model)},
@@ -289,3 +292,13 @@ class ChatCompletions:
         )
         assert isinstance(response, httpx2.Response)
         return response
+
+
+def _other_shape(request: _RequestState, error: ModelError) -> RequestShape | None:
+    """Return the shape that a server's words ask for, None if it was tried or they ask for none."""
+    response, shape = response_of(error), None
+    if response.status in STREAMING_STATUSES:
+        shape = request.shape.streaming_changed(response.body)
+    if shape is None and isinstance(error, ModelRequestRefused):
+        shape = request.shape.without(response.body)
+    return None if shape in request.tried else shape

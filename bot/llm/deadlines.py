@@ -55,6 +55,10 @@ class Deadlines:
         """Note that a token arrived; the next one gets a full interval."""
         self.next_at = min(self.now() + self._idle_seconds, self._end)
 
+    def expect_whole(self) -> None:
+        """Note that nothing comes before the end, because the answer is not streamed."""
+        self.next_at = self._end
+
     def come_within(self, seconds: float) -> None:
         """Note that only the end is missing, and that it must arrive within *seconds*."""
         self.next_at = min(self.now() + seconds, self.next_at)

@@ -21,6 +21,7 @@ class RequestShape:
     length_option: str
     asks_for_usage: bool = True
     has_system_turn: bool = True
+    streams: bool = True
 
     def without(self, refusal: str) -> "RequestShape | None":
         """Return the shape without the part that *refusal* names; None if it names none."""
@@ -33,6 +34,16 @@ class RequestShape:
         if re.search(rf"\b{self.length_option}\b", refusal):
             return replace(self, length_option=LENGTH_OPTIONS[self.length_option])
         return None
+
+    def streaming_changed(self, refusal: str) -> "RequestShape | None":
+        """Return the shape that asks for a whole answer if *refusal* says that none is streamed.
+
+        Or the reverse, if this shape asks for one; None if *refusal* says neither.
+        """
+        from bot.llm.streaming_refusals import refuses_streaming, requires_streaming  # noqa: PLC0415
+
+        is_refused = refuses_streaming if self.streams else requires_streaming
+        return replace(self, streams=not self.streams) if is_refused(refusal) else None
 
     def without_system_turn(self) -> "RequestShape":
         """Return the shape in which the system prompt is part of the first user turn."""

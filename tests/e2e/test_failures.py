@@ -150,3 +150,14 @@ async def test_next_question_after_a_failure_is_answered(stage: Stage, unique: s
     thread = (await stage.asked(f"first {unique}"))["id"]
     again = await stage.said(thread, "Mina", f"second {unique}")
     assert f"second {unique}" in await stage.text_on(again)
+
+
+async def test_refusal_to_stream_gives_a_whole_answer(stage: Stage, unique: str) -> None:
+    message = "Your organization must be verified to stream this model."
+    error = {"message": message, "param": "stream", "code": "unsupported_value"}
+    await stage.model.reply_when(unique, Script(status=400, body={"error": error}), times=1)
+    question = await stage.asked(unique)
+    assert unique in await stage.text_on(question)
+    assert stage.state_of(question) == "answered"
+    given = [record.body.get("stream") for record in await stage.requests_with(unique)]
+    assert given == [True, None]

@@ -450,6 +450,87 @@ async def test_two_options_may_change_at_once(server: ModelDriver, model: ChatCo
     assert len(await server.completions()) == 3
 
 
+# Servers that do not stream
+
+
+async def test_a_model_that_refuses_to_stream_answers_at_once(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    """It is asked once without streaming, with its usage, and so from then on."""
+    await server.change(streams=False)
+    for _ in range(2):
+        text, usage = await asked(model)
+        assert text.startswith("You said")
+        assert usage is not None
+        assert usage.completion_tokens > 0
+    await server.change(streams=True)
+    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model="other") as completion:
+        assert [event async for event in completion]
+    bodies = [record.body for record in await server.completions()]
+    assert [body.get("stream", False) for body in bodies] == [True, False, False, True]
+    assert ["stream_options" in body for body in bodies] == [True, False, False, True]
+
+
+@pytest.mark.parametrize("status", [400, 403, 422, 500, 501])
+async def test_a_refusal_to_stream_may_have_any_status(
+    server: ModelDriver, model: ChatCompletions, status: int
+) -> None:
+    refusal = Script(status=status, body={"detail": "Streaming is not supported here"})
+    await server.reply(refusal, "Whole.")
+    assert (await asked(model))[0] == "Whole."
+    assert ["stream" in one.body for one in await server.completions()] == [True, False]
+
+
+async def test_a_refusal_of_both_ways_ends_the_question(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    refusal = Script(status=400, body=error_body(message="Unknown parameter: stream"))
+    await server.reply(refusal, refusal)
+    assert type((await failure(model))[1]) is ModelRequestRefused
+    await server.reply(Script(status=400, body=error_body(message="stream must be true")))
+    assert type((await failure(model))[1]) is ModelRequestRefused
+    given = ["stream" in one.body for one in await server.completions()]
+    assert given == [True, False, True], "what was refused is not remembered"
+
+
+async def test_a_model_that_streams_again_is_asked_to(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    refusal = error_body(message="Streaming is not supported")
+    await server.reply(Script(status=400, body=refusal), "one")
+    await server.reply(Script(status=400, body=error_body(message="stream must be true")), "two")
+    assert [(await asked(model))[0] for _ in range(3)][:2] == ["one", "two"]
+    given = ["stream" in one.body for one in await server.completions()]
+    assert given == [True, False, False, True, True]
+
+
+async def test_a_whole_answer_has_until_the_last_deadline(
+    server: ModelDriver, opened: Open
+) -> None:
+    """It has no first token before its end."""
+    await server.change(streams=False)
+    await server.reply(Script(text="slow", first_token_delay_seconds=3 * SOON))
+    async with opened(first_token_seconds=SOON, idle_seconds=SOON) as model:
+        assert (await asked(model))[0] == "slow"
+    await server.reply(Script(text="late", stall_before_seconds=60))
+    async with opened(reply_seconds=1.0) as model:
+        assert type((await failure(model))[1]) is ModelTimeout
+
+
+async def test_leaving_a_whole_answer_early_ends_the_request(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    await server.change(streams=False)
+    await asked(model)
+    await server.reply(Script(text="never", stall_before_seconds=60))
+    asking = asyncio.create_task(asked(model))
+    await server.next_request()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await server.next_request(outcomes=["disconnected"])
+
+
 # The list of models
 
 

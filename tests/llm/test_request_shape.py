@@ -55,3 +55,12 @@ def test_an_accepted_system_turn_ends_the_guess() -> None:
         assert shapes.of("a") == FIRST, "the suspicion began anew, so nothing confirms it"
 
     run_virtually(scene())
+
+
+def test_a_refusal_to_stream_asks_for_a_whole_answer_and_the_reverse_for_a_stream() -> None:
+    whole = replace(FIRST, streams=False)
+    refuses, requires = '{"detail": "streaming not supported"}', '{"detail": "stream must be true"}'
+    assert FIRST.streaming_changed(refuses) == whole
+    assert whole.streaming_changed(requires) == FIRST
+    assert FIRST.streaming_changed(requires) is whole.streaming_changed(refuses) is None
+    assert FIRST.streaming_changed("System role not supported") is None

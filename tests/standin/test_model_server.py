@@ -91,6 +91,15 @@ async def test_stream_contains_text_finish_reason_and_usage(client: AsyncOpenAI)
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
+async def test_streaming_can_be_refused(server: ModelDriver, client: AsyncOpenAI) -> None:
+    """As at OpenAI; an answer that is not streamed is still given."""
+    await server.change(streams=False)
+    with pytest.raises(openai.BadRequestError, match="verified to stream") as caught:
+        await asked(client)
+    assert (caught.value.param, caught.value.code) == ("stream", "unsupported_value")
+    assert await client.chat.completions.create(model="any-name", messages=HELLO)
+
+
 async def test_usage_is_not_streamed_without_the_option(client: AsyncOpenAI) -> None:
     async with await client.chat.completions.create(
         model="m", messages=HELLO, stream=True

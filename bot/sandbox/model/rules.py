@@ -243,6 +243,22 @@ def _is_part(part: object) -> bool:
     return part.get("type") in ("image_url", "input_audio", "file", "refusal")
 
 
+def check_streaming(body: JsonObject, *, accepted: bool) -> None:
+    """Raise `Refusal` 400 for a request to stream unless that is *accepted*.
+
+    So OpenAI refuses some models to organisations that it has not verified.
+    """
+    if body.get("stream") and not accepted:
+        where = "https://platform.openai.com/settings/organization/general"
+        raise Refusal(
+            400,
+            "Your organization must be verified to stream this model. "
+            f"Please go to: {where} and click on Verify Organization.",
+            "stream",
+            "unsupported_value",
+        )
+
+
 def check_images(messages: Sequence[JsonObject], *, accepted: bool) -> None:
     """Raise `Refusal` 400 for an invalid image, or for any image unless images are *accepted*."""
     for number, message in enumerate(messages):

@@ -29,6 +29,7 @@ from bot.sandbox.model.rules import (
     check_model,
     check_request,
     check_roles,
+    check_streaming,
     count_prompt_tokens,
     count_tokens,
     last_question,
@@ -217,6 +218,7 @@ class ChatAPI:
         self._state.log.wake()
         body = check_request(exchange.record.body, settings.tokens_parameter)
         check_model(body["model"], settings.models)
+        check_streaming(body, accepted=settings.streams)
         if "stream_options" in body and not settings.takes_stream_options:
             raise Refusal(400, "Unrecognized request argument supplied: stream_options")
         check_images(body["messages"], accepted=settings.takes_images)

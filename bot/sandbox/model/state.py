@@ -33,9 +33,9 @@ class ModelSettings:
     or "either". `token_multiplier` is the number of tokens for four bytes, and each image costs
     `image_tokens`; `takes_images` False refuses them. `dialect` is the server whose refusal a
     request over `context_window` gets; with `lists_window` the list of models includes the window.
-    `system_role` is the treatment of a system turn. `trouble` is the fault of each unscripted
-    answer: "rate_limit" refuses it with 429, "stall" pauses it for a minute, "cut" closes the
-    connection.
+    `system_role` is the treatment of a system turn; `streams` False refuses to stream. `trouble` is
+    the fault of each unscripted answer: "rate_limit" refuses it with 429, "stall" pauses it for a
+    minute, "cut" closes the connection.
     """
 
     mode: str = "echo"
@@ -46,6 +46,7 @@ class ModelSettings:
     lists_window: bool = False
     system_role: str = "taken"
     tokens_parameter: str = "max_completion_tokens"
+    streams: bool = True
     takes_stream_options: bool = True
     token_multiplier: float = 1.0
     takes_images: bool = True
