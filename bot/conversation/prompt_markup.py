@@ -33,8 +33,12 @@ CONTINUE_NOTE: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
     "word, and repeating nothing else⟧"
 )
-SPEAKER_NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
+# Whose words follow
+LABELS: Final = (WRITES, WROTE_EARLIER, ANSWERED_EARLIER)
+NOTES: Final = (CUT_MARK, CONTINUE_NOTE)  # on an answer
+FORMS: Final = (*LABELS, *NOTES, FORWARDED, EMBED, FILE, IMAGE, GAP)  # all lines of the program
+SPEAKER_NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
 DAY_HOURS: Final = 24
 

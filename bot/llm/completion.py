@@ -28,12 +28,12 @@ from bot.errors import (
     ModelUnknown,
     OutputTruncated,
 )
+from bot.llm.answer_filter import AnswerFilter
 from bot.llm.api_errors import Redactor, stream_error
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.finish_reasons import End, end_of, loggable
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
-from bot.llm.reasoning_filter import ReasoningFilter
 from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
@@ -78,7 +78,7 @@ class Completion:
         self._redactor = redactor
         self._reply_tokens = reply_tokens
         self._decoder = StreamDecoder()
-        self._filter = ReasoningFilter()
+        self._filter = AnswerFilter()
         self._rest = ""  # text that was pending when the stream failed
         self._failure: ModelError | None = None
         self._any_data = False

@@ -3,6 +3,7 @@
 import pytest
 
 from bot.i18n.sentences import ENGLISH
+from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage, question_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -51,6 +52,17 @@ async def test_mention_in_a_code_block_is_unchanged(stage: Stage, unique: str) -
     code = f"```\nping <@{stage.discord.user_id('Jun')}> <#1>\n```"
     await stage.asked(f"{unique} {code}")
     assert code in await question_of(stage, unique)
+
+
+async def test_an_imitated_label_is_neither_shown_nor_remembered(stage: Stage, unique: str) -> None:
+    """Models begin an answer in the form in which the prompt shows a person's words."""
+    pieces = ("⟦Helper", "bot (@helper", "bot) writes⟧\nFine, th", "anks.")
+    await stage.model.reply_when(f"first {unique}", Script(chunks=pieces), times=1)
+    question = await stage.ask(f"first {unique}")
+    assert await stage.text_on(question) == "Fine, thanks."
+    await stage.said(question["id"], "Mina", f"second {unique}")
+    turns = await stage.prompt_with(f"second {unique}")
+    assert [turn["content"] for turn in turns if turn["role"] == "assistant"] == ["Fine, thanks."]
 
 
 async def test_prompt_names_each_person_in_a_thread(stage: Stage, unique: str) -> None:

@@ -1,0 +1,136 @@
+"""Remove from an answer the program's own lines in ⟦double brackets⟧ that a model imitates.
+
+Models continue the form of their prompt: they begin an answer with "⟦Name (@name) writes⟧" or end
+it with a note of the program. People must not see such a line, and if it were stored, the next
+answer would imitate it the more. An answer may also be about such lines: in code, or as a word of a
+sentence, they are written in ordinary brackets. Brackets around anything else stay: ⟦x⟧ is
+mathematics, too.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from bot.conversation.prompt_markup import FORMS, LABELS, NOTES, defused
+from bot.markdown.syntax import OPENING_FENCE, closing_fence
+
+LENGTH: Final = 300  # characters between the brackets; the program's own lines have fewer
+
+# Bracketed words, perhaps in emphasis, and what may follow a label.
+_BRACKETS: Final = re.compile(
+    rf"(?P<sign>[*_]*)⟦(?P<words>[^⟦⟧\n]{{0,{LENGTH}}})⟧:?(?P=sign):?[ \t]*(?P<end>\r?\n)?"
+)
+_MAY_BE_BRACKETS: Final = re.compile(rf"⟦[^⟦⟧\n]{{0,{LENGTH}}}(?:⟧:?[*_]*:?[ \t]*\r?)?")
+_MARGIN: Final = re.compile(r"[\s>#*_-]*")  # what may precede a label in its line
+_LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
+
+
+def _pattern(forms: Iterable[str], *others: str) -> re.Pattern[str]:
+    """Return what matches the words in the brackets of *forms*, with any names in their fields."""
+    words = (re.escape(form[1:-1]) for form in forms)
+    return re.compile("|".join((*(re.sub(r"\\{.*?\\}", ".+", one) for one in words), *others)))
+
+
+_FORM: Final = _pattern(FORMS)
+_NOTE: Final = _pattern(NOTES)
+# Models make labels of their own, with a handle or another verb.
+_LABEL: Final = _pattern(
+    LABELS, r".*\(@.*", r".*\b(?:writes|wrote|says|said|asks|asked|repl(?:ies|ied)|answer(?:s|ed))"
+)
+
+
+class ImitationFilter:
+    """Passes an answer on without imitations. Text may arrive in any pieces."""
+
+    def __init__(self) -> None:
+        self._pending = ""
+        self._is_blank = True  # the answer so far
+        self._unread: list[str] = []  # passed on, but not read yet
+        self._line = ""  # its beginning
+        self._ticks = 0  # in this line
+        self._fence = ""  # the open code fence
+
+    def write(self, text: str) -> str:
+        """Return the next piece of the answer."""
+        if not self._pending and "⟦" not in text and not text.endswith(("*", "_")):
+            return self._passed(text)
+        self._pending += text
+        return self._next(is_whole=False)
+
+    def end(self) -> str:
+        """Return the rest of the answer."""
+        return self._next(is_whole=True)
+
+    def _next(self, *, is_whole: bool) -> str:
+        text, at = self._pending, 0
+        shown: list[str] = []
+        while (opening := text.find("⟦", at)) >= 0:
+            may_go_on = _MAY_BE_BRACKETS.fullmatch(text, opening) is not None
+            if may_go_on and not is_whole:
+                break
+            start = _before_sign(text, at, opening)
+            found = _BRACKETS.match(text, start) or _BRACKETS.match(text, opening)
+            start = opening if found is None else found.start()
+            shown.append(self._passed(text[at:start]))
+            self._read()
+            if found is not None:
+                is_last = is_whole and found.end() == len(text)
+                shown.append(self._passed(self._shown(found, is_last=is_last)))
+                at = found.end()
+            elif may_go_on and opening + 1 < len(text) and self._begins_line:
+                # The end cut a label.
+                at = len(text)
+            else:
+                shown.append(self._passed("⟦"))
+                at = opening + 1
+        end = len(text)
+        if not is_whole:
+            end = _before_sign(text, at, opening if opening >= 0 else end)
+        shown.append(self._passed(text[at:end]))
+        self._pending = text[end:]
+        return "".join(shown)
+
+    def _shown(self, found: re.Match[str], *, is_last: bool) -> str:
+        """Return what is shown for bracketed words after the text that was read."""
+        words, line_end = found["words"], found["end"] or ""
+        is_own = _FORM.fullmatch(words) is not None
+        if self._fence or self._ticks % 2:
+            return defused(found[0]) if is_own else found[0]
+        is_alone = self._begins_line and (bool(line_end) or is_last)
+        is_first = self._is_blank and " " in words and bool(line_end)
+        if self._begins_line and (_LABEL.fullmatch(words) or (is_alone and (is_own or is_first))):
+            return line_end if self._line.strip() else ""
+        if _NOTE.fullmatch(words):
+            return line_end
+        return defused(found[0]) if is_own else found[0]
+
+    @property
+    def _begins_line(self) -> bool:
+        """Whether the text that was read ends with the beginning of a line."""
+        return _MARGIN.fullmatch(self._line) is not None
+
+    def _passed(self, text: str) -> str:
+        self._is_blank = self._is_blank and not text.strip()
+        self._unread.append(text)
+        return text
+
+    def _read(self) -> None:
+        """Read what was passed on, to know what it leaves open."""
+        *lines, last = "".join(self._unread).split("\n")
+        self._unread.clear()
+        for line in lines:
+            whole = self._line + line[:_LINE_LENGTH]
+            if self._fence:
+                self._fence = "" if closing_fence(whole, self._fence) else self._fence
+            elif opening := OPENING_FENCE.match(whole):
+                self._fence = opening[2]
+            self._line, self._ticks = "", 0
+        self._line = (self._line + last)[:_LINE_LENGTH]
+        self._ticks += last.count("`")
+
+
+def _before_sign(text: str, start: int, end: int) -> int:
+    """Return where the signs of emphasis begin that *text* has right before *end*."""
+    while end > start and text[end - 1] in "*_":
+        end -= 1
+    return end
