@@ -143,7 +143,8 @@ class Answer:
 
     *exchange* is the question as it is now. *seconds* returns the time since this run began.
     *usage_person_id* is whose usage it counts as, None if it is not counted. *previous* has the
-    reply that a new one replaces. *received* is False if the question could not be stored.
+    reply that a new one replaces, if there is one. *received* is False if the question could not
+    be stored.
     """
 
     exchange: Exchange

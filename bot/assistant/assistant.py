@@ -172,7 +172,7 @@ class Assistant:
             strings,
             seconds=lambda: self._clock() - started,
             usage_person_id=usage_person_id,
-            previous=exchange if job.action else None,
+            previous=exchange if job.action and exchange.reply else None,
         )
         self.conversations.active[exchange.message_id] = answer
         try:
@@ -255,12 +255,13 @@ class Assistant:
 
     async def _regenerate(self, answer: Answer) -> Outcome | None:
         """Regenerate the reply, or continue it."""
-        message_id, notice = answer.exchange.message_id, answer.strings.previous_answer_kept
+        message_id, strings = answer.exchange.message_id, answer.strings
+        notice = strings.previous_answer_kept if answer.previous else strings.still_no_answer
         stored = await self._history.begin_regeneration(message_id, notice)
         previous = await self._refresh(stored) if stored is not None else None
         if previous is None:
             return None
-        answer.previous = previous
+        answer.previous = previous if previous.reply else None
         if answer.job.action is ReplyAction.CONTINUE:
             answer.exchange = previous
             answer.write(previous.reply)
@@ -291,6 +292,8 @@ class Assistant:
         else:
             notices = [*answer.generation.notices, *outcome.notices]
             ending = answer.exchange if outcome.stored else answer.result(outcome)
+            if action is ReplyAction.REGENERATE and not ending.reply:
+                notices.insert(0, answer.strings.still_no_answer)
             if not outcome.stored:
                 is_stored = await self._record(answer, ending, outcome.state, notices)
         await reply.finish(notices, _actions(answer, outcome.state, ending, is_stored=is_stored))

@@ -323,6 +323,7 @@ class Korean(Sentences):
     regenerate_label = "다시 쓰기"
     continue_label = "이어 쓰기"
     previous_answer_kept = "새 답변을 만들지 못해서 이전 답변을 그대로 두었어요."
+    still_no_answer = "아직 이 질문에 답하지 못했어요."
     continue_interrupted = "다시 시작해야 해요. 제가 돌아오면 이어 쓰기를 다시 눌러 주세요."
     continue_interrupted_plain = "다시 시작해야 해요. 제가 돌아오면 계속해 달라고 말해 주세요."
     nothing_to_stop = "멈출 것이 없어요. 이 답변은 이제 쓰고 있지 않아요."

@@ -364,6 +364,7 @@ class Sentences:
     regenerate_label = "Regenerate"
     continue_label = "Continue"
     previous_answer_kept = "I could not produce a new answer, so I kept the previous one."
+    still_no_answer = "I still have no answer to this."
     continue_interrupted = "I have to restart. Press Continue again when I am back."
     continue_interrupted_plain = "I have to restart. Ask me to go on when I am back."
     nothing_to_stop = "There is nothing to stop: I am no longer writing this answer."

@@ -21,6 +21,7 @@ from bot.errors import (
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
+    ModelFailed,
     OutputTruncated,
     ReplyDelayed,
     ReplyLost,
@@ -207,6 +208,63 @@ async def test_a_failed_regeneration_restores_the_old_reply(
     )
     assert (await stored(history, 2)).reply == "Two."
     assert not is_open(path)
+
+
+@pytest.fixture
+async def unanswered(assistant: Assistant, history: History, model: DoubleModel) -> History:
+    """Return a history whose question 4 failed before its first word."""
+    question = an_exchange(4, "Fourth?")
+    assert await history.receive(question)
+    model.enqueue(ModelBusy("429"))
+    await assistant.answer(question, DoubleReply())
+    return history
+
+
+@pytest.mark.parametrize("error", [ModelBusy("429"), ModelFailed("500")])
+async def test_a_question_that_fails_again_has_still_no_answer(
+    assistant: Assistant,
+    unanswered: History,
+    model: DoubleModel,
+    path: Path,
+    error: ModelBusy | ModelFailed,
+) -> None:
+    model.enqueue(error)
+    reply = await renewed(assistant, unanswered, 4)
+    assert (reply.text, reply.actions) == ("", REGENERATE_ONLY)
+    assert reply.notices == [ENGLISH.still_no_answer, error.explain(ENGLISH)]
+    assert not is_open(path)
+    model.enqueue("Four.")
+    reply = await renewed(assistant, unanswered, 4)
+    assert (reply.text, reply.notices) == ("Four.", [])
+
+
+async def test_a_cut_answer_is_kept_if_there_was_none(
+    assistant: Assistant, unanswered: History, model: DoubleModel
+) -> None:
+    model.enqueue("Fo", ModelCut("reset"))
+    reply = await renewed(assistant, unanswered, 4)
+    assert (reply.text, reply.notices) == ("Fo", [ENGLISH.model_cut])
+    assert reply.actions == BOTH
+    kept = await stored(unanswered, 4)
+    assert (kept.reply, kept.cut) == ("Fo", True)
+
+
+async def test_a_crashed_regeneration_of_no_answer_says_so(
+    assistant: Assistant, unanswered: History, model: DoubleModel
+) -> None:
+    writing = asyncio.Event()
+    model.enqueue("Fo", writing)
+    reply = DoubleReply()
+    task = asyncio.create_task(renewed(assistant, unanswered, 4, reply=reply))
+    await asyncio.wait_for(reply.written.wait(), PATIENCE_SECONDS)
+    [question] = await unanswered.open_questions()
+    assert question.exchange.reply == ""
+    after = DoubleReply()
+    restarted = an_assistant(DoubleModel(), unanswered)
+    await restarted.resume(question.exchange, after)
+    assert after.notices == [ENGLISH.still_no_answer]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_a_restored_reply_shows_no_reasoning_time(
