@@ -274,8 +274,8 @@ class Sentences:
         "choose to show it to everyone."
     )
     help_about = (
-        'In the menu of any message, Apps > "Ask about this" asks me about it. Only you see the '
-        "answer."
+        'To ask about any message, open its menu and choose Apps, my name, and "Ask about this". '
+        "Only you see the answer."
     )
     help_files = (
         "I read text files that are attached to a question, to the message that it replies to, or "

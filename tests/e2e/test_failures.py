@@ -42,7 +42,7 @@ SENTENCES: Final = {
     "withheld": (Script(finish_reason="content_filter"), ENGLISH.model_content_filtered),
     "empty": (Script(), ENGLISH.model_empty),
     "blank": (Script(text=" \n\n "), ENGLISH.model_empty),
-    "page": (Script(status=200, body="<html>Welcome</html>"), ENGLISH.model_failed),
+    "page": (Script(status=200, body="<html>Welcome</html>"), ENGLISH.model_address_wrong),
     "cut-before-text": (Script(text="never", disconnect_after_chunks=0), ENGLISH.model_failed),
 }
 KEPT: Final = {
