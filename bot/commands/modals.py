@@ -68,7 +68,6 @@ async def open_modal(
     """Answer *interaction* with a modal about *ids*, whose text input holds *text* already."""
     modal = discord.ui.Modal(title=title, custom_id=modal_id(kind, *ids))
     field: discord.ui.TextInput[discord.ui.Modal] = discord.ui.TextInput(
-        label=label,
         custom_id=FIELD_ID,
         style=discord.TextStyle.paragraph,
         default=text[:TEXT_LENGTH] or None,
@@ -76,7 +75,7 @@ async def open_modal(
         required=False,
         max_length=TEXT_LENGTH,
     )
-    modal.add_item(field)
+    modal.add_item(discord.ui.Label(text=label, component=field))
     modal.stop()  # discord.py would keep it for ever.
     await interaction.response.send_modal(modal)
 

@@ -204,9 +204,9 @@ class _Talk:
         assert form is not None
         if line == "/cancel":
             return
-        field = form["response"]["modal"]["components"][0]["components"][0]["custom_id"]
+        _, field = _labelled_field(form)
         self._note_sign(BUSY_SECONDS)
-        await self._driver.submit_modal(form["id"], {field: line})
+        await self._driver.submit_modal(form["id"], {field["custom_id"]: line})
 
     async def _command(self, name: str = "help", rest: str = "") -> None:
         if name == "as":
@@ -299,9 +299,9 @@ class _Talk:
                 await self._show_message(message)
         elif interaction and interaction["state"] == "modal":
             self._form = interaction
-            field = interaction["response"]["modal"]["components"][0]["components"][0]
+            label, field = _labelled_field(interaction)
             now = field.get("value") or field.get("placeholder") or ""
-            form = f"{now}\n({field['label']}; /cancel leaves it as it is)"
+            form = f"{now}\n({label}; /cancel leaves it as it is)"
             self._screen.show(interaction["id"], form)
 
     async def _show_message(self, message: dict[str, Any]) -> None:
@@ -334,6 +334,13 @@ class _Talk:
                 async with asyncio.timeout(seconds):
                     await self._new_sign.wait()
         self._screen.settle()
+
+
+def _labelled_field(form: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Return the label of the first field of a form, and the field, in a label or in a row."""
+    first = form["response"]["modal"]["components"][0]
+    field = first["component"] if "component" in first else first["components"][0]
+    return first.get("label") or field["label"], field
 
 
 def _title(name: str) -> str:

@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from bot.commands.base import Refused
-from bot.commands.modals import Modals, entered_text, modal_id, parse_modal_id
+from bot.commands.modals import Modals, entered_text, modal_id, open_modal, parse_modal_id
 from bot.i18n.sentences import ENGLISH
 from bot.transport.payload_checks import SNOWFLAKE_LIMIT
 from tests.commands.doubles import DoubleInteraction, authorizer_for
@@ -49,6 +49,17 @@ def test_the_field_is_found_in_a_row_or_a_label(parts: list[Any]) -> None:
 def test_a_modal_without_a_field_has_no_text(parts: Any) -> None:
     assert entered_text({"components": parts}) is None
     assert entered_text(parts) is None
+
+
+async def test_the_text_input_of_a_modal_is_in_a_label() -> None:
+    interaction: Any = DoubleInteraction()
+    await open_modal(interaction, "about", 1, title="Ask", label="Your question", text="Why?")
+    [modal] = interaction.modals
+    [label] = modal.to_dict()["components"]
+    assert (label["type"], label["label"]) == (18, "Your question")
+    assert label["component"]["type"] == 4
+    assert label["component"]["value"] == "Why?"
+    assert not label["component"].get("label")
 
 
 class Submitting:

@@ -45,7 +45,7 @@ FORM = {
     "custom_id": "form",
     "components": [
         {"type": 10, "content": "Read this"},
-        {"type": 1, "components": [TEXT]},
+        {"type": 18, "label": "Text", "component": TEXT | {"label": None}},
         {"type": 18, "label": "More", "component": TEXT | {"custom_id": "more", "label": None}},
     ],
 }
@@ -53,6 +53,10 @@ FORM = {
 
 def rows(*components: Any) -> list[Any]:
     return [{"type": 1, "components": [component]} for component in components]
+
+
+def labels(*components: Any) -> list[Any]:
+    return [{"type": 18, "label": "Label", "component": component} for component in components]
 
 
 @pytest.fixture
@@ -170,10 +174,12 @@ async def test_modal_submit_keeps_the_components_of_the_modal(bot: Bot, people: 
     await impossible(people.submit_modal(number, {"text": "a", "none": "b"}), "no inputs")
     await impossible(people.submit_modal(number, {"text": "a"}), "required")
     await people.submit_modal(number, {"text": "a", "more": "b"})
-    display, row, label = (await bot.hear())["data"]["components"]
+    display, *labels = (await bot.hear())["data"]["components"]
     assert display == {"type": 10, "id": 1}
-    assert [item["value"] for item in row["components"]] == ["a"]
-    assert label["component"]["value"] == "b"
+    assert [(label["type"], label["component"]["value"]) for label in labels] == [
+        (18, "a"),
+        (18, "b"),
+    ]
     await people.submit_modal(number, {"text": "a", "more": "b"}, custom_id="of another version")
     assert (await bot.hear())["data"]["custom_id"] == "of another version"
     assert code_at((await bot.answer(7, {"content": "x"})).body, "type") == "BASE_TYPE_CHOICES"
@@ -190,14 +196,17 @@ async def test_modal_submit_keeps_the_components_of_the_modal(bot: Bot, people: 
             {"components": [{"type": 18, "label": "x" * 46, "component": TEXT}]},
             "components 0 label",
         ),
-        ({"components": rows(TEXT | {"style": 3})}, "components text style"),
-        ({"components": rows(TEXT | {"label": "x" * 46})}, "components text label"),
-        ({"components": rows(TEXT | {"max_length": 4001})}, "components text max_length"),
+        ({"components": rows(TEXT)}, "components 0 type"),
+        ({"components": [{"type": 18, "label": "x"}]}, "components 0 component"),
+        ({"components": labels(BUTTON)}, "components 0 component"),
+        ({"components": labels(TEXT | {"style": 3})}, "components text style"),
+        ({"components": labels(TEXT | {"label": "x" * 46})}, "components text label"),
+        ({"components": labels(TEXT | {"max_length": 4001})}, "components text max_length"),
         (
-            {"components": rows(TEXT | {"min_length": 3, "max_length": 2})},
+            {"components": labels(TEXT | {"min_length": 3, "max_length": 2})},
             "components text min_length",
         ),
-        ({"components": rows(TEXT, TEXT)}, "components"),
+        ({"components": labels(TEXT, TEXT)}, "components"),
     ],
 )
 async def test_invalid_modal_is_refused(
@@ -208,6 +217,19 @@ async def test_invalid_modal_is_refused(
     answer = await bot.answer(9, FORM | change)
     assert (answer.status, answer.code) == (400, 50035)
     assert code_at(answer.body, "data", *path.split())
+
+
+async def test_text_inputs_in_rows_are_accepted_if_they_are_switched_on(
+    bot: Bot, people: Driver
+) -> None:
+    """Discord calls this form deprecated; nobody knows when it ends."""
+    await people.settings(refuse_inputs_in_rows=False)
+    number = await people.command("general", "Jun", "choose")
+    await bot.hear()
+    assert (await bot.answer(9, FORM | {"components": rows(TEXT)})).status == 204
+    await people.submit_modal(number, {"text": "a"})
+    [row] = (await bot.hear())["data"]["components"]
+    assert (row["type"], row["components"][0]["value"]) == (1, "a")
 
 
 async def test_autocomplete_choices_are_validated(bot: Bot, people: Driver) -> None:

@@ -140,10 +140,9 @@ async def test_command_requests_match_the_description(
                 "custom_id": "form",
                 "components": [
                     {
-                        "type": 1,
-                        "components": [
-                            {"type": 4, "custom_id": "text", "style": 2, "label": "Text"}
-                        ],
+                        "type": 18,
+                        "label": "Text",
+                        "component": {"type": 4, "custom_id": "text", "style": 2},
                     }
                 ],
             },

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bot.sandbox.driver import ControlError
-from tests.standin.wire import Bot
+from tests.standin.wire import Bot, code_at
 
 if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
@@ -25,7 +25,12 @@ ASK = {
         {"type": 5, "name": "private", "description": "For you alone"},
     ],
 }
-SETTLE = {"name": "settle", "description": "Settle", "contexts": [GUILD, BOT_DM, PRIVATE]}
+SETTLE = {
+    "name": "settle",
+    "description": "Settle",
+    "contexts": [GUILD, BOT_DM, PRIVATE],
+    "integration_types": [0],
+}
 
 
 @pytest.fixture
@@ -168,3 +173,55 @@ async def test_edit_of_flags_keeps_a_response_ephemeral(bot: Bot, people: Driver
     assert answer["message"]["flags"] == EPHEMERAL | 1 << 2
     read = await bot.hook("GET", "/messages/@original")
     assert (read.body["id"], read.body["content"]) == (message, "https://example.org")
+
+
+@pytest.mark.parametrize(
+    ("portal", "config"),
+    [
+        ({}, {"0", "1"}),
+        ({"user_install": False}, {"0"}),
+        ({"guild_install": False}, {"1"}),
+    ],
+)
+async def test_application_names_the_installs_it_supports(
+    api: Api, people: Driver, portal: dict[str, bool], config: set[str]
+) -> None:
+    await people.settings(portal=portal)
+    application = (await api.request("GET", "/applications/@me")).body
+    assert set(application["integration_types_config"]) == config
+
+
+@pytest.mark.parametrize("method", ["PUT", "POST"])
+async def test_commands_for_unsupported_installs_are_refused_by_default(
+    api: Api, people: Driver, method: str
+) -> None:
+    await people.settings(portal={"user_install": False})
+    route = f"/applications/{people.bot_id}/commands"
+    body, path = ([SETTLE, ASK], ["1"]) if method == "PUT" else (ASK, [])
+    answer = await api.request(method, route, body)
+    assert (answer.status, answer.code) == (400, 50035)
+    code = code_at(answer.body, *path, "integration_types", "1")
+    assert code == "APPLICATION_COMMAND_INTEGRATION_TYPE_NOT_SUPPORTED"
+    assert await people.commands() == []
+    await people.settings(refuse_unsupported_installs=False)
+    assert (await api.request(method, route, body)).status in {200, 201}
+
+
+async def test_a_command_supports_by_default_what_the_application_does(
+    api: Api, people: Driver
+) -> None:
+    route = f"/applications/{people.bot_id}/commands"
+    plain = {"name": "plain", "description": "Plain"}
+    assert (await api.request("POST", route, plain)).body["integration_types"] == [0, 1]
+    await people.settings(portal={"user_install": False})
+    later = plain | {"name": "later"}
+    assert (await api.request("POST", route, later)).body["integration_types"] == [0]
+
+
+async def test_no_list_of_commands_can_leave_out_the_entry_point(api: Api, people: Driver) -> None:
+    route = f"/applications/{people.bot_id}/commands"
+    entry = {"name": "launch", "type": 4, "handler": 2}
+    assert (await api.request("POST", route, entry)).status == 201
+    answer = await api.request("PUT", route, [SETTLE])
+    assert (answer.status, answer.code) == (400, 50240)
+    assert (await api.request("PUT", route, [SETTLE, entry])).status == 200

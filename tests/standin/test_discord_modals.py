@@ -129,7 +129,7 @@ async def test_all_invalid_fields_are_reported_at_once(api: Api) -> None:
     ("command", "path", "code"),
     [
         ("ask", "0", "DICT_TYPE_CONVERT"),
-        (ASK | {"type": 4}, "0 type", "BASE_TYPE_CHOICES"),
+        (ASK | {"type": 5}, "0 type", "BASE_TYPE_CHOICES"),
         ({"description": "Ask"}, "0 name", "BASE_TYPE_REQUIRED"),
         (MENU | {"description": "d"}, "0 description", "APPLICATION_COMMAND_CONTEXT_MENU_FIELD"),
         (

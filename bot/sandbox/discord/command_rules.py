@@ -6,6 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from bot.sandbox.discord.errors import FormErrors
     from bot.sandbox.discord.world import Json
 
@@ -52,8 +54,8 @@ def check_commands(form: FormErrors, commands: list[Any]) -> None:
 def check_command(form: FormErrors, path: Path, command: Json, *, partial: bool = False) -> None:
     """Note in *form* every error in one command."""
     kind = command.get("type") or 1
-    if kind not in {1, 2, 3}:
-        form.add((*path, "type"), "BASE_TYPE_CHOICES", "Value must be one of {1, 2, 3}.")
+    if kind not in {1, 2, 3, 4}:
+        form.add((*path, "type"), "BASE_TYPE_CHOICES", "Value must be one of {1, 2, 3, 4}.")
         return
     if "name" in command or not partial:
         _check_name(form, (*path, "name"), command.get("name"), typed=kind == 1)
@@ -70,6 +72,17 @@ def check_command(form: FormErrors, path: Path, command: Json, *, partial: bool 
     _check_options(form, (*path, "options"), command.get("options"), depth=0)
     if _size(command) > _TOTAL:
         form.add(path, "APPLICATION_COMMAND_TOO_LARGE", "Command exceeds maximum size (8000)")
+
+
+def check_installs(form: FormErrors, path: Path, command: Json, supported: Collection[int]) -> None:
+    """Note in *form* the installs of a command that the application does not support."""
+    for index, context in enumerate(command.get("integration_types") or []):
+        if context not in supported:
+            form.add(
+                (*path, "integration_types", index),
+                "APPLICATION_COMMAND_INTEGRATION_TYPE_NOT_SUPPORTED",
+                "The application does not support this installation context.",
+            )
 
 
 def _check_menu(form: FormErrors, path: Path, command: Json) -> None:

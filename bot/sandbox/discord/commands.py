@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Channel, Json
 
 CHAT_INPUT: Final = 1
+ENTRY_POINT: Final = 4
 # Discord: the localization that a client shows if its own is missing
 _FALLBACKS: Final = {"en-US": ("en-GB",), "en-GB": ("en-US",), "es-419": ("es-ES",)}
 _KEPT_KEYS: Final = (
@@ -23,6 +24,7 @@ _KEPT_KEYS: Final = (
     "description_localizations",
     "options",
     "nsfw",
+    "handler",
 )
 
 
@@ -42,7 +44,7 @@ class Command:
 
     @property
     def type(self) -> int:
-        """Return 1 for slash commands, 2 for user menus, 3 for message menus."""
+        """Return 1 for slash commands, 2 for user menus, 3 for message menus, 4 for Activities."""
         return int(self.form.get("type") or CHAT_INPUT)
 
     @property
@@ -82,6 +84,8 @@ class Command:
             "nsfw": False,
         }
         body |= {key: self.form[key] for key in _KEPT_KEYS if self.form.get(key) is not None}
+        if "options" in body:
+            body["options"] = [_with_nulls(option) for option in body["options"]]
         if self.guild_id is None:
             body["contexts"] = self.form.get("contexts")
             body["integration_types"] = self.integration_types
@@ -109,6 +113,20 @@ class Command:
         if required is not None and rights & required != required:
             return "the user lacks default_member_permissions"
         return None
+
+
+def _with_nulls(part: Json) -> Json:
+    """Return an option or a choice with null for each missing translation, as Discord shows it."""
+    nulls = [
+        "name_localizations",
+        *(["description_localizations"] if "description" in part else []),
+    ]
+    lists = {
+        key: [_with_nulls(inner) for inner in part[key]]
+        for key in ("options", "choices")
+        if part.get(key)
+    }
+    return dict.fromkeys(nulls) | part | lists
 
 
 def localized(form: Json, locale: str) -> Json:

@@ -19,6 +19,8 @@ TEXT_DISPLAY: Final = 10
 LABEL: Final = 18
 SELECTS: Final = frozenset({3, 5, 6, 7, 8})
 _V2_TOP: Final = frozenset({1, 9, 10, 12, 13, 14, 17})
+# Inputs, selects, file uploads, radio groups, checkbox groups and checkboxes
+_IN_LABELS: Final = SELECTS | {TEXT_INPUT, 19, 21, 22, 23}
 _MODAL_TOP: Final = frozenset({ACTION_ROW, TEXT_DISPLAY, LABEL})
 _LINK_STYLE: Final = 5
 _PREMIUM_STYLE: Final = 6
@@ -134,8 +136,12 @@ def _check_custom_ids(form: FormErrors, path: Path, components: list[Any]) -> No
             seen.add(custom_id)
 
 
-def check_modal(form: FormErrors, path: Path, modal: Json) -> None:
-    """Note in *form* every error in a modal."""
+def check_modal(form: FormErrors, path: Path, modal: Json, *, rows_allowed: bool = False) -> None:
+    """Note in *form* every error in a modal.
+
+    Text inputs belong into labels; inputs in rows, an older form, are deprecated.
+    """
+    tops = _MODAL_TOP if rows_allowed else _MODAL_TOP - {ACTION_ROW}
     for key, limit in (("title", 45), ("custom_id", 100)):
         value = modal.get(key)
         if not isinstance(value, str) or not 1 <= len(value) <= limit:
@@ -148,19 +154,30 @@ def check_modal(form: FormErrors, path: Path, modal: Json) -> None:
         form.add(where, "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 5 in length.")
         return
     for index, item in enumerate(components):
-        if not isinstance(item, dict) or item.get("type") not in _MODAL_TOP:
+        if not isinstance(item, dict) or item.get("type") not in tops:
             form.add(
                 (*where, index, "type"),
                 "UNION_TYPE_CHOICES",
-                'Value of field "type" must be one of (1, 10, 18).',
+                f'Value of field "type" must be one of {tuple(sorted(tops))}.',
             )
         elif item["type"] == LABEL:
-            _check_text(form, (*where, index, "label"), item.get("label"), 1, 45)
-            _check_text(form, (*where, index, "description"), item.get("description") or "", 0, 100)
+            _check_label(form, (*where, index), item)
     for item in walk(components):
         if item.get("type") == TEXT_INPUT:
             _check_text_input(form, where, item)
     _check_custom_ids(form, where, components)
+
+
+def _check_label(form: FormErrors, path: Path, label: Json) -> None:
+    _check_text(form, (*path, "label"), label.get("label"), 1, 45)
+    _check_text(form, (*path, "description"), label.get("description") or "", 0, 100)
+    inner = label.get("component")
+    if not isinstance(inner, dict) or inner.get("type") not in _IN_LABELS:
+        form.add(
+            (*path, "component"),
+            "UNION_TYPE_CHOICES",
+            f'Value of field "type" must be one of {tuple(sorted(_IN_LABELS))}.',
+        )
 
 
 def _check_text_input(form: FormErrors, path: Path, item: Json) -> None:

@@ -60,6 +60,11 @@ _TABLE: Final[dict[str, tuple[int, int, str]]] = {
         "This interaction has reached the maximum number of follow-up messages",
     ),
     "missing_access": (403, 50001, "Missing Access"),
+    "entry_point_removed": (
+        400,
+        50240,
+        "You cannot remove this app's Entry Point command in a bulk update operation.",
+    ),
     "dm_channel": (403, 50003, "Cannot execute action on a DM channel"),
     "not_the_author": (403, 50005, "Cannot edit a message authored by another user"),
     "empty_message": (400, 50006, "Cannot send an empty message"),

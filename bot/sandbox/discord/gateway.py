@@ -249,9 +249,7 @@ class Gateway:
             for guild in world.guilds.values()
             if world.bot.id in guild.members and session.owns_guild(guild.id)
         ]
-        application = payloads.application_object(
-            world, message_content=state.knobs.portal.message_content
-        )
+        application = payloads.application_object(world, state.knobs.portal)
         ready = {
             "v": 10,
             "user": payloads.own_user_object(world.bot),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
+from bot.sandbox.discord.installs import GUILD_INSTALL, USER_INSTALL
+
 if TYPE_CHECKING:
     from bot.sandbox.discord.world import Json
 
@@ -41,11 +43,19 @@ def _default_buckets() -> dict[str, Bucket]:
 
 @dataclass(slots=True)
 class Portal:
-    """The switches for privileged intents in the developer portal."""
+    """The switches in the developer portal: privileged intents, and where the bot is installed."""
 
     message_content: bool = True
     members: bool = False
     presences: bool = False
+    guild_install: bool = True
+    user_install: bool = True
+
+    @property
+    def installs(self) -> list[int]:
+        """Return the installation contexts that the application supports."""
+        switches = {GUILD_INSTALL: self.guild_install, USER_INSTALL: self.user_install}
+        return [context for context, on in switches.items() if on]
 
 
 @dataclass(slots=True)
@@ -72,6 +82,10 @@ class Knobs:
     invalid_request_limit: int = 10_000
     compress: bool = True
     lean_channels: bool = False  # Interactions have only the channel fields that Discord promises.
+    # Discord's documents do not say what becomes of a command for an install that the application
+    # does not support, or of a text input in a row of a modal, which is deprecated.
+    refuse_unsupported_installs: bool = True
+    refuse_inputs_in_rows: bool = True
     ephemeral_answers: bool = False  # Every answer to an interaction is ephemeral.
     portal: Portal = field(default_factory=Portal)
     buckets: dict[str, Bucket] = field(default_factory=_default_buckets)

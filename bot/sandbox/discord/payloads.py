@@ -9,6 +9,7 @@ from bot.sandbox.discord.world import ChannelType
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from bot.sandbox.discord.knobs import Portal
     from bot.sandbox.discord.world import (
         Channel,
         Guild,
@@ -269,10 +270,10 @@ def guild_create(world: World, guild: Guild, *, all_members: bool) -> Json:
     }
 
 
-def application_object(world: World, *, message_content: bool) -> Json:
-    """Return the bot's application."""
+def application_object(world: World, portal: Portal) -> Json:
+    """Return the bot's application as it is set up in the developer *portal*."""
     bot = world.bot
-    flags = GATEWAY_MESSAGE_CONTENT_LIMITED if message_content else 0
+    flags = GATEWAY_MESSAGE_CONTENT_LIMITED if portal.message_content else 0
     owner = next(user for user in world.users.values() if not user.bot)
     return {
         "id": str(bot.id),
@@ -300,5 +301,5 @@ def application_object(world: World, *, message_content: bool) -> Json:
         "approximate_user_authorization_count": 0,
         "explicit_content_filter": 0,
         "eligible_oauth2_scopes": [],
-        "integration_types_config": {"0": {}},
+        "integration_types_config": {str(context): {} for context in portal.installs},
     }

@@ -54,8 +54,7 @@ async def get_user(call: Call) -> tuple[int, Any]:
 
 async def get_application(call: Call) -> tuple[int, Any]:
     """GET /applications/@me and /oauth2/applications/@me."""
-    switched_on = call.state.knobs.portal.message_content
-    return 200, payloads.application_object(call.state.world, message_content=switched_on)
+    return 200, payloads.application_object(call.state.world, call.state.knobs.portal)
 
 
 async def open_dm(call: Call) -> tuple[int, Any]:

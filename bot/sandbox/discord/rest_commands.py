@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from bot.sandbox.discord.command_rules import check_command, check_commands
-from bot.sandbox.discord.commands import Command, registered
+from bot.sandbox.discord.command_rules import check_command, check_commands, check_installs
+from bot.sandbox.discord.commands import ENTRY_POINT, Command, registered
 from bot.sandbox.discord.errors import FormErrors, refused
 
 if TYPE_CHECKING:
@@ -29,8 +29,17 @@ def _command(call: Call, scope: int | None) -> Command:
     return command
 
 
+def _check_installs(call: Call, form: FormErrors, path: tuple[int, ...], command: Any) -> None:
+    knobs = call.state.knobs
+    is_global = "guild_id" not in call.ids
+    if is_global and knobs.refuse_unsupported_installs and isinstance(command, dict):
+        check_installs(form, path, command, knobs.portal.installs)
+
+
 def _register(call: Call, scope: int | None, form: Json) -> tuple[Command, bool]:
     kind = form.get("type") or 1
+    if scope is None:  # Discord: by default those that the application supports
+        form = {"integration_types": call.state.knobs.portal.installs} | form
     version = call.state.world.snowflakes.next()
     for command in registered(call.state, scope):
         if command.name == form["name"] and command.type == kind:
@@ -59,7 +68,14 @@ async def overwrite_commands(call: Call) -> tuple[int, Any]:
         errors.add((), "LIST_TYPE_CONVERT", "Only iterables may be used in a ListType")
         forms = []
     check_commands(errors, forms)
+    for index, form in enumerate(forms):
+        _check_installs(call, errors, (index,), form)
     errors.raise_if_any()
+    kinds = {form.get("type") for form in forms}
+    if ENTRY_POINT not in kinds and any(
+        command.type == ENTRY_POINT for command in registered(call.state, scope)
+    ):
+        raise refused("entry_point_removed")
     kept = [_register(call, scope, form)[0] for form in forms]
     for command in registered(call.state, scope):
         if command not in kept:
@@ -73,6 +89,7 @@ async def create_command(call: Call) -> tuple[int, Any]:
     scope, form = _scope(call), call.form()
     errors = FormErrors()
     check_command(errors, (), form)
+    _check_installs(call, errors, (), form)
     errors.raise_if_any()
     if len(registered(call.state, scope)) >= 130:
         raise refused("too_many_commands")
@@ -90,6 +107,7 @@ async def edit_command(call: Call) -> tuple[int, Any]:
     command, form = _command(call, _scope(call)), call.form()
     errors = FormErrors()
     check_command(errors, (), form | {"type": command.type}, partial=True)
+    _check_installs(call, errors, (), form)
     errors.raise_if_any()
     command.form = command.form | form
     command.version = call.state.world.snowflakes.next()

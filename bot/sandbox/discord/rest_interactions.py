@@ -86,7 +86,8 @@ def _check(call: Call, kind: int, data: Json) -> None:
             ephemeral_allowed=True,
         )
     elif kind == MODAL:
-        check_modal(form, ("data",), data)
+        rows_allowed = not call.state.knobs.refuse_inputs_in_rows
+        check_modal(form, ("data",), data, rows_allowed=rows_allowed)
     elif kind == CHOICES:
         choices = data.get("choices")
         if not isinstance(choices, list) or len(choices) > 25:
