@@ -1,16 +1,25 @@
 """The slash commands of a client: autocompleted, translated, and synced if they changed."""
 
-import hashlib
-import json
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import aiohttp
 import discord
 from discord import app_commands
+from discord.http import Route
 
 from bot.commands.base import Authorizer
+from bot.commands.definitions import (
+    GUILDS,
+    Definition,
+    are_same,
+    entry_points,
+    fingerprint,
+    supported_installs,
+    within,
+)
 from bot.commands.responses import UNANSWERABLE, report_error
 from bot.errors import HistoryFailed
 from bot.i18n.languages import of_locale
@@ -23,13 +32,14 @@ log = logging.getLogger(__name__)
 CHOICES: Final = 25  # Discord: in one autocomplete response
 CHOICE_LENGTH: Final = 100  # Discord: the name of a choice, and its value
 FINGERPRINT: Final = "commands"
+REASON_LENGTH: Final = 300  # characters of a refusal in the log
 
 Choices = list[app_commands.Choice[str]]
 Complete = Callable[[discord.Interaction, str], Coroutine[Any, Any, Choices]]
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
-    """The commands of a client; *facts* keeps the fingerprint of those that Discord knows.
+    """The commands of a client; *facts* keeps the fingerprint of those that Discord made.
 
     It answers autocomplete by itself: discord.py would log as an error that an answer came too
     late, as many do, or that Discord still offers an older definition of a command.
@@ -59,21 +69,70 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         """Register the commands at Discord, unless it has them already."""
         translator = Translator()
         await self.set_translator(translator)
-        payload = [
+        ours = [
             await command.get_translated_payload(self, translator)
             for command in self.get_commands()
         ]
-        described = json.dumps([self.client.application_id, payload], sort_keys=True)
-        fingerprint = hashlib.sha256(described.encode()).hexdigest()
         try:
-            if await self._facts.get(FINGERPRINT) == fingerprint:
-                return
-            await self.sync()
-            await self._facts.set(FINGERPRINT, fingerprint)
-        except (HistoryFailed, discord.DiscordException, aiohttp.ClientError, OSError) as error:
+            await self._sync(ours)
+        except discord.HTTPException as error:
+            log.warning("Cannot sync the commands: %s", _reason(error))
+        except (discord.DiscordException, aiohttp.ClientError, OSError, *GARBLED) as error:
             log.warning("Cannot sync the commands: %s", type(error).__name__)
+
+    async def _sync(self, ours: list[Definition]) -> None:
+        wanted = within(ours, supported_installs(await self._application()))
+        registered = await self._registered()
+        # If Discord has what it made of these commands, it does not matter how it writes them.
+        if fingerprint(wanted, registered) == await self._last_fingerprint():
             return
-        log.info("Synced the commands")
+        if not are_same(wanted, registered):
+            registered = await self._register(wanted, registered)
+            log.info("Synced the commands")
+        with suppress(HistoryFailed):  # The next start compares the commands themselves.
+            await self._facts.set(FINGERPRINT, fingerprint(wanted, registered))
+
+    async def _register(
+        self, wanted: list[Definition], registered: Sequence[Definition]
+    ) -> list[Definition]:
+        """Replace the *registered* commands; return what Discord made of the new ones."""
+        kept = entry_points(registered)
+        try:
+            return await self._overwrite([*wanted, *kept])
+        except discord.HTTPException as refusal:
+            guilds_only = within(wanted, {GUILDS})
+            if not 400 <= refusal.status < 500 or guilds_only == wanted:
+                raise
+            made = await self._overwrite([*guilds_only, *kept])
+            # Said only after that succeeded: otherwise it was not the reason.
+            log.warning("Cannot offer commands outside of servers: %s", _reason(refusal))
+            return made
+
+    async def _last_fingerprint(self) -> str | None:
+        with suppress(HistoryFailed):
+            return await self._facts.get(FINGERPRINT)
+        return None
+
+    async def _application(self) -> Any:
+        """Return the application as Discord describes it, None if Discord does not."""
+        with suppress(discord.Forbidden, discord.NotFound):
+            return await self.client.http.request(Route("GET", "/applications/@me"))
+        return None
+
+    async def _registered(self) -> list[Definition]:
+        # Without translations, a change to one would not be seen.
+        path = "/applications/{application_id}/commands"
+        route = Route("GET", path, application_id=self.client.application_id)
+        registered: Any = await self.client.http.request(
+            route, params={"with_localizations": "true"}
+        )
+        return list(registered)
+
+    async def _overwrite(self, definitions: list[Definition]) -> list[Definition]:
+        application_id = self.client.application_id
+        assert application_id is not None
+        made: Any = await self.client.http.bulk_upsert_global_commands(application_id, definitions)
+        return list(made)
 
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         """Answer autocomplete here, and pass an authorized command on; raises Refused."""
@@ -120,6 +179,11 @@ class Translator(app_commands.Translator):
         """Return *string* in the language of *locale*, None if Discord shows the English one."""
         strings, explain = of_locale(locale.value), string.extras.get("explain")
         return explain(strings) if explain is not None and strings is not ENGLISH else None
+
+
+def _reason(refusal: discord.HTTPException) -> str:
+    """Return what Discord says of a refused request, which has nothing that people wrote."""
+    return f"{refusal.status} {refusal.code} {' '.join(refusal.text.split())}"[:REASON_LENGTH]
 
 
 def _focused(interaction: discord.Interaction) -> tuple[str, str, str]:

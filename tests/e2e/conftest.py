@@ -91,7 +91,7 @@ class Stage:
         await self.discord.clear_faults()
         await self.discord.clear_refusals()
         await self.discord.settings(
-            portal={"message_content": message_content},
+            portal={"message_content": message_content, "user_install": True},
             interaction_deadline_seconds=DEADLINE_SECONDS,
         )
         await self.model.reset()

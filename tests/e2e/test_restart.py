@@ -1,13 +1,24 @@
 """The knowledge of the bot after a restart."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from tests.e2e.conftest import Message, Stage
+from tests.faults.points import until
+from tests.standin.wire import Api
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def overwrite_commands(stage: Stage, commands: list[Any]) -> None:
+    """Replace the bot's commands at Discord, as another program with its token would."""
+    await stage.discord.forget_limits()
+    async with Api(stage.discord) as api:
+        route = f"/applications/{stage.discord.bot_id}/commands"
+        assert (await api.request("PUT", route, commands)).status == 200
 
 
 class Restarted:
@@ -32,6 +43,7 @@ class Restarted:
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def restarted(stand_ins: Stage) -> AsyncIterator[Restarted]:
     async with stand_ins.afresh() as stage:
+        await overwrite_commands(stage, [])
         played = Restarted(stage)
         played.first_request = len(await stage.discord.requests())
         async with stage.bot() as first:
@@ -81,3 +93,41 @@ async def test_commands_are_synced_only_if_they_changed(restarted: Restarted) ->
     synced = await stage.discord.requests(after=restarted.first_request, method="PUT")
     assert [one["route"] for one in synced] == ["/applications/{application_id}/commands"]
     assert {command["name"] for command in await stage.discord.commands()} >= {"reset", "system"}
+
+
+@pytest.mark.parametrize("left", [[], [{"name": "other", "description": "Of another program"}]])
+async def test_commands_that_another_program_overwrote_come_back(
+    own_stage: Stage, left: list[Any]
+) -> None:
+    stage = own_stage
+    await overwrite_commands(stage, [])
+    async with stage.bot():
+        await stage.logged("Synced the commands")
+    ours = await stage.discord.commands()
+    await overwrite_commands(stage, left)
+
+    async def back() -> bool:
+        names = {command["name"] for command in await stage.discord.commands()}
+        return names == {command["name"] for command in ours}
+
+    async with stage.bot():
+        await until(back)
+
+
+async def test_commands_follow_what_the_application_allows(own_stage: Stage) -> None:
+    stage = own_stage
+    await overwrite_commands(stage, [])
+    await stage.discord.settings(portal={"user_install": False})
+    async with stage.bot():
+        await stage.logged("Synced the commands")
+    commands = await stage.discord.commands()
+    assert {command["name"] for command in commands} >= {"ask", "reset"}
+    assert {tuple(command["integration_types"]) for command in commands} == {(0,)}
+    await stage.discord.settings(portal={"user_install": True})
+
+    async def for_people() -> bool:
+        installs = [command["integration_types"] for command in await stage.discord.commands()]
+        return [0, 1] in installs
+
+    async with stage.bot():
+        await until(for_people)
