@@ -21,7 +21,7 @@ from bot.transport.patches import (
     guard_responses,
 )
 from bot.transport.rate_limit_buckets import guard_buckets
-from bot.transport.websocket import GatewaySocket
+from bot.transport.websocket import SILENCE_SECONDS, GatewaySocket
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,8 @@ LOGIN_SECONDS: Final = 30.0  # for a login, within which discord.py retries
 LOGIN_PAUSE_SECONDS: Final = 1.0  # at least, between two logins
 MAX_RETRY_AFTER_SECONDS: Final = 900.0  # A longer Retry-After of a failed login is cut to this.
 OPEN_SECONDS: Final = 15.0  # to open the socket and receive HELLO
-STABLE_SECONDS: Final = 60.0  # A connection that lasts so long resets the count of failures.
+WAIT_LOG_SECONDS: Final = 30.0  # between log lines while Discord makes the bot wait for a session
+STABLE_SECONDS: Final = 60.0  # A session that lasts so long resets the count of failures.
 REQUESTED_SECONDS: Final = 5.0  # A request to reconnect that comes sooner counts as a failure.
 SPACING_SECONDS: Final = 5.0  # Discord: one IDENTIFY every 5 s
 INVALID_SECONDS: Final = (1.0, 5.0)  # Discord: wait a random time after an invalid session
@@ -77,10 +78,15 @@ class Session:
 
 
 class Disconnect(NamedTuple):
-    """How a connection ended: Discord *requested* it, the session is *invalid*, a close *code*."""
+    """How a connection ended.
+
+    Discord *requested* it, the session is *invalid*, Discord was *silent* for too long, or it
+    closed the connection with a *code*.
+    """
 
     requested: bool = False
     invalid: bool = False
+    silent: bool = False
     code: int | None = None
 
 
@@ -94,6 +100,7 @@ async def stay_connected(
     guard_parsers(client)
     guard_responses(client)
     guard_buckets(client)
+    client._connection.heartbeat_timeout = SILENCE_SECONDS
     pause = await failures.remaining_pause_seconds()
     if pause:
         log.info("Wait %.0f s before connecting: earlier attempts failed", pause)
@@ -148,25 +155,34 @@ class ReconnectLoop:
             return Disconnect(code=closed.code)
         except Exception as error:  # noqa: BLE001  # the top handler of the connection
             silent = isinstance(error, TimeoutError)
-            reason = "nothing arrives" if silent else type(error).__name__
+            reason = "no answer in time" if silent else type(error).__name__
             log.warning("Lost the connection to Discord: %s", reason)
             if client.ws is not None:
                 await client.ws.close(code=4000)
-            return Disconnect()
+            return Disconnect(silent=silent)
 
     async def _process(self, ws: GatewaySocket) -> NoReturn:
-        resetting = asyncio.create_task(self._reset_failures(ws))
+        watching = asyncio.create_task(self._watch(ws))
         try:
             while True:
                 async with asyncio.timeout(ws.seconds_left()):
                     await ws.poll_event()
         finally:
-            resetting.cancel()
+            watching.cancel()
 
-    async def _reset_failures(self, ws: GatewaySocket) -> None:
-        await asyncio.sleep(STABLE_SECONDS)
-        if ws.proven:
-            await self._failures.reset()
+    async def _watch(self, ws: GatewaySocket) -> None:
+        """Log how long Discord makes the bot wait for a session; reset the failures if it lasts."""
+        began = self._time()
+        await asyncio.sleep(WAIT_LOG_SECONDS)
+        while not ws.proven:
+            log.info(
+                "Wait for %s: Discord acknowledges heartbeats, but sends no session for %.0f s",
+                "RESUMED" if ws.resuming else "READY",
+                self._time() - began,
+            )
+            await asyncio.sleep(WAIT_LOG_SECONDS)
+        await asyncio.sleep(STABLE_SECONDS - WAIT_LOG_SECONDS)
+        await self._failures.reset()
 
     async def _pause_seconds(self, disconnect: Disconnect, lasted_seconds: float) -> float:
         if disconnect.requested and lasted_seconds >= REQUESTED_SECONDS:
@@ -184,9 +200,11 @@ def session_after(
 ) -> Session | None:
     """Return what to resume after a connection that tried to resume *session*; None to identify.
 
-    *ws* is None if no server answered.
+    *ws* is None if no server answered. A resume that waited in vain is not a failed one: Discord
+    may still know the session.
     """
-    if session is not None and (ws is None or not (ws.proven or ws.resuming)):
+    answered = ws is not None and (ws.proven or (ws.resuming and not disconnect.silent))
+    if session is not None and not answered:
         # The address in READY may be the reason: resume at the usual one.
         return replace(session, gateway=GatewaySocket.DEFAULT_GATEWAY)
     if ws is None or disconnect.invalid or disconnect.code in SESSION_ENDED:

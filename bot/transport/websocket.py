@@ -14,11 +14,14 @@ log = logging.getLogger(__name__)
 
 # Decision 005 has the reasons for these times.
 CLOSE_SECONDS: Final = 2.0
-READY_SECONDS: Final = 45.0  # for READY or RESUMED, which Discord delays on a bad day
+HELLO_SECONDS: Final = 45.0  # A connection without HELLO has no heartbeats to judge it by.
+SESSION_SECONDS: Final = 900.0  # for READY or RESUMED: Discord may take minutes in an outage
 USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
 SHORTEST_BEAT_SECONDS: Final = 0.2  # An interval outside of these bounds is implausible.
 LONGEST_BEAT_SECONDS: Final = 300.0
-LATE_ACK_SECONDS: Final = 5.0  # the longest that an ACK may take
+EARLY_SECONDS: Final = 0.5  # how long before the next beat a missing ACK counts, at most
+# discord.py ends a connection after this time without any frame. It is longer than any of ours.
+SILENCE_SECONDS: Final = 2 * LONGEST_BEAT_SECONDS + HELLO_SECONDS
 LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds have some 10 MB
 SYNC_FLUSH: Final = b"\x00\x00\xff\xff"  # zlib: ends each of Discord's messages
 
@@ -53,18 +56,39 @@ class KeepAlive(KeepAliveHandler):
             log.warning("Use the usual heartbeat interval: Discord named one of %s s", interval)
             interval = USUAL_BEAT_SECONDS
         super().__init__(ws=ws, interval=interval, shard_id=shard_id)
+        self._beat_seconds = interval
+        self._sent_at = time.perf_counter()
+        self._unanswered_since: float | None = None  # the first beat since the last ACK
         before = ws._keep_alive
-        if before is not None:
+        if isinstance(before, KeepAlive):
             before.stop()
-            self._last_ack = before._last_ack
+            self._unanswered_since = before._unanswered_since
 
     def get_payload(self) -> dict[str, Any]:
         """Return the next heartbeat and record it as sent.
 
         discord.py 2.7 does that after sending: a quick ACK then counts as late by a whole interval.
         """
-        self._last_send = time.perf_counter()
+        self._last_send = self._sent_at = time.perf_counter()
+        if self._unanswered_since is None:
+            self._unanswered_since = self._sent_at
         return super().get_payload()
+
+    def ack(self) -> None:
+        """Record that Discord acknowledged the heartbeats so far."""
+        self._unanswered_since = None
+        super().ack()
+
+    def dead_at(self) -> float:
+        """Return when the connection counts as dead unless an ACK arrives: before the next beat.
+
+        Discord: without an ACK between two heartbeats, close the connection and resume.
+        """
+        since = self._unanswered_since
+        due = (
+            self._sent_at + 2 * self._beat_seconds if since is None else since + self._beat_seconds
+        )
+        return due - min(EARLY_SECONDS, self._beat_seconds / 10)
 
 
 class Inflate:
@@ -146,14 +170,15 @@ class GatewaySocket(DiscordWebSocket):
     def seconds_left(self) -> float:
         """Return the time until the connection counts as dead if nothing arrives.
 
-        It is dead after two heartbeats without an ACK, or without a session in READY_SECONDS.
+        It is dead if a heartbeat has no ACK when the next one is due. As long as Discord
+        acknowledges them, it has SESSION_SECONDS to begin or resume the session.
         """
         beats = self._keep_alive
-        dead_at = float("inf") if self.proven and beats else self._opened + READY_SECONDS
-        if beats is not None:
-            interval = beats.interval or USUAL_BEAT_SECONDS
-            late = min(LATE_ACK_SECONDS, interval / 2)
-            dead_at = min(dead_at, beats._last_ack + 2 * interval + late)
+        dead_at = self._opened + HELLO_SECONDS
+        if isinstance(beats, KeepAlive):
+            dead_at = beats.dead_at()
+        if not self.proven:
+            dead_at = min(dead_at, self._opened + SESSION_SECONDS)
         return dead_at - time.perf_counter()
 
 

@@ -96,6 +96,36 @@ async def test_identifying_twice_closes_with_4005(socket: Socket) -> None:
     assert await socket.close_code() == 4005
 
 
+async def test_sessions_may_be_held_back_while_heartbeats_are_acknowledged(
+    people: Driver, socket: Socket
+) -> None:
+    """Discord does so in an outage; then it gives the sessions."""
+    await people.gateway("hold_sessions")
+    await socket.send_identify()
+    await socket.send(1, None)
+    await socket.op(11)
+    assert not (await people.gateway_state())["connected"]
+    await people.clear_faults()
+    ready = (await socket.event("READY"))["d"]
+    await socket.send(1, None)
+    await socket.op(11)
+    async with Socket(people.gateway_url, people.token) as second:
+        await people.gateway("hold_sessions", seconds=0.3)
+        began = time.monotonic()
+        await second.send(6, {"token": people.token, "session_id": ready["session_id"], "seq": 1})
+        await second.event("RESUMED")
+        assert time.monotonic() - began >= 0.3
+
+
+async def test_identifying_twice_during_the_wait_closes_with_4005(
+    people: Driver, socket: Socket
+) -> None:
+    await people.gateway("hold_sessions")
+    await socket.send_identify()
+    await socket.send_identify()
+    assert await socket.close_code() == 4005
+
+
 async def test_identify_too_soon_is_an_invalid_session(people: Driver, socket: Socket) -> None:
     await people.settings(identify_interval_seconds=5)
     await socket.identify()

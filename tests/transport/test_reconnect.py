@@ -50,6 +50,15 @@ async def socket(
         (None, Disconnect(), None, None),
         (SESSION, Disconnect(), {"resuming": True}, replace(SESSION, sequence=9, failed_resumes=1)),
         (replace(SESSION, failed_resumes=1), Disconnect(), {"resuming": True}, None),
+        # The bot waited for RESUMED in vain, however often.
+        (
+            replace(SESSION, failed_resumes=1),
+            Disconnect(silent=True),
+            {"resuming": True},
+            replace(SESSION, failed_resumes=1, gateway=yarl.URL("wss://gateway.discord.gg/")),
+        ),
+        (None, Disconnect(silent=True), {"session": None}, None),
+        (SESSION, Disconnect(silent=True), {"proven": True}, replace(SESSION, sequence=9)),
         (
             replace(SESSION, failed_resumes=1),
             Disconnect(),

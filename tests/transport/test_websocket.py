@@ -15,6 +15,7 @@ from aiohttp import web
 from bot.transport import websocket as gateway_socket
 from bot.transport.websocket import (
     CLOSE_SECONDS,
+    SESSION_SECONDS,
     USUAL_BEAT_SECONDS,
     FrameTooLarge,
     GatewaySocket,
@@ -117,26 +118,80 @@ async def test_an_implausible_heartbeat_interval_is_replaced(interval: float) ->
     assert KeepAlive(ws=ws, interval=interval, shard_id=None).interval == USUAL_BEAT_SECONDS
 
 
-async def test_a_second_hello_replaces_the_heartbeat_and_keeps_the_last_ack() -> None:
+async def test_a_second_hello_replaces_the_heartbeat_but_grants_no_more_time() -> None:
     ws = unconnected()
     ws._max_heartbeat_timeout = 60.0
     first = ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
-    first._last_ack -= 70.0
+    first.get_payload()
+    first._unanswered_since = time.perf_counter() - 70.0
     threads = threading.active_count()
     first.start()
-    ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
+    second = ws._keep_alive = KeepAlive(ws=ws, interval=30.0, shard_id=None)
+    second.get_payload()
     first.join(timeout=30)
     assert threading.active_count() == threads
     assert ws.seconds_left() < 0
 
 
-async def test_a_connection_without_acks_is_dead() -> None:
-    ws = unconnected()
+def beating(ws: GatewaySocket, interval: float = 41.25) -> KeepAlive:
+    """Let *ws* have received HELLO just now, and sent the first heartbeat."""
     ws._max_heartbeat_timeout = 60.0
-    assert 44 < ws.seconds_left() <= 45, "without HELLO and READY"
-    beats = ws._keep_alive = KeepAlive(ws=ws, interval=41.25, shard_id=None)
-    assert 44 < ws.seconds_left() <= 45, "without READY"
+    beats = ws._keep_alive = KeepAlive(ws=ws, interval=interval, shard_id=None)
+    beats.get_payload()
+    return beats
+
+
+def passed(ws: GatewaySocket, beats: KeepAlive, seconds: float) -> None:
+    """Move what happened so far into the past."""
+    ws._opened -= seconds
+    beats._sent_at -= seconds
+    if beats._unanswered_since is not None:
+        beats._unanswered_since -= seconds
+
+
+async def test_a_connection_without_hello_is_dead_after_a_while() -> None:
+    assert 44 < unconnected().seconds_left() <= 45
+
+
+@pytest.mark.parametrize("proven", [True, False])
+@pytest.mark.parametrize(("interval", "early"), [(41.25, 0.5), (1.0, 0.1), (0.2, 0.02)])
+async def test_one_missing_ack_before_the_next_beat_is_dead(
+    proven: bool, interval: float, early: float
+) -> None:
+    """Whether or not the session exists, and although events come."""
+    ws = unconnected()
+    ws.proven = proven
+    beats = beating(ws, interval)
+    assert ws.seconds_left() == pytest.approx(interval - early, abs=0.01)
+    beats.ack()
+    assert ws.seconds_left() == pytest.approx(2 * interval - early, abs=0.01), "the ACK after that"
+    passed(ws, beats, interval)
+    beats.get_payload()
+    assert ws.seconds_left() == pytest.approx(interval - early, abs=0.01)
+    beats.tick()
+    assert ws.seconds_left() == pytest.approx(interval - early, abs=0.01), "an event is no ACK"
+
+
+async def test_a_beat_on_request_grants_no_more_time() -> None:
+    ws = unconnected()
+    beats = beating(ws)
+    passed(ws, beats, 20.0)
+    beats.beat()
+    assert ws.seconds_left() == pytest.approx(41.25 - 0.5 - 20.0, abs=0.01)
+    beats.ack()
+    assert ws.seconds_left() == pytest.approx(2 * 41.25 - 0.5, abs=0.01)
+
+
+async def test_an_acknowledged_connection_waits_minutes_for_its_session() -> None:
+    """Discord: continue to send heartbeats; the gateway issues a session once it is able to."""
+    ws = unconnected()
+    beats = beating(ws)
+    for _ in range(20):
+        beats.ack()
+        assert ws.seconds_left() > 41.25
+        passed(ws, beats, 41.25)
+        beats.get_payload()
+    beats.ack()
+    assert ws.seconds_left() == pytest.approx(SESSION_SECONDS - 20 * 41.25, abs=0.01)
     ws.proven = True
-    assert 87 < ws.seconds_left() <= 87.5, "two beats and the time for an ACK to come"
-    beats.interval = 2.0
-    assert 4.9 < ws.seconds_left() <= 5
+    assert ws.seconds_left() == pytest.approx(2 * 41.25 - 0.5, abs=0.01)

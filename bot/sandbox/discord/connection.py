@@ -31,6 +31,7 @@ class Connection:
         self.socket = socket
         self._transport = transport
         self.session: Session | None = None
+        self.waiting = False  # It has identified or resumed, and its session is held back.
         self._silent_until = 0.0
         self._unmuted = asyncio.Event()
         self.closed_by_us = False

@@ -17,6 +17,8 @@ from bot.sandbox.discord.gateway_session import Session
 from bot.sandbox.discord.intents import VALID, Intent, blank_content, disallowed, wants
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bot.sandbox.discord.state import State
     from bot.sandbox.discord.world import Channel, Guild, Json
 
@@ -198,7 +200,7 @@ class Gateway:
         return None
 
     def _authenticate(self, connection: Connection, op: int, data: Any) -> tuple[int, str] | None:
-        if connection.session is not None:
+        if connection.session is not None or connection.waiting:
             return 4005, "Already authenticated."
         if not isinstance(data, dict):
             return 4002, "Error while decoding payload."
@@ -236,8 +238,29 @@ class Gateway:
             self._refuse_session(connection)
             return None
         self._last_identify = time.monotonic()
-        self._begin(connection, intents, (shard[0], shard[1]))
+        return self._admit(
+            connection, lambda: self._begin(connection, intents, (shard[0], shard[1]))
+        )
+
+    def _admit(
+        self, connection: Connection, give: Callable[[], tuple[int, str] | None]
+    ) -> tuple[int, str] | None:
+        """Give a session now, or when the gateway gives sessions again."""
+        if not self.faults.holds_sessions:
+            return give()
+        connection.waiting = True
+        self._state.spawn(self._admit_later(connection, give))
         return None
+
+    async def _admit_later(
+        self, connection: Connection, give: Callable[[], tuple[int, str] | None]
+    ) -> None:
+        await self.faults.sessions_given()
+        connection.waiting = False
+        if connection in self.connections and not connection.socket.closed:
+            close = give()
+            if close is not None:
+                await self.hang_up(connection, *close)
 
     def _begin(self, connection: Connection, intents: int, shard: tuple[int, int]) -> None:
         state, world = self._state, self._state.world
@@ -273,12 +296,15 @@ class Gateway:
                     session.emit("GUILD_CREATE", self._guild_create(session, guild))
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
-        seq = data.get("seq")
         if data.get("token") != self._state.token:
             return 4004, "Authentication failed."
         code = self.faults.resume_code()
         if code is not None:
             return code, "Not today."
+        return self._admit(connection, lambda: self._reattach(connection, data))
+
+    def _reattach(self, connection: Connection, data: Json) -> tuple[int, str] | None:
+        seq = data.get("seq")
         session = self.sessions.get(str(data.get("session_id")))
         if session is None or self._expired(session) or not isinstance(seq, int):
             self._refuse_session(connection)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -27,6 +28,7 @@ class GatewayFaults:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._sessions_changed = asyncio.Event()
         self.clear()
 
     def clear(self) -> None:
@@ -34,6 +36,7 @@ class GatewayFaults:
         self._refuse_until = 0.0
         self._refuse_status: int | None = None
         self._mute_new_until = self._deaf_until = 0.0
+        self._hold_sessions(0.0)
         self._refuse_resumes = self._mangle_hellos = self._mangle_readies = 0
         self._resume_code = 4000
         self._interval: object = None
@@ -54,6 +57,7 @@ class GatewayFaults:
             "invalid_session": self._invalid_session,
             "silence": self._silence,
             "deaf": self._be_deaf,
+            "hold_sessions": self._start_holding,
             "refuse_resume": self._refuse_resume,
             "hello": self._mangle_hello,
             "ready": self._mangle_ready,
@@ -103,6 +107,14 @@ class GatewayFaults:
 
     async def _be_deaf(self, spec: Json) -> None:
         self._deaf_until = time.monotonic() + float(spec.get("seconds") or FOREVER)
+
+    async def _start_holding(self, spec: Json) -> None:
+        self._hold_sessions(float(spec.get("seconds") or FOREVER))
+
+    def _hold_sessions(self, seconds: float) -> None:
+        self._held_until = time.monotonic() + seconds
+        self._sessions_changed.set()
+        self._sessions_changed = asyncio.Event()
 
     async def _refuse_resume(self, spec: Json) -> None:
         self._refuse_resumes = int(spec.get("count", 1))
@@ -164,6 +176,18 @@ class GatewayFaults:
     def withholds_ack(self) -> bool:
         """Return whether the gateway leaves heartbeats without an ACK."""
         return time.monotonic() < self._deaf_until
+
+    @property
+    def holds_sessions(self) -> bool:
+        """Whether the gateway answers IDENTIFY and RESUME later, and acknowledges heartbeats."""
+        return time.monotonic() < self._held_until
+
+    async def sessions_given(self) -> None:
+        """Wait until the gateway gives sessions again."""
+        while self.holds_sessions:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._held_until - time.monotonic()):
+                    await self._sessions_changed.wait()
 
     def resume_code(self) -> int | None:
         """Return the close code for a RESUME, or None to accept it."""
