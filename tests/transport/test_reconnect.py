@@ -1,6 +1,7 @@
 """What the next connection resumes, and how long a failed login waits."""
 
 import asyncio
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.reconnect import (
     MAX_RETRY_AFTER_SECONDS,
     SESSION_ENDED,
+    STABLE_SECONDS,
+    WAIT_LOG_SECONDS,
     Disconnect,
     ReconnectLoop,
     Session,
@@ -21,7 +24,7 @@ from bot.transport.reconnect import (
     session_after,
 )
 from bot.transport.websocket import GatewaySocket
-from tests.doubles import open_history
+from tests.doubles import open_history, run_virtually
 
 OWN_ADDRESS = yarl.URL("wss://resume.example/")
 SESSION = Session("abc", 7, OWN_ADDRESS)
@@ -130,6 +133,47 @@ def test_a_login_waits_for_retry_after(retry_after: str, seconds: float) -> None
 def test_other_login_errors_are_classified() -> None:
     assert retry_after_seconds(discord.RateLimited(280.0)) == 280.0
     assert retry_after_seconds(TimeoutError()) == 0.0
+
+
+class WaitingSocket:
+    """A connection on which Discord makes the bot wait for its session."""
+
+    proven = False
+
+    def __init__(self, *, resuming: bool) -> None:
+        self.resuming = resuming
+
+
+@pytest.mark.parametrize(("resuming", "name"), [(False, "READY"), (True, "RESUMED")])
+def test_a_wait_for_a_session_is_logged_and_a_session_that_lasts_resets_the_failures(
+    resuming: bool, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also if the session began late."""
+    caplog.set_level(logging.INFO)
+
+    class Failures:
+        resets = 0
+
+        async def reset(self) -> None:
+            self.resets += 1
+
+    async def scene() -> None:
+        failures: Any = Failures()
+        client = discord.Client(intents=discord.Intents.none())
+        budget: Any = None
+        ws: Any = WaitingSocket(resuming=resuming)
+        watching = asyncio.create_task(ReconnectLoop(client, budget, failures)._watch(ws))
+        await asyncio.sleep(2.5 * WAIT_LOG_SECONDS)
+        ws.proven = True
+        await asyncio.sleep(STABLE_SECONDS / 2)
+        assert failures.resets == 0
+        await asyncio.wait_for(watching, STABLE_SECONDS)
+        assert failures.resets == 1
+
+    run_virtually(scene())
+    lines = [line for line in caplog.messages if line.startswith("Wait for")]
+    assert [line.split(":")[0] for line in lines] == [f"Wait for {name}"] * 2
+    assert lines[-1].endswith("60 s")
 
 
 @pytest.mark.parametrize("steps", range(6))
