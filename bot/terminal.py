@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
 from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any, Final, Self
@@ -315,7 +316,9 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
     history = await stack.enter_async_context(History.open(file))
-    model = await stack.enter_async_context(ChatCompletions.open(settings.api))
+    # The conversation is the operator's own, so errors may repeat it.
+    api = replace(settings.api, hides_conversation=False)
+    model = await stack.enter_async_context(ChatCompletions.open(api))
     catalog = ModelCatalog(model.default_model, settings.offered_models, model.list_models)
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)

@@ -202,6 +202,20 @@ async def test_a_failed_answer_has_its_own_exit_code(
     assert why.endswith("ModelKeyRefused 401 invalid_api_key Incorrect API key provided: (key)")
 
 
+async def test_the_servers_words_are_shown_even_if_they_repeat_the_question(
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
+) -> None:
+    """The conversation is the operator's own; in the log of the bot it would be left out."""
+    question = "Which of my teas are green, and which are black?"
+    said = f"Cannot take {question!r} at temperature 9 with the key {server.api_key}"
+    error = {"error": {"message": said, "type": "invalid_request_error"}}
+    await server.reply(Script(status=400, body=error))
+    _, err, code = await chatted(with_model(server, tmp_path), question)
+    sentence, why = err.splitlines()
+    assert (sentence, code) == (ENGLISH.model_request_refused, 1)
+    assert why.endswith(f"Cannot take {question!r} at temperature 9 with the key (key)")
+
+
 async def test_a_truncated_answer_is_a_failure(
     chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:
