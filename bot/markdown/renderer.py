@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.markdown.characters import shows_anything
+from bot.markdown.fence_info import fence_info
 from bot.markdown.html_tags import BlockTags
 from bot.markdown.inline import (
     MARKED,
@@ -231,8 +232,7 @@ class Renderer:
             is_distrusted = self._code_tracker.enter_block()
             self._fence = _Fence(fence[2], is_inline=False, is_distrusted=is_distrusted)
             self._begins_line = False
-            info = fence[3].replace("`", "").replace("](", f"]{WORD_JOINER}(")
-            return Token(end, fence[1] + FENCE + info)
+            return Token(end, fence[1] + FENCE + fence_info(fence[3]))
         if heading := _DEEP_HEADING.match(line):
             text = rendered(_title(line[heading.end() :]), MARKED).replace("\n", " ")
             bold = emphasised("**", text)

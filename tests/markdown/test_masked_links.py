@@ -57,7 +57,7 @@ def masked(text: str) -> Iterator[str]:
     ("text", "shown"),
     [
         (f"~~~\n{EVIL}\n~~~", f"```\n{EVIL}\n```"),
-        (f"~~~ a `b`\n{EVIL}\n~~~~ \n", f"``` a b\n{EVIL}\n``` \n"),
+        (f"~~~ a `b`\n{EVIL}\n~~~~ \n", f"```a\n{EVIL}\n``` \n"),
         (f"````md\n```\n{EVIL}\n```\n````\n", f"```md\n``\u200b`\n{EVIL}\n``\u200b`\n```\n"),
         (f"```\nx ``` {EVIL}\n```", f"```\nx ``\u200b` {EVIL}\n```"),
         (f"> ~~~\n> {EVIL}\n> ~~~", f"> ```\n> {EVIL}\n> ```"),
