@@ -17,10 +17,12 @@ BotError
 ├── ReplyDelayed              Discord does not take an answer now; it may later
 └── ModelError                a completion failed
     ├── ModelKeyRefused       the API does not accept the key
+    ├── ModelAccessDenied     the API refuses access for another reason
     ├── ModelQuotaExceeded    the account has no credit left
     ├── ModelUnknown          the API does not know the model
     │   └── ModelAddressWrong     there is no chat API at the address
     ├── ModelBusy             the API is overloaded or limits requests
+    │   └── ModelAllowanceUsed    for more than a minute
     ├── ModelUnreachable      there is no connection to the API
     ├── ModelTimeout          the API was silent for too long
     ├── ModelContextExceeded  the request is too long
@@ -35,7 +37,8 @@ BotError
     ├── ModelCut              the stream ended before the answer did
     │   └── ModelStopped          the API ended the answer for a reason that nobody knows
     └── ModelFailed           everything else that the API can do wrong
-        └── ModelEmptyBody    a response of status 200 with an empty body
+        ├── ModelEmptyBody    a response of status 200 with an empty body
+        └── ModelFailedOnImages   a bare error 500 to a request with images
 """
 
 from collections.abc import Mapping
@@ -43,6 +46,7 @@ from typing import Final
 
 from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.i18n.sentences import Explain, Sentences
+from bot.i18n.times import discord_time
 
 
 class BotError(Exception):
@@ -147,13 +151,23 @@ class ReplyDelayed(BotError):
 
 
 class ModelError(BotError):
-    """A completion failed; *reported* are the token counts in the error, if it has any."""
+    """A completion failed.
 
+    *may_pass* says whether the same request may succeed later, *wait_seconds* how long the server
+    asks to wait, 0 if it does not say. *reported* are the token counts in the error, if it has any.
+    """
+
+    may_pass = False
+    wait_seconds = 0.0
     reported: ReportedLimits = NO_REPORTED_LIMITS
 
 
 class ModelKeyRefused(ModelError):
-    """The API does not accept the key (401, 403)."""
+    """The API does not accept the key (401)."""
+
+
+class ModelAccessDenied(ModelError):
+    """The API refuses access, but not because of the key: in this region, for example (403)."""
 
 
 class ModelQuotaExceeded(ModelError):
@@ -171,9 +185,30 @@ class ModelAddressWrong(ModelUnknown):
 class ModelBusy(ModelError):
     """Too many requests, or the API is overloaded (429, 503)."""
 
+    may_pass = True
+
+
+class ModelAllowanceUsed(ModelBusy):
+    """The API takes no requests for more than a minute, for example for the rest of the day.
+
+    *until* is when it does again, in seconds since 1970, 0 if that is unknown.
+    """
+
+    def __init__(self, why: str = "", until: int = 0) -> None:
+        super().__init__(why)
+        self.until = until
+        self.may_pass = until > 0
+
+    def explain(self, strings: Sentences) -> str:
+        if not self.until:
+            return strings.model_allowance_used
+        return strings.model_allowance_until.format(when=discord_time(self.until))
+
 
 class ModelUnreachable(ModelError):
     """No connection to the API."""
+
+    may_pass = True
 
 
 class ModelTimeout(ModelError):
@@ -231,6 +266,12 @@ class ModelStopped(ModelCut):
 class ModelFailed(ModelError):
     """The API failed in a way that no other class names."""
 
+    may_pass = True
+
+
+class ModelFailedOnImages(ModelFailed):
+    """The API failed without a reason at a request with images, which may be the reason (500)."""
+
 
 class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
@@ -242,6 +283,7 @@ EXPLANATIONS: Final[Mapping[type, Explain]] = {
     QueueFull: lambda t: t.queue_full,
     ModelError: lambda t: t.model_failed,
     ModelKeyRefused: lambda t: t.model_key_refused,
+    ModelAccessDenied: lambda t: t.model_access_denied,
     ModelQuotaExceeded: lambda t: t.model_quota_exceeded,
     ModelUnknown: lambda t: t.model_unknown,
     ModelAddressWrong: lambda t: t.model_address_wrong,

@@ -34,6 +34,7 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
+from bot.i18n.times import with_plain_times
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.logs import set_up_logging
@@ -107,7 +108,8 @@ class TerminalReply:
             return
         if self._begun:
             self._print("\n")
-        for notice in notices_for(NO_ACTIONS, notices):  # A terminal has no buttons.
+        # A terminal has no buttons, and shows no time zone's times but its own.
+        for notice in map(with_plain_times, notices_for(NO_ACTIONS, notices)):
             print(f"({notice})" if self._begun else notice, file=sys.stderr, flush=True)
 
     async def keep_shown(self, notices: Sequence[str], actions: ReplyActions) -> None:

@@ -52,7 +52,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "snowflakes",
         "token_estimate",
     },
-    "i18n": {"languages", "sentences"},
+    "i18n": {"languages", "sentences", "times"},
     "inbox": {
         "access",
         "addressing",
@@ -130,6 +130,7 @@ PURE_MODULES = {
     "llm.reasoning_marks",
     "llm.reported_limits",
     "llm.stream_decoder",
+    "llm.told_waits",
     "replies.parts",
     "replies.reply_text",
     "replies.plan",

@@ -36,6 +36,7 @@ from bot.errors import (
     ModelEmpty,
     ModelEmptyBody,
     ModelError,
+    ModelFailedOnImages,
     ModelRequestRefused,
     ModelThoughtCramped,
     ModelThoughtOnly,
@@ -54,7 +55,9 @@ log = logging.getLogger(__name__)
 
 FILES_DIVISOR: Final = 2  # Files get half of the prompt budget: the question needs some, too.
 # What a request with images may fail with if its server takes no images, or not these.
-IMAGE_ERRORS: Final = (ImagesUnsupported, ModelRequestRefused, ModelContextExceeded)
+IMAGE_ERRORS: Final = (
+    *(ImagesUnsupported, ModelRequestRefused, ModelContextExceeded, ModelFailedOnImages),
+)
 
 
 @dataclass(slots=True)

@@ -188,7 +188,7 @@ class WindowSearch:
             return self.window
         if reported.window and reported.explains(refused):  # The factor may only be known now.
             tokens = min(
-                in_estimate(reported.window, refused.prompt, reported.prompt),
+                reported.window_in_estimate(refused),
                 in_estimate(reported.window, accepted.prompt, counted),
             )
             return self._known.within(ContextWindow.of(tokens))

@@ -28,13 +28,15 @@ class ReportedLimits:
     """The token counts that a refusal names; 0 if it does not name one.
 
     *window* bounds prompt and reply together, *reply* the reply alone; *prompt* is what the server
-    counted for the prompt. *guessed* means that its words may mean something else, *filled* that
-    the request was accepted and its answer was cut because the window was full.
+    counted for the prompt, *requested* for the prompt and the reply limit. *guessed* means that its
+    words may mean something else, *filled* that the request was accepted and its answer was cut
+    because the window was full.
     """
 
     window: int = 0
     prompt: int = 0
     reply: int = 0
+    requested: int = 0
     guessed: bool = field(default=False, compare=False)
     filled: bool = False
 
@@ -42,7 +44,13 @@ class ReportedLimits:
         """Whether a request of that size exceeds these counts."""
         if self.reply:
             return self.reply < refused.reply
-        return 0 < self.window < max(refused.prompt, self.prompt) + refused.reply
+        largest = max(max(refused.prompt, self.prompt) + refused.reply, self.requested)
+        return 0 < self.window < largest
+
+    def window_in_estimate(self, refused: "RequestSize") -> int:
+        """Return the window in estimated tokens, by what the server counted of *refused*."""
+        by_prompt = in_estimate(self.window, refused.prompt, self.prompt)
+        return min(by_prompt, in_estimate(self.window, refused.total, self.requested))
 
 
 NO_REPORTED_LIMITS: Final = ReportedLimits()
@@ -223,7 +231,7 @@ def is_smallest(refused: RequestSize) -> bool:
 def _within_reported(
     window: ContextWindow, refused: RequestSize, reported: ReportedLimits
 ) -> ContextWindow:
-    tokens = min(in_estimate(reported.window, refused.prompt, reported.prompt), window.total)
+    tokens = min(reported.window_in_estimate(refused), window.total)
     while True:
         fitting = window.within(ContextWindow.of(tokens))
         reply_limit = fitting.reply_limit(refused.prompt, refused.reply)

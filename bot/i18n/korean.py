@@ -64,6 +64,10 @@ class Korean(Sentences):
     model_key_refused = (
         "AI 서비스가 제 키를 거부했어요. 관리자에게 API 키를 바꿔야 한다고 알려 주세요."
     )
+    model_access_denied = (
+        "AI 서비스가 접근을 거부했어요. 키의 권한이나 계정, 지역 때문일 수 있어요. 관리자에게 알려 "
+        "주세요. 이유는 로그에 있어요."
+    )
     model_quota_exceeded = (
         "AI 서비스의 크레딧이 다 떨어졌어요. 관리자에게 계정에 크레딧을 충전해야 제가 답할 수 "
         "있다고 알려 주세요."
@@ -77,6 +81,13 @@ class Korean(Sentences):
         "알려 주세요. 주소는 보통 v1로 끝나요."
     )
     model_busy = "지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요."
+    model_allowance_until = (
+        "지금은 AI 서비스가 제 질문을 더 받지 않아요. {when} 이후에 다시 물어봐 주세요."
+    )
+    model_allowance_used = (
+        "AI 서비스에서 제게 허용된 양을 다 썼어요. 언제 다시 쓸 수 있는지는 알려 주지 않았으니, 몇 "
+        "시간 뒤나 내일 다시 물어봐 주세요. 어떤 한도인지는 관리자가 로그에서 볼 수 있어요."
+    )
     model_unreachable = "지금은 AI 서비스에 연결할 수 없어요. 1분 뒤에 다시 시도해 주세요."
     model_timeout = "AI 서비스의 응답이 너무 늦어요. 1분 뒤에 다시 시도해 주세요."
     model_context_exceeded = (

@@ -84,6 +84,10 @@ class Sentences:
     model_key_refused = (
         "The AI service refused my key. Please tell an admin: the API key needs to be replaced."
     )
+    model_access_denied = (
+        "The AI service refuses me access. Please tell an admin: the log says why. It may be the "
+        "key's permissions, the account or the region."
+    )
     model_quota_exceeded = (
         "The AI service says that my credit is used up. Please tell an admin: the account needs "
         "credit before I can answer."
@@ -97,6 +101,13 @@ class Sentences:
         "OPENAI_BASE_URL needs to be corrected; it usually ends in v1."
     )
     model_busy = "The AI service is too busy right now. Please try again in a minute."
+    model_allowance_until = (
+        "The AI service takes no more questions from me for now. Please ask again after {when}."
+    )
+    model_allowance_used = (
+        "My allowance at the AI service is used up, and it does not say until when. Please ask "
+        "again later today or tomorrow. An admin can read in the log which limit it is."
+    )
     model_unreachable = "I cannot reach the AI service right now. Please try again in a minute."
     model_timeout = "The AI service took too long. Please try again in a minute."
     model_context_exceeded = (

@@ -4,48 +4,96 @@ Codes say more than the status. Compatible servers use words of their own.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, Final
 
+from bot.conversation.context_window import NO_REPORTED_LIMITS
 from bot.conversation.prompt import Prompt
 from bot.errors import (
     ContentFiltered,
     ImagesUnsupported,
+    ModelAccessDenied,
     ModelAddressWrong,
+    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
     ModelFailed,
+    ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
     ModelReplyTooLong,
     ModelRequestRefused,
     ModelTimeout,
     ModelUnknown,
+    ModelUnreachable,
 )
-from bot.llm.reported_limits import names_counts, reported_limits
+from bot.llm.reported_limits import exceeded_allowance, names_counts, reported_limits
+from bot.llm.told_waits import NO_WAIT, ToldWait, told_wait
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
 MESSAGE_LENGTH: Final = 4000  # the most characters of a message that are searched
+# In codes and types, written in lower case with underscores
 ERRORS_BY_CODE: Final = {
-    r"insufficient_quota|billing": ModelQuotaExceeded,
-    r"context_length_exceeded|exceed_context_size|string_above_max_length": ModelContextExceeded,
-    r"content_filter|content_policy": ContentFiltered,
-    r"model_not_found|invalid_model": ModelUnknown,
-    r"invalid_api_key|authentication": ModelKeyRefused,
-    r"rate_limit|overloaded": ModelBusy,
+    r"insufficient_(quota|balance|credit|fund)|billing|budget_exceeded|arrear|overdue"
+    r"|payment_required": ModelQuotaExceeded,
+    r"context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached"
+    r"|context_window_exceeded": ModelContextExceeded,
+    r"content_filter|content_policy|data_inspection|prohibited_content|content_violation"
+    r"|sensitive_content|responsible_ai|moderation": ContentFiltered,
+    r"model_not_(found|available|supported|exist)|(invalid|unknown|unsupported)_model"
+    r"|model_(access_denied|decommissioned|deprecated)|deployment_not_found": ModelUnknown,
+    r"(invalid|expired|incorrect|missing)_api_key|api_key_(invalid|expired|not_found|missing)"
+    r"|authentication|unauthori[sz]ed|expired_key|no_db_connection": ModelKeyRefused,
+    r"unsupported_country": ModelAccessDenied,
 }
+LIMITED_CODE: Final = re.compile(
+    r"rate_?limit|overload|too_many_requests|throttl|resource_exhausted|server_busy|capacity"
+)
 # Groq, OpenAI and Anthropic: one request has more tokens than a minute allows, or more bytes than a
 # request may have. Waiting does not help, even if the code is that of a rate limit.
-TOO_LARGE: Final = re.compile(r"request too large|request_too_large", re.IGNORECASE)
+TOO_LARGE: Final = re.compile(r"request (body )?too large|request_too_large", re.IGNORECASE)
+_KEY: Final = (
+    r"(api[ _-]?key|access[ _-]?token|bearer|credentials?|authorization|auth\w* (token|header|key))"
+)
+_WRONG: Final = (
+    r"(invalid|incorrect|wrong|expired|missing|malformed|unknown|revoked|leaked|disabled|deleted"
+    r"|not valid|not found|not exist|required|blocked|suspended|inactive)"
+)
+_CREDIT_WORDS: Final = (
+    r"insufficient[ _](credit|balance|fund)|credit balance is too low|out of credits"
+    r"|budget has been exceeded|any credits|used all\b.{0,20}\bcredits|spending limit"
+    r"|monthly included credits|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费"
+)
+_MODEL_WORDS: Final = (
+    r"model\b.{0,80}\b(not exist|not found|not a valid|decommissioned|no longer (available|support)"
+    r"|not available)|not a valid model"
+    r"|\b(invalid|unknown|no such|unrecogni[sz]ed|unsupported) model\b"
+    r"|requested model\b.{0,80}\bnot supported|pinned to .{0,200}requested"
+    r"|(not allowed to access|access to) (the )?model|unable to access\b.{0,30}\bmodel"
+    r"|no (endpoints found for|models? (are |is )?(currently )?loaded)|LLM provider not provided"
+    r"|模型不存在"
+)
+# What an error means is in its words, whatever its status is, except those of NOT_IN_WORDS.
+# LiteLLM puts other servers' words, and the names of its own errors, into the message.
 ERRORS_BY_MESSAGE: Final = {
-    r"exceeded your current quota|insufficient[ _](credit|balance|quota)": ModelQuotaExceeded,
-    r"model\b.{0,80}\b(not exist|not found|not a valid)|not a valid model": ModelUnknown,
+    _CREDIT_WORDS: ModelQuotaExceeded,
+    _MODEL_WORDS: ModelUnknown,
+    rf"\b{_KEY}\b.{{0,80}}\b{_WRONG}\b|\b{_WRONG}\b (\w+ ){{0,3}}{_KEY}\b|unregistered callers"
+    r"|authentication ?(error|fail)|unauthenticated|no connected db": ModelKeyRefused,
+    r"content ?policy ?violation|content (management|filtering|safety) policy|content filter\w*"
+    r"|inappropriate content|content exists risk|considered high risk|sensitive content"
+    r"|violat\w+\b.{0,40}(usage guidelines|polic)|potentially violating|safety system"
+    r"|(input|prompt|content|request|message)s?\b.{0,40}\bflagged|guardrail|敏感"
+    r"|不安全": ContentFiltered,
+    r"(location|country|region|territory)\b.{0,60}\bnot (supported|available|allowed)"
+    r"|not (supported|available) in (your|this) (country|region|location)": ModelAccessDenied,
 }
 # LM Studio, with status 200; Express, OpenAI and others: the path of the request is no endpoint.
 NO_ENDPOINT: Final = re.compile(
@@ -54,6 +102,11 @@ NO_ENDPOINT: Final = re.compile(
     r"|route\b.{0,60}\bnot found|page not found",
     re.IGNORECASE,
 )
+NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be about anything.
+# Of OpenAI for an account without credit; Gemini says so of its allowance for a minute, too.
+OF_A_QUOTA: Final = re.compile(r"exceeded your current quota|insufficient[ _]quota", re.IGNORECASE)
+OF_A_LIMIT: Final = re.compile(r"limit|quota|allowance|allocation|exceed|too many", re.IGNORECASE)
+_CODE_BREAK: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[ .-]+")
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
 TOO_LONG: Final = re.compile(
@@ -74,11 +127,15 @@ TOO_LONG: Final = re.compile(
 # Rate limits and quotas use similar words; waiting or paying helps against those.
 OF_A_TIME: Final = re.compile(
     r"per[ -](min|minute|hour|day|month)\b|daily|monthly|quota|rate[ _-]?limit|\b[TR]P[MD]\b"
-    r"|try again in",
+    r"|(try again|retry|wait) (in|after|later|before|for)\b|please wait",
     re.IGNORECASE,
 )
 # These are about the account or its quota, not about the length.
-NOT_OF_THE_REQUEST: Final = frozenset({401, 402, 403, 429})
+OF_THE_ACCOUNT: Final = frozenset({401, 402, 403})
+NOT_OF_THE_REQUEST: Final = frozenset({*OF_THE_ACCOUNT, 429})
+MAY_BE_LIMITED: Final = frozenset({0, 400, 403, 429})
+LIMITED_STATUS: Final = 429
+TOO_LARGE_STATUS: Final = 413
 # These may be about the request, in words that no pattern knows; 0 is an error within a stream.
 MAY_BE_OF_THE_REQUEST: Final = frozenset({0, 400, 413, 422, 500})
 # The templates of Gemma, Mistral and MiniMax each use different words. The last two patterns can
@@ -100,16 +157,36 @@ NO_SYSTEM_ROLE: Final = re.compile(
 ERRORS_BY_STATUS: Final[Mapping[int, type[ModelError]]] = {
     401: ModelKeyRefused,
     402: ModelQuotaExceeded,
-    403: ModelKeyRefused,
+    403: ModelAccessDenied,
     404: ModelUnknown,
     405: ModelUnknown,  # The address is not that of a chat API.
+    407: ModelAccessDenied,
     408: ModelTimeout,
     409: ModelBusy,
+    410: ModelUnknown,
     413: ModelContextExceeded,
+    420: ModelBusy,
+    423: ModelBusy,
+    424: ModelFailed,  # text-generation-inference: the generation failed
+    425: ModelBusy,
     429: ModelBusy,
+    451: ModelAccessDenied,
+    498: ModelBusy,  # Groq: the capacity of its flex tier is used up
+    501: ModelRequestRefused,
     503: ModelBusy,
+    504: ModelTimeout,
+    505: ModelRequestRefused,
+    **dict.fromkeys((521, 522, 523, 525, 526, 530), ModelUnreachable),  # Cloudflare
+    524: ModelTimeout,  # Cloudflare
     529: ModelBusy,
+    598: ModelTimeout,
+    599: ModelTimeout,
 }
+# The server, or a proxy before it, gave up waiting; the next attempt may be faster.
+TIMEOUTS_THAT_PASS: Final = frozenset({408, 504, 524, 598, 599})
+LONG_SECONDS: Final = 60.0  # A sentence says when a longer wait ends.
+YEAR_SECONDS: Final = 366 * 86_400.0
+NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
 # For requests with images: an error is about these, or the model takes no images at all. In the
@@ -173,16 +250,43 @@ class Redactor:
         return {" ".join(text.split()).lower() for text in (*self._turns, *escaped)}
 
 
-def response_error(status: int, body: str, redactor: Redactor) -> ModelError:
-    """Return the error for a response with a *status* and a *body*."""
-    return _error(status, {**_fields(body), "message": messages_of(body)}, redactor)
+def response_error(
+    status: int,
+    body: str,
+    redactor: Redactor,
+    *,
+    headers: Mapping[str, str] = NO_HEADERS,
+    now: float = 0.0,
+) -> ModelError:
+    """Return the error for a response with a *status*, *headers* and a *body*.
+
+    *now* is in seconds since 1970.
+    """
+    message = messages_of(body)
+    limited = status == LIMITED_STATUS
+    told = told_wait(headers, body, message[:MESSAGE_LENGTH], now, limited=limited)
+    fields = {**_fields(body), "message": message}
+    return _stamped(_error(status, fields, redactor, told), told, now)
 
 
-def stream_error(problem: Mapping[str, Any], redactor: Redactor) -> ModelError:
+def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
     """Return the error for an error object within a stream; its code may be a status."""
     code = _word(problem.get("code"))
     status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else 0
-    return _error(status, {**problem, "message": " ".join(_words(problem))}, redactor)
+    message = " ".join(_words(problem))
+    body = json.dumps(dict(problem))
+    told = told_wait(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)
+    return _stamped(_error(status, {**problem, "message": message}, redactor, told), told, now)
+
+
+def _stamped(error: ModelError, told: ToldWait, now: float) -> ModelError:
+    """Return *error* with the wait that the server *told* at the time *now*."""
+    is_long = told.seconds > LONG_SECONDS or (told.is_long and not told.seconds)
+    if type(error) is ModelBusy and is_long:
+        is_known = 0 < told.seconds < YEAR_SECONDS
+        error = ModelAllowanceUsed(str(error), math.ceil(now + told.seconds) if is_known else 0)
+    error.wait_seconds = told.seconds
+    return error
 
 
 def messages_of(body: str) -> str:
@@ -197,9 +301,14 @@ def names_system_role(body: str) -> bool:
 
 def names_model(body: str) -> bool:
     """Whether a server says that it does not know the model, rather than the path."""
-    fields = _fields(body)
-    code = f"{_word(fields.get('code'))} {_word(fields.get('type'))}"
-    return _named_class(0, code, messages_of(body)[:MESSAGE_LENGTH]) is ModelUnknown
+    message = messages_of(body)[:MESSAGE_LENGTH]
+    return _named_class(0, _codes(_fields(body)), message, NO_WAIT) is ModelUnknown
+
+
+def _codes(fields: Mapping[str, Any]) -> str:
+    """Return the codes of an error in lower case, with underscores between their words."""
+    codes = "\n".join(_word(fields.get(name)) for name in ("code", "type", "status"))
+    return _CODE_BREAK.sub("_", codes).lower()
 
 
 def _fields(body: str) -> dict[str, Any]:
@@ -239,11 +348,15 @@ def _word(value: object) -> str:
     return str(value)[:MESSAGE_LENGTH] if value and isinstance(value, str | int | float) else ""
 
 
-def _error(status: int, body: Mapping[str, Any], redactor: Redactor) -> ModelError:
+def _error(status: int, body: Mapping[str, Any], redactor: Redactor, told: ToldWait) -> ModelError:
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
-    code, kind, _, message = words
-    details = dict.fromkeys(filter(None, (str(status or ""), *map(redactor.redact, words))))
-    named = _named_class(status, f"{code} {kind}", message)
+    message = words[-1]
+    redacted = map(redactor.redact, words)
+    details = " ".join(dict.fromkeys(filter(None, (str(status or ""), *redacted))))
+    allowance = exceeded_allowance(message, redactor.tokens[0])
+    if allowance != NO_REPORTED_LIMITS and status not in OF_THE_ACCOUNT:
+        return ModelContextExceeded(details, allowance)
+    named = _named_class(status, _codes(body), message, told)
     guessed = named is None
     if named is None and redactor.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
@@ -255,8 +368,12 @@ def _error(status: int, body: Mapping[str, Any], redactor: Redactor) -> ModelErr
     kind_of = named or _class_by_status(status)
     if issubclass(kind_of, ModelContextExceeded):
         reported = replace(reported_limits(message, body), guessed=guessed)
-        return (ModelReplyTooLong if reported.reply else kind_of)(" ".join(details), reported)
-    return kind_of(" ".join(details))
+        return (ModelReplyTooLong if reported.reply else kind_of)(details, reported)
+    if named is None and status == 500 and redactor.with_images:
+        kind_of = ModelFailedOnImages
+    error = kind_of(details)
+    error.may_pass = error.may_pass or status in TIMEOUTS_THAT_PASS
+    return error
 
 
 def _picture_class(message: str) -> type[ModelError] | None:
@@ -265,21 +382,38 @@ def _picture_class(message: str) -> type[ModelError] | None:
     return ModelRequestRefused if OF_IMAGES.search(message) else None
 
 
-def _named_class(status: int, code: str, message: str) -> type[ModelError] | None:
-    if TOO_LARGE.search(f"{code} {message}"):
+def _named_class(status: int, codes: str, message: str, told: ToldWait) -> type[ModelError] | None:
+    """Return the class that *codes* or a *message* name, None if they name none."""
+    if TOO_LARGE.search(f"{codes} {message}"):
         return ModelContextExceeded
     for pattern, named in ERRORS_BY_CODE.items():
-        if re.search(pattern, code):
+        if re.search(pattern, codes):
             return named
     for pattern, named in ERRORS_BY_MESSAGE.items():
-        if re.search(pattern, message, re.IGNORECASE):
+        is_clear = named is ModelQuotaExceeded or status not in NOT_IN_WORDS
+        if is_clear and re.search(pattern, message, re.IGNORECASE):
             return named
+    if (limited := _limited_class(status, codes, message, told)) is not None:
+        return limited
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None
     if status < 300 and NO_ENDPOINT.search(message):
         return ModelAddressWrong
     too_long = TOO_LONG.search(message) or reported_limits(message, {}).reply
     return ModelContextExceeded if too_long else None
+
+
+def _limited_class(
+    status: int, codes: str, message: str, told: ToldWait
+) -> type[ModelError] | None:
+    """Return the class of an error about a limit on requests, None if it is about none."""
+    if LIMITED_CODE.search(codes):
+        return ModelContextExceeded if status == TOO_LARGE_STATUS else ModelBusy
+    if told.is_long and status in MAY_BE_LIMITED and OF_A_LIMIT.search(message):
+        return ModelBusy
+    if OF_A_QUOTA.search(message):
+        return ModelBusy if told.seconds else ModelQuotaExceeded
+    return None
 
 
 def _class_by_status(status: int) -> type[ModelError]:

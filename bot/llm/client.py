@@ -15,14 +15,13 @@ from bot.backoff import Backoff, jittered
 from bot.conversation.context_window import LAST_RESORT
 from bot.conversation.prompt import NO_PROMPT, Prompt, without_system_turn
 from bot.errors import (
-    ModelBusy,
     ModelContextExceeded,
     ModelEmptyBody,
     ModelError,
     ModelFailed,
+    ModelFailedOnImages,
     ModelRequestRefused,
     ModelUnknown,
-    ModelUnreachable,
 )
 from bot.llm.api_config import ApiConfig
 from bot.llm.base_address import AddressSearch, BaseAddress
@@ -214,9 +213,7 @@ class ChatCompletions:
             return True
         if isinstance(error, ModelUnknown):
             return self._move(request, error, question_id)
-        if isinstance(error, ModelUnreachable | ModelBusy | ModelFailed):
-            return await self._wait(request, error, question_id)
-        return False
+        return error.may_pass and await self._wait(request, error, question_id)
 
     def _move(self, request: _RequestState, error: ModelUnknown, question_id: int) -> bool:
         """Try another address unless the server names the model; False if there is no other."""
@@ -232,8 +229,10 @@ class ChatCompletions:
     async def _wait(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Wait before a retry after a passing failure; False if there is no time for one."""
         response = response_of(error)
-        delay = response.retry_after or jittered(REQUEST_BACKOFF.seconds(request.retries + 1))
-        if request.retries >= RETRIES or request.deadlines.passed_in(delay):
+        delay = error.wait_seconds or jittered(REQUEST_BACKOFF.seconds(request.retries + 1))
+        # With images, the last request is left to the caller, who sends it without them.
+        retries = RETRIES - isinstance(error, ModelFailedOnImages)
+        if request.retries >= retries or request.deadlines.passed_in(delay):
             return False
         request.retries += 1
         # `transformers serve` only says "Internal Server Error" if it takes no system turn.

@@ -5,6 +5,7 @@ Imported at the first question, to save memory in an idle bot.
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 from typing import Final, NoReturn
@@ -191,7 +192,7 @@ class Completion:
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
-            self._failure = stream_error(chunk.error, self._redactor)
+            self._failure = stream_error(chunk.error, self._redactor, now=time.time())
             self._failure.__cause__ = ErrorResponse(body=json.dumps(chunk.error))
         if self._failure is not None:
             return ""

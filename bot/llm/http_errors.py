@@ -1,7 +1,8 @@
 """Translate what the HTTP libraries raise, and responses with an error status."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -9,7 +10,6 @@ import aiohttp
 import httpx2
 import openai
 
-from bot.backoff import retry_after
 from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
 
 # Imported at the first error, to save memory in an idle bot.
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BODY_SECONDS: Final = 5.0  # for the body of an error; after that, only the status counts
 BODY_BYTES: Final = 65_536  # of that body, decompressed; the largest in use repeat the request
+NO_HEADERS: Final[Mapping[str, str]] = {}
 FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp and TLS.
     *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
     *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
@@ -27,14 +28,16 @@ FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp 
 class ErrorResponse(openai.OpenAIError):
     """A response with an error status. It is an OpenAIError because openai lets these pass.
 
-    The *body* may be private. *retry_after* is in seconds, 0 if the server does not say.
+    The *body* may be private.
     """
 
-    def __init__(self, status: int = 0, body: str = "", retry_after: float = 0.0) -> None:
+    def __init__(
+        self, status: int = 0, body: str = "", headers: Mapping[str, str] = NO_HEADERS
+    ) -> None:
         super().__init__(status)
         self.status = status
         self.body = body
-        self.retry_after = retry_after
+        self.headers = headers
 
 
 async def raise_for_status(response: httpx2.Response) -> None:
@@ -53,7 +56,7 @@ async def raise_for_status(response: httpx2.Response) -> None:
                 if len(body) >= BODY_BYTES:
                     break
     text = body[:BODY_BYTES].decode(errors="replace")
-    raise ErrorResponse(response.status_code, text, retry_after(response.headers))
+    raise ErrorResponse(response.status_code, text, response.headers)
 
 
 @contextmanager
@@ -70,7 +73,8 @@ def translated_errors(redactor: "Redactor") -> Iterator[None]:
     except ErrorResponse as error:
         from bot.llm.api_errors import response_error  # noqa: PLC0415
 
-        raise response_error(error.status, error.body, redactor) from error
+        told = error.status, error.body, redactor
+        raise response_error(*told, headers=error.headers, now=time.time()) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise ModelFailed(type(error).__name__) from error
 

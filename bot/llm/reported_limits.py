@@ -4,7 +4,13 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bot.conversation.context_window import LEAST_REPLY, NO_LIMIT, SMALLEST, ReportedLimits
+from bot.conversation.context_window import (
+    LEAST_REPLY,
+    NO_LIMIT,
+    NO_REPORTED_LIMITS,
+    SMALLEST,
+    ReportedLimits,
+)
 
 # Counts in prose: not a part of a name ("gpt-4-0613"), perhaps with separators ("131,072").
 _NUMBER: Final = r"(?<![A-Za-z0-9_.-])(?<!by )(\d{1,3}(?:[,_]\d{3})+|\d+)(?![A-Za-z0-9_-])"
@@ -35,6 +41,7 @@ _WINDOW: Final = (
     rf"{_NUMBER}\s+max(?:imum)?\b",
     rf"{_OF_WINDOWS}\D{{0,30}}?{_NUMBER}",
     rf"(?:n_ctx|context)\D{{0,16}}?{_NUMBER}",
+    rf"max(?:imum)? size\D{{0,8}}?{_NUMBER}",
     rf"(?:allowed|limit(?: for this model)?)\D{{0,8}}?{_NUMBER}",
     rf"(?:<=|≤|less than|at most|up to|exceeds?)\D{{0,8}}?{_NUMBER}",
 )
@@ -54,6 +61,16 @@ _COUNT_OF_TOKENS: Final = re.compile(
     rf"(?:{_OF_TOKENS})\D{{0,16}}?{_NUMBER}|{_NUMBER}\D{{0,12}}?(?:{_OF_TOKENS})", re.IGNORECASE
 )
 
+# Groq and OpenAI count a request against the allowance of a minute: "Limit 6000, Requested 6294".
+_ALLOWED: Final = re.compile(rf"\blimit(?:ed to| of| is)?\W{{0,4}}{_NUMBER}", re.IGNORECASE)
+_REQUESTED: Final = re.compile(rf"\brequested\W{{0,4}}{_NUMBER}", re.IGNORECASE)
+# Anthropic and Gemini name only the allowance.
+_TOKENS_A_MINUTE: Final = re.compile(
+    rf"{_NUMBER} (?:\w+ )?tokens?(?: ?/ ?| (?:per|a|each) )min"
+    rf"|(?<!output_)token_count\W+limit\W+{_NUMBER}",
+    re.IGNORECASE,
+)
+
 
 def reported_limits(message: str, fields: Mapping[str, Any]) -> ReportedLimits:
     """Return the counts that a refusal names, in its *message* or in *fields* beside it."""
@@ -62,6 +79,22 @@ def reported_limits(message: str, fields: Mapping[str, Any]) -> ReportedLimits:
     window = _field(fields, "n_ctx") or _window(message)
     prompt = _field(fields, "n_prompt_tokens") or _first(_PROMPT, message)
     return ReportedLimits(window if SMALLEST <= window <= LARGEST else 0, prompt)
+
+
+def exceeded_allowance(message: str, prompt_tokens: int) -> ReportedLimits:
+    """Return the allowance for a time that one request exceeds alone, so that waiting is in vain.
+
+    A request of *prompt_tokens* by the estimate was refused. Returns NO_REPORTED_LIMITS if the
+    *message* names no allowance, or a larger one.
+    """
+    allowed, requested = _ALLOWED.search(message), _REQUESTED.search(message)
+    if allowed and requested and SMALLEST <= _value(allowed[1]) < _value(requested[1]) <= LARGEST:
+        return ReportedLimits(_value(allowed[1]), requested=_value(requested[1]))
+    if requested is None and (found := _TOKENS_A_MINUTE.search(message)):
+        allowance = _value(found[1] or found[2])
+        if SMALLEST <= allowance < prompt_tokens:
+            return ReportedLimits(allowance, guessed=True)
+    return NO_REPORTED_LIMITS
 
 
 def names_counts(message: str, prompt_tokens: int, reply_tokens: int = NO_LIMIT) -> bool:

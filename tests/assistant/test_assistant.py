@@ -36,6 +36,7 @@ from bot.errors import (
     ModelContextExceeded,
     ModelCut,
     ModelError,
+    ModelFailedOnImages,
     ModelKeyRefused,
     ModelRequestRefused,
     OutputTruncated,
@@ -1204,6 +1205,7 @@ async def test_a_missing_picture_of_the_question_gets_a_notice(
         (ImagesUnsupported(), ENGLISH.model_images_unsupported),
         (ModelRequestRefused(), ENGLISH.pictures_refused),
         (ModelContextExceeded(), ENGLISH.pictures_refused),
+        (ModelFailedOnImages(), ENGLISH.pictures_refused),
     ],
 )
 async def test_refused_pictures_are_left_out_with_a_notice(

@@ -1,6 +1,6 @@
 """A thread never gets stuck: each question is answered, however small the model's window is.
 
-The real client asks the stand-in over HTTP; it refuses what is too long in the words of eight
+The real client asks the stand-in over HTTP; it refuses what is too long in the words of nine
 servers, and counts as they do.
 """
 

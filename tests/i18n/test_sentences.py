@@ -64,7 +64,7 @@ def test_every_model_error_has_its_own_sentence(error: type[ModelError]) -> None
     sentence = error().explain(ENGLISH)
     assert sentence.endswith(".")
     same = [other for other in MODEL_ERRORS if other().explain(ENGLISH) == sentence]
-    assert same in ([error], [ModelError, errors.ModelFailed])
+    assert same in ([error], [ModelError, errors.ModelFailed, errors.ModelFailedOnImages])
 
 
 def test_a_sentence_never_repeats_the_text_of_an_error() -> None:

@@ -9,16 +9,22 @@ from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
+    ContentFiltered,
     ImagesUnsupported,
+    ModelAccessDenied,
+    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
     ModelFailed,
+    ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
     ModelReplyTooLong,
     ModelRequestRefused,
+    ModelTimeout,
     ModelUnknown,
+    ModelUnreachable,
 )
 from bot.llm.api_errors import Redactor, names_system_role, response_error, stream_error
 
@@ -61,7 +67,8 @@ def private(prompt: Prompt) -> Redactor:
         (500, "Failed to load image or audio file", ModelRequestRefused, ModelFailed),
         (400, "At most 1 image(s) may be provided in one prompt.", ModelRequestRefused, None),
         (400, "Bad request", ModelRequestRefused, None),
-        (500, "Internal server error", ModelFailed, ModelFailed),
+        (500, "Internal server error", ModelFailedOnImages, ModelFailed),
+        (502, "Bad gateway", ModelFailed, ModelFailed),
         (429, "The vision model does not support so many images", ModelBusy, ModelBusy),
         (401, "Your key may not use vision", ModelKeyRefused, ModelKeyRefused),
         (404, "The model gpt-vision does not exist", ModelUnknown, ModelUnknown),
@@ -158,7 +165,7 @@ OPENAI = (
                     "code": "rate_limit_exceeded",
                 }
             },
-            ReportedLimits(6000),
+            ReportedLimits(6000, requested=6294),
         ),
         (
             429,
@@ -169,7 +176,58 @@ OPENAI = (
                     "code": "rate_limit_exceeded",
                 }
             },
+            ReportedLimits(3000, requested=4100),
+        ),
+        (
+            429,
+            {
+                "error": {
+                    "message": "Rate limit reached for model `x` in organization `y` on tokens per "
+                    "minute (TPM): Limit 7000, Used 0, Requested ~12903. Please try again in 50.5s",
+                    "code": "rate_limit_exceeded",
+                }
+            },
+            ReportedLimits(7000, requested=12903),
+        ),
+        (
+            429,
+            {"message": "Limit: 6,000 tokens. Used: 1,200. Requested: 7,000. Try again in 1m2s."},
+            ReportedLimits(6000, requested=7000),
+        ),
+        (
+            429,
+            {
+                "error": {
+                    "message": "This request would exceed your organization's rate limit of 3,000 "
+                    "input tokens per minute (org: x, model: y).",
+                    "type": "rate_limit_error",
+                }
+            },
             ReportedLimits(3000),
+        ),
+        (
+            429,
+            {
+                "error": {
+                    "code": 429,
+                    "message": "You exceeded your current quota. * Quota exceeded for metric: "
+                    "x/generate_content_free_tier_input_token_count, limit: 3000, model: gemma\n"
+                    "Please retry in 30.1s.",
+                    "status": "RESOURCE_EXHAUSTED",
+                }
+            },
+            ReportedLimits(3000),
+        ),
+        (413, {"error": {"message": "It is so.", "code": "rate_limit"}}, NO_REPORTED_LIMITS),
+        (
+            413,
+            {
+                "error": {
+                    "message": "Request body too large for gpt-4o model. Max size: 8000 tokens.",
+                    "code": "tokens_limit_reached",
+                }
+            },
+            ReportedLimits(8000),
         ),
         # TabbyAPI and LMDeploy name the request first
         (
@@ -263,12 +321,22 @@ def test_a_proxy_page_reports_no_window() -> None:
             ModelQuotaExceeded,
         ),
         (402, "Prompt tokens limit exceeded: 9000 > 1200. Upgrade.", ModelQuotaExceeded),
-        (403, "You have exceeded your daily token limit of 3000. Used 4123.", ModelKeyRefused),
-        (400, "You have exceeded your monthly token limit (3000): 4123", ModelRequestRefused),
+        (403, "You have exceeded your daily token limit of 3000. Used 4123.", ModelAllowanceUsed),
+        (400, "You have exceeded your monthly token limit (3000): 4123", ModelAllowanceUsed),
         (500, "Failed to fetch a token from http://auth:8080, status 401", ModelFailed),
         (500, "token bucket 1732999999 is before 1732999000", ModelFailed),
         (400, "Unknown parameter: 'context_length'.", ModelRequestRefused),
-        (429, "Rate limit reached: limit 3000 tokens per minute, requested 4000", ModelBusy),
+        (429, "Rate limit reached: limit 3000 tokens per minute, requested 1443", ModelBusy),
+        (
+            429,
+            (
+                "Rate limit reached for model `x` on tokens per minute (TPM): Limit 6000, Used "
+                "5034, Requested 1443. Please try again in 4.77s."
+            ),
+            ModelBusy,
+        ),
+        (429, "Rate limit of 9000 tokens per minute exceeded", ModelBusy),
+        (400, "Too many tokens, please wait before trying again.", ModelRequestRefused),
     ],
 )
 def test_an_account_quota_is_not_a_window(
@@ -289,5 +357,139 @@ def test_an_echo_of_the_request_reports_nothing() -> None:
     assert type(response_error(422, body, private(LONG))) is ModelRequestRefused
     assert not names_system_role(body)
     assert names_system_role(json.dumps({"detail": "System role not supported"}))
-    limit = stream_error({"message": "limit 3000 tokens per minute, used 4000"}, private(LONG))
+    limit = stream_error({"message": "limit 5000 tokens per minute, used 4000"}, private(LONG))
     assert type(limit) is ModelFailed
+
+
+def said(message: str, **fields: object) -> dict[str, object]:
+    return {"error": {"message": message, "type": None, "param": None, "code": None} | fields}
+
+
+GEMINI_KEY = {
+    "code": 400,
+    "message": "API key not valid. Please pass a valid API key.",
+    "status": "INVALID_ARGUMENT",
+    "details": [{"@type": "x/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        # A refused key
+        (400, {"error": GEMINI_KEY}, ModelKeyRefused),
+        (400, [{"error": GEMINI_KEY}], ModelKeyRefused),
+        (400, said("API key expired. Please renew the API key."), ModelKeyRefused),
+        (400, said("Incorrect API key provided: xa***. Get one at x."), ModelKeyRefused),
+        (400, said("No connected db.", type="no_db_connection"), ModelKeyRefused),
+        (400, said("Missing or invalid Authorization header."), ModelKeyRefused),
+        (401, said("No cookie auth credentials found"), ModelKeyRefused),
+        (403, said("Your API key was reported as leaked. Use another API key."), ModelKeyRefused),
+        (403, said("Method doesn't allow unregistered callers"), ModelKeyRefused),
+        (400, said("litellm.AuthenticationError: OpenAIException - nope"), ModelKeyRefused),
+        (401, said("nope", code="InvalidApiKey"), ModelKeyRefused),
+        # Access that another key does not give
+        (403, said("Forbidden"), ModelAccessDenied),
+        (403, "<html><h1>403 Forbidden</h1></html>", ModelAccessDenied),
+        (403, said("x", code="unsupported_country_region_territory"), ModelAccessDenied),
+        (400, said("User location is not supported for the API use."), ModelAccessDenied),
+        (451, said("Unavailable"), ModelAccessDenied),
+        # An unknown model
+        (
+            400,
+            said("/chat/completions: Invalid model name passed in model=x. Call `/v1/models`"),
+            ModelUnknown,
+        ),
+        (
+            403,
+            said("key not allowed to access model. x", type="key_model_access_denied"),
+            ModelUnknown,
+        ),
+        (401, said("team may not", type="team_model_access_denied"), ModelUnknown),
+        (400, said("Server is pinned to 'a/b'; requested 'c/d'"), ModelUnknown),
+        (400, {"detail": "Server is pinned to 'a/b'; requested 'c/d'"}, ModelUnknown),
+        (400, said("Invalid model: x", type="invalid_model", code="1500"), ModelUnknown),
+        (400, said("The model `x` has been decommissioned.", code="model_x"), ModelUnknown),
+        (403, said("Project `p` does not have access to model `x`"), ModelUnknown),
+        (
+            400,
+            said("The requested model is not supported.", code="model_not_supported"),
+            ModelUnknown,
+        ),
+        (400, said("LLM Provider NOT provided. You passed model=x"), ModelUnknown),
+        (404, said("No endpoints found for a/b."), ModelUnknown),
+        (400, said("模型不存在，请检查模型代码。"), ModelUnknown),
+        (410, said("Gone"), ModelUnknown),
+        # A budget that is used up
+        (
+            400,
+            said("Budget has been exceeded! Current cost: 5", type="budget_exceeded"),
+            ModelQuotaExceeded,
+        ),
+        (422, said("x", type="budget_exceeded"), ModelQuotaExceeded),
+        (429, said("x", type="budget_exceeded", code="429"), ModelQuotaExceeded),
+        (400, said("Your credit balance is too low to access the API."), ModelQuotaExceeded),
+        (403, said("Your team doesn't have any credits yet"), ModelQuotaExceeded),
+        (429, said("Your team has used all available credits"), ModelQuotaExceeded),
+        (403, said("x", code="AccountOverdueError"), ModelQuotaExceeded),
+        (400, said("x", code="Arrearage"), ModelQuotaExceeded),
+        (
+            429,
+            said("You exceeded your current quota", code="insufficient_quota"),
+            ModelQuotaExceeded,
+        ),
+        (429, said("You exceeded your current quota"), ModelQuotaExceeded),
+        # Withheld
+        (
+            400,
+            said("litellm.ContentPolicyViolationError: AzureException - no", code="400"),
+            ContentFiltered,
+        ),
+        (403, said("x requires moderation on y. Your input was flagged for z"), ContentFiltered),
+        (403, said("Content violates usage guidelines. Failed check: x"), ContentFiltered),
+        (
+            400,
+            said("Invalid prompt: your prompt was flagged as x", code="invalid_prompt"),
+            ContentFiltered,
+        ),
+        (400, said("Content Exists Risk"), ContentFiltered),
+        (400, said("x", code="data_inspection_failed"), ContentFiltered),
+        (400, said("The response was filtered", code="content_filter"), ContentFiltered),
+        (400, said("Output blocked by content filtering policy"), ContentFiltered),
+        (400, said("Violated guardrail policy"), ContentFiltered),
+        # What waiting helps against
+        (429, said("x", type="tokens", code="rate_limit_exceeded"), ModelBusy),
+        (429, said("Too many requests: your prompt was not flagged"), ModelBusy),
+        (429, said("x", code="RateLimitReached"), ModelBusy),
+        (429, said("x", code="Throttling.RateQuota"), ModelBusy),
+        (400, said("x", code="ThrottlingException"), ModelBusy),
+        (429, said("You exceeded your current quota", status="RESOURCE_EXHAUSTED"), ModelBusy),
+        (503, said("The model x is not available: overloaded"), ModelBusy),
+        (498, said("Flex tier capacity exceeded"), ModelBusy),
+        (403, said("Key limit exceeded (daily limit)"), ModelAllowanceUsed),
+        (429, said("You have used up your daily free allocation of neurons"), ModelAllowanceUsed),
+        # Neither
+        (501, said("Not Implemented"), ModelRequestRefused),
+        (504, "<h1>504 Gateway Time-out</h1>", ModelTimeout),
+        (524, "", ModelTimeout),
+        (521, "", ModelUnreachable),
+        (424, said("Request failed during generation"), ModelFailed),
+        (400, said("Unknown parameter: 'prompt_cache_key'"), ModelRequestRefused),
+        (400, said("Model x does not support tools"), ModelRequestRefused),
+        (400, said("Image URL expired after 24 hours"), ModelRequestRefused),
+        (500, said("Failed to fetch a token from x, status 401"), ModelFailed),
+    ],
+)
+def test_the_words_of_an_error_say_what_it_means(
+    status: int, body: object, kind: type[ModelError]
+) -> None:
+    text = body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
+    assert type(response_error(status, text, private(PLAIN))) is kind
+
+
+@pytest.mark.parametrize(
+    ("status", "may_pass"),
+    [(408, True), (429, True), (500, True), (504, True), (529, True), (400, False), (501, False)],
+)
+def test_only_a_failure_that_may_pass_is_retried(status: int, *, may_pass: bool) -> None:
+    assert response_error(status, "", private(PLAIN)).may_pass is may_pass

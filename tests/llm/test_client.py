@@ -10,7 +10,8 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
+from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
     ContentFiltered,
+    ModelAccessDenied,
     ModelAddressWrong,
+    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
@@ -30,6 +34,7 @@ from bot.errors import (
     ModelEmptyBody,
     ModelError,
     ModelFailed,
+    ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
     ModelReplyTooLong,
@@ -53,6 +58,7 @@ from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.model_script import Script
 from tests.doubles import PATIENCE_SECONDS
 from tests.faults.stream_fuzz import Answer, cut_at_each_byte, garbled_streams, listening
+from tests.pictures import png
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -251,7 +257,8 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
     [
         (401, {"code": "invalid_api_key"}, ModelKeyRefused),
         (401, {}, ModelKeyRefused),
-        (403, {}, ModelKeyRefused),
+        (403, {}, ModelAccessDenied),
+        (403, {"message": "Country, region, or territory not supported"}, ModelAccessDenied),
         (402, {}, ModelQuotaExceeded),
         (429, {"code": "insufficient_quota"}, ModelQuotaExceeded),
         (429, {"type": "insufficient_quota"}, ModelQuotaExceeded),
@@ -259,7 +266,6 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (404, {"code": "model_not_found"}, ModelUnknown),
         (404, {}, ModelUnknown),
         (400, {"code": "model_not_found"}, ModelUnknown),
-        (408, {}, ModelTimeout),
         (400, {}, ModelRequestRefused),
         (405, {}, ModelUnknown),
         (413, {}, ModelContextExceeded),
@@ -270,6 +276,7 @@ async def test_text_that_json_cannot_carry_is_scrubbed(
         (400, {"message": "prompt is too long: 9 tokens > 8"}, ModelContextExceeded),
         (400, {"code": "content_filter"}, ContentFiltered),
         (400, {"code": "content_policy_violation"}, ContentFiltered),
+        (501, {}, ModelRequestRefused),
     ],
 )
 async def test_a_permanent_refusal_is_not_retried(
@@ -296,7 +303,10 @@ async def test_a_permanent_refusal_is_not_retried(
         (529, {"type": "overloaded_error"}, ModelBusy),
         (500, {}, ModelFailed),
         (502, {}, ModelFailed),
-        (504, {}, ModelFailed),
+        (408, {}, ModelTimeout),
+        (504, {}, ModelTimeout),
+        (524, {}, ModelTimeout),
+        (521, {}, ModelUnreachable),
     ],
 )
 async def test_a_temporary_failure_is_retried_twice(
@@ -322,12 +332,47 @@ async def test_errors_of_any_shape_are_recognised(
     assert type((await failure(model))[1]) is ModelFailed
 
 
-async def test_retry_after_is_respected(server: ModelDriver, model: ChatCompletions) -> None:
-    busy = Script(status=429, body=error_body(), headers={"Retry-After": "0.3"})
+GEMINI = {
+    "code": 429,
+    "message": "You exceeded your current quota, please check your plan and billing details.",
+    "status": "RESOURCE_EXHAUSTED",
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (429, error_body(), {"Retry-After": "0.3"}),
+        (503, error_body(), {"retry-after": "0.3"}),
+        (429, error_body(), {"retry-after-ms": "300"}),
+        (429, error_body(), {"x-ratelimit-reset-requests": "0.3s"}),
+        (429, error_body(message="Limit 6000, Requested 1443. Try again in 300ms."), {}),
+        (429, {"error": GEMINI | {"details": [{"retryDelay": "0.3s"}]}}, {}),
+        (429, error_body(message=f"{GEMINI['message']} Please retry in 0.3s."), {}),
+        (429, error_body(message=GEMINI["message"]), {"Retry-After": "0.3"}),
+        (429, error_body(message="tokens per day: Limit 9. Try again in 0.3s"), {}),
+    ],
+)
+async def test_a_told_wait_is_respected(
+    server: ModelDriver,
+    model: ChatCompletions,
+    status: int,
+    body: dict[str, Any],
+    headers: dict[str, str],
+) -> None:
+    await server.reply(Script(status=status, body=body, headers=headers), "There.")
+    assert (await asked(model))[0] == "There."
+    first, second = await server.completions()
+    assert 0.28 < second.at - first.at < 5
+
+
+async def test_a_date_is_waited_for(server: ModelDriver, model: ChatCompletions) -> None:
+    when = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": when})
     await server.reply(busy, "There.")
     assert (await asked(model))[0] == "There."
     first, second = await server.completions()
-    assert 0.25 < second.at - first.at < 5
+    assert 0.9 < second.at - first.at < 8
 
 
 @pytest.mark.parametrize("wait", ["soon", "-1", "nan", "Wed, 21 Oct 2026 07:28:00 GMT", "0"])
@@ -339,15 +384,95 @@ async def test_an_invalid_retry_after_uses_the_backoff(
     assert (await asked(model))[0] == "There."
 
 
-@pytest.mark.parametrize("wait", ["60", "inf"])
 async def test_a_retry_after_beyond_the_deadline_fails_at_once(
-    server: ModelDriver, opened: Open, wait: str
+    server: ModelDriver, opened: Open
 ) -> None:
     """The person sees the failure at once, not at the deadline."""
-    busy = Script(status=429, body=error_body(), headers={"Retry-After": wait})
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": "60"})
     await server.reply(busy)
     async with opened(first_token_seconds=30.0) as model, asyncio.timeout(20):
         assert type((await failure(model))[1]) is ModelBusy
+
+
+PER_DAY = "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock more"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "seconds"),
+    [
+        (error_body(), {"Retry-After": "3600"}, 3600),
+        (error_body(message="tokens per day (TPD): Limit 9. Try again in 9m38s."), {}, 578),
+        (error_body(), {"x-ratelimit-reset-requests": "1h16m0s"}, 4560),
+        (error_body(message="Please wait 52220 seconds before retrying."), {}, 52_220),
+        (error_body(message=PER_DAY), {}, 0),
+        (error_body(message="You exceeded your current quota: 20 requests per day"), {}, 0),
+        (error_body(), {"Retry-After": "inf"}, 0),
+    ],
+)
+async def test_an_allowance_of_a_day_is_asked_for_once(
+    server: ModelDriver,
+    model: ChatCompletions,
+    body: dict[str, Any],
+    headers: dict[str, str],
+    seconds: int,
+) -> None:
+    """The error says when the server takes requests again, if it says so."""
+    await server.reply(Script(status=429, body=body, headers=headers))
+    before = time.time()
+    _, error = await failure(model)
+    assert isinstance(error, ModelAllowanceUsed)
+    if seconds:
+        assert before + seconds - 2 <= error.until <= time.time() + seconds + 1
+    else:
+        assert error.until == 0
+    assert len(await server.completions()) == 1
+
+
+async def test_a_reset_told_in_the_body_counts_as_told_in_a_header(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    until = int(time.time()) + 9 * 3600
+    headers = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": f"{until}000"}
+    problem = {"message": PER_DAY, "code": 429, "metadata": {"headers": headers}}
+    await server.reply(Script(status=429, body={"error": problem}))
+    _, error = await failure(model)
+    assert isinstance(error, ModelAllowanceUsed)
+    assert abs(error.until - until) <= 1
+
+
+async def test_a_bare_500_to_a_picture_leaves_requests_for_one_without_it(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    await server.reply(*[Script(status=500, body="Internal Server Error")] * 5)
+    pictured = PROMPT.with_images({1: [Image(png(), "image/png")]})
+    assert type((await failure(model, pictured))[1]) is ModelFailedOnImages
+    assert len(await server.completions()) == 2
+    assert type((await failure(model))[1]) is ModelFailed
+
+
+async def test_a_long_wait_within_the_deadline_is_waited_for(
+    server: ModelDriver, opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slept = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    busy = Script(status=429, body=error_body(), headers={"Retry-After": "75"})
+    await server.reply(busy, "There.")
+    async with opened(first_token_seconds=300.0, reply_seconds=600.0) as model:
+        assert (await asked(model))[0] == "There."
+    assert slept == [75]
+
+
+async def test_a_wait_does_not_refill_an_account(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    body = error_body(code="insufficient_quota", message=GEMINI["message"])
+    await server.reply(Script(status=429, body=body, headers={"Retry-After": "0.1"}))
+    assert type((await failure(model))[1]) is ModelQuotaExceeded
+    assert len(await server.completions()) == 1
 
 
 async def test_a_refused_connection_is_unreachable(opened: Open) -> None:

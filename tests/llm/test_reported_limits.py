@@ -246,7 +246,7 @@ def test_a_refusal_reports_the_reply_limit(message: str, reply: int) -> None:
             ),
             ModelBusy,
         ),
-        (429, "Maximum context length of 2048 tokens per minute", ModelBusy),
+        (429, "Maximum context length of 8192 tokens per minute", ModelBusy),
         (503, "3000 tokens are queued, and 2048 at most", ModelBusy),
         (400, "image is 4096 x 2048 pixels", ModelRequestRefused),
         (400, "Invalid 'temperature': 4000 is more than 2048", ModelRequestRefused),

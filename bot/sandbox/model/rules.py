@@ -329,9 +329,10 @@ class InStream(Exception):
 
 
 # These servers count the reply limit against the window; the others stop at its end.
-COUNT_THE_REPLY: Final = frozenset({"openai", "vllm", "tgi", "groq"})
+COUNT_THE_REPLY: Final = frozenset({"openai", "vllm", "tgi", "groq", "groq-minute"})
 DIALECTS: Final = (
-    *("openai", "vllm", "tgi", "groq", "llama.cpp", "dasllama", "lm-studio", "llama-cpp-python"),
+    *("openai", "vllm", "tgi", "groq", "groq-minute", "llama.cpp", "dasllama", "lm-studio"),
+    "llama-cpp-python",
 )
 
 
@@ -392,6 +393,17 @@ def _as_groq(_prompt_tokens: int, _reply_limit: int, _window: int) -> Refusal:
     )
 
 
+def _as_groq_minute(prompt_tokens: int, reply_limit: int, window: int) -> Refusal:
+    return Refusal(
+        413,
+        "Request too large for model `x` in organization `y` service tier `on_demand` on tokens "
+        f"per minute (TPM): Limit {window}, Requested {prompt_tokens + reply_limit}, please reduce "
+        "your message size and try again.",
+        code="rate_limit_exceeded",
+        type="tokens",
+    )
+
+
 def _as_llama_cpp(prompt_tokens: int, _reply_limit: int, window: int) -> Refusal:
     return Refusal(
         400,
@@ -412,6 +424,7 @@ _REFUSALS: Final = {
     "vllm": _as_vllm,
     "tgi": _as_tgi,
     "groq": _as_groq,
+    "groq-minute": _as_groq_minute,
     "llama.cpp": _as_llama_cpp,
     "dasllama": _as_dasllama,
 }
