@@ -38,7 +38,7 @@ LAYERS = (
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
     "assistant": {"assistant", "conversations", "generator", "overrides", "ports", "prompt_images"},
-    "attachments": {"reader", "text_encoding"},
+    "attachments": {"names", "reader", "text_encoding"},
     "conversation": {
         "calibration",
         "context_window",

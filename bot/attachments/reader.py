@@ -7,10 +7,11 @@ from typing import Final, NamedTuple, Self
 import discord
 
 from bot.attachments.fetch import AttachmentFetcher
+from bot.attachments.names import name_of
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
-from bot.conversation.prompt_markup import defused, file_block, image_line, shown_name
+from bot.conversation.prompt_markup import defused, file_block, image_line
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
 
 # For all files of a question together. More hardly fits into any prompt, and its tokens take 0.05 s
@@ -49,7 +50,7 @@ def attachments_of(message: discord.Message) -> list[discord.Attachment]:
 
 def names_of(message: discord.Message) -> frozenset[str]:
     """Return the names of the attachments of *message*, as the model knows them."""
-    return frozenset(shown_name(attachment.filename) for attachment in attachments_of(message))
+    return frozenset(map(name_of, attachments_of(message)))
 
 
 @dataclass(slots=True)
@@ -121,7 +122,7 @@ class Attachments:
         own_files = await self._read_all(own, budget, strings)
         quoted_files = await self._read_all(quoted, budget, strings)
         images = [file.markup for file in own_files if file.text is None]
-        is_paste = [attachment.filename for attachment in own] == [PASTED]
+        is_paste = [*map(name_of, own)] == [PASTED]
         texts = [
             file.text if is_paste else file.markup for file in own_files if file.text is not None
         ]
@@ -141,7 +142,7 @@ class Attachments:
             try:
                 return await self._image(attachment)
             except _NotRead as reason:
-                return self._explained(reason, shown_name(attachment.filename), strings)
+                return self._explained(reason, name_of(attachment), strings)
 
         return PendingImage(attachment.size, fetch)
 
@@ -150,7 +151,7 @@ class Attachments:
     ) -> list[_ReadFile]:
         files = list[_ReadFile]()
         for attachment in attachments:
-            name = shown_name(attachment.filename)
+            name = name_of(attachment)
             try:
                 text = await self._text_of(attachment)
             except _NotRead as reason:

@@ -20,6 +20,11 @@ WROTE_EARLIER: Final = "⟦{name} wrote earlier; the next message replies to it�
 ANSWERED_EARLIER: Final = "⟦You wrote earlier, answering {name}; the next message replies to it⟧"
 FORWARDED: Final = "⟦forwarded message⟧"
 EMBED: Final = "⟦embed⟧"
+CARD: Final = "⟦card⟧"
+POLL: Final = "⟦poll⟧"
+CLOSED_POLL: Final = "⟦poll, closed⟧"
+STICKER: Final = "⟦sticker {name}⟧"
+STICKER_LINE: Final = re.compile("^⟦sticker .*⟧$\n?", re.MULTILINE)
 FILE: Final = "⟦file {name}⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 # Captures the names of files and pictures, which people wrote.
@@ -37,7 +42,8 @@ GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
 # Whose words follow
 LABELS: Final = (WRITES, WROTE_EARLIER, ANSWERED_EARLIER)
 NOTES: Final = (CUT_MARK, CONTINUE_NOTE)  # on an answer
-FORMS: Final = (*LABELS, *NOTES, FORWARDED, EMBED, FILE, IMAGE, GAP)  # all lines of the program
+BESIDE: Final = (FORWARDED, EMBED, CARD, POLL, CLOSED_POLL, STICKER, FILE, IMAGE)
+FORMS: Final = (*LABELS, *NOTES, *BESIDE, GAP)  # all lines of the program
 SPEAKER_NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
 DAY_HOURS: Final = 24
@@ -57,12 +63,6 @@ def _plain_name(name: str) -> str:
 def defused(text: str) -> str:
     """Return *text* with ordinary brackets instead of those that only the program may write."""
     return text.replace("⟦", "[[").replace("⟧", "]]")
-
-
-def shown_name(filename: str) -> str:
-    """Return a file's name as it is safe in a line of text, for people and for the model."""
-    plain = defused("".join(filter(str.isprintable, filename))).replace("`", "'")
-    return plain if len(plain) <= 80 else f"{plain[:79]}…"
 
 
 def quote(author: str, text: str, beside: str = "") -> str:

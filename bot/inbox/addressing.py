@@ -8,10 +8,11 @@ from typing import Final
 
 import discord
 
+from bot.attachments.names import name_of
 from bot.attachments.reader import attachments_of
 from bot.conversation.exchange import scrubbed
 from bot.conversation.images import IMAGE_TYPES
-from bot.conversation.prompt_markup import FILE, image_line, quote, shown_name, speaker_name
+from bot.conversation.prompt_markup import FILE, image_line, quote, speaker_name
 from bot.inbox.embeds import embedded_text
 
 MARKUP: Final = re.compile(
@@ -109,7 +110,7 @@ def quotation(message: discord.Message, me_id: int) -> str:
 
 
 def _attached(attachment: discord.Attachment) -> str:
-    name = shown_name(attachment.filename)
+    name = name_of(attachment)
     kind = (attachment.content_type or "").partition(";")[0]
     return image_line(name) if kind in IMAGE_TYPES else FILE.format(name=name)
 

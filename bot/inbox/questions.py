@@ -8,10 +8,11 @@ from functools import partial
 import discord
 
 from bot.assistant.ports import ContextLoader
+from bot.attachments.names import name_of
 from bot.attachments.reader import PASTED, Attachments, attachments_of
 from bot.conversation.exchange import Conversation, Exchange, Files, QuestionContext, State
 from bot.conversation.images import PendingImage
-from bot.conversation.prompt_markup import IMAGE_LINE, shown_name, without_program_lines
+from bot.conversation.prompt_markup import IMAGE_LINE, without_program_lines
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
@@ -174,7 +175,7 @@ class Questions:
         context = exchange.quoted or exchange.embedded
         words = exchange.question or without_program_lines(context)
         files = self._attachments.of(message) if isinstance(message, discord.Message) else []
-        name = files[0].filename if files else ""
+        name = name_of(files[0]) if files else ""
         return words or (self.strings_for(exchange).pasted_question if name == PASTED else name)
 
     def context_loader(self, message: QuestionMessage) -> ContextLoader:
@@ -200,7 +201,7 @@ class Questions:
             channel = self._channels.at(conversation.channel_id, conversation.guild_id)
             message = await self._channels.message(channel, message_id)
             attached = attachments_of(message) if message is not None else []
-            named = (one for one in attached if shown_name(one.filename) in names)
+            named = (one for one in attached if name_of(one) in names)
             images += map(self._attachments.pending_image, named)
         return images
 

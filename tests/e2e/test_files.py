@@ -113,6 +113,23 @@ async def test_model_is_not_asked_if_no_file_is_readable(stage: Stage) -> None:
     assert len(await stage.completions()) == before
 
 
+async def test_file_with_a_korean_name_is_known_by_it(stage: Stage, unique: str) -> None:
+    """Discord replaces the file name; the thread, the prompt and the notices have the real one."""
+    files = [
+        a_file(f"{unique}: booth 12", "전시부스 참가사 안내.txt"),
+        a_file(bytes(100), "견적서.xls", content_type=None),
+    ]
+    question = await asked_with(stage, "", *files)
+    assert question["attachments"][0]["title"] == "전시부스 참가사 안내"
+    assert question["attachments"][0]["filename"].isascii()
+    [*_, asked] = await stage.prompt_with(unique)
+    assert asked["content"].endswith(f"⟦file 전시부스 참가사 안내.txt⟧\n{unique}: booth 12")
+    [thread] = await stage.discord.threads(question["channel_id"])
+    assert thread["name"] == "전시부스 참가사 안내.txt"
+    notice = ENGLISH.file_not_text.format(name="견적서.xls")
+    assert f"\n-# {notice}" in await stage.text_on(question)
+
+
 async def test_long_file_is_cut_to_fit_and_remembered(stage: Stage, unique: str) -> None:
     line = "The harbour is quiet tonight, and nobody is there.\n"
     question = await asked_with(stage, unique, a_file(line * 3000, "long.log"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,25 @@ async def test_moderator_can_edit_only_flags_of_others_messages(api: Api, people
     changed = await api.request("PATCH", path, {"flags": SUPPRESS_EMBEDS})
     assert changed.body["flags"] & SUPPRESS_EMBEDS
     assert (await api.request("PATCH", path, {"content": "x"})).code == 50005
+
+
+@pytest.mark.parametrize(
+    ("name", "filename", "title"),
+    [
+        ("notes_1.txt", "notes_1.txt", None),
+        ("hello (world).png", "hello_world.png", "hello (world)"),
+        ("전시부스 참가사 안내.pdf", r"[0-9a-f]{16}\.pdf", "전시부스 참가사 안내"),
+        ("이름만", r"[0-9a-f]{16}", "이름만"),
+    ],
+)
+async def test_file_name_is_replaced_and_kept_as_title(
+    people: Driver, name: str, filename: str, title: str | None
+) -> None:
+    """Discord has only safe characters in `filename`."""
+    file = {"filename": name, "content": "x"}
+    [attachment] = (await people.say("general", "Jun", "", attachments=[file]))["attachments"]
+    assert re.fullmatch(filename, attachment["filename"])
+    assert attachment.get("title") == title
 
 
 async def test_edit_keeps_named_attachments_and_adds_new_ones(api: Api) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FILE_LIMIT: Final = 10 * 1024 * 1024  # Discord: bytes of one file
 REQUEST_LIMIT: Final = 25 * 1024 * 1024
+UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")  # in the name of a file
 
 
 @dataclass(slots=True)
@@ -166,6 +168,22 @@ async def _read_multipart(request: web.Request) -> tuple[Any, list[Upload]]:
     return body, uploads
 
 
+def stored_name(name: str, number: int) -> tuple[str, str | None]:
+    """Return the file name and the title that Discord makes of a file's *name*.
+
+    Discord keeps a name of ASCII letters, digits, dots, dashes and underscores. Spaces become
+    underscores, and other ASCII characters disappear. A name with any other character is replaced
+    as a whole; its extension stays. The title, the name without its extension, is there if the
+    file name is another.
+    """
+    stem, dot, extension = name.rpartition(".")
+    if not stem:
+        stem, dot, extension = name, "", ""
+    kept = UNSAFE.sub("", re.sub(r"\s+", "_", stem)) if name.isascii() else f"{number:016x}"
+    filename = f"{kept or 'unknown'}{dot}{UNSAFE.sub('', extension)}"
+    return filename, None if filename == name else stem
+
+
 def store_file(
     state: State,
     channel_id: int,
@@ -178,12 +196,14 @@ def store_file(
 ) -> Attachment:
     """Put a file on the stand-in's CDN; *size* lets Discord report another size."""
     number = state.world.snowflakes.next()
+    filename, title = stored_name(filename, number)
     attachment = Attachment(
         number,
         filename,
         len(data) if size is None else size,
         data,
         f"{state.base_url}/attachments/{channel_id}/{number}/{filename}",
+        title,
         content_type,
         description,
     )

@@ -35,6 +35,8 @@ def attachment_object(attachment: Attachment) -> Json:
         "url": attachment.url,
         "proxy_url": attachment.url,
     }
+    if attachment.title:
+        body["title"] = attachment.title
     if attachment.content_type:
         body["content_type"] = attachment.content_type
     if attachment.description:

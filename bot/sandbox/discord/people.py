@@ -46,6 +46,8 @@ def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:
     )
     if "width" in spec:
         attachment.dimensions = (int(spec["width"]), int(spec["height"]))
+    if "title" in spec:  # Discord puts no bounds on it that the documents name.
+        attachment.title = spec["title"]
     if "url" in spec:
         attachment.url = spec["url"]
     if "redirect_to" in spec:

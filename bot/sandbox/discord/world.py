@@ -168,6 +168,7 @@ class Thread:
 class Attachment:
     """A file of a message; Discord reports *size*, the CDN serves *data*.
 
+    *title* is the name without its extension, if *filename* is not the name that it was given.
     *dimensions* are the width and height of an image in pixels.
     """
 
@@ -176,6 +177,7 @@ class Attachment:
     size: int
     data: bytes
     url: str
+    title: str | None = None
     content_type: str | None = None
     description: str | None = None
     dimensions: tuple[int, int] | None = None
