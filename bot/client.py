@@ -105,13 +105,17 @@ class ChatClient(discord.Client):
         self._services.watermark.advance(message.id)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        """Store the edit of a question; answer a message that the edit made a question."""
+        """Store the edit of a question; answer a message that the edit made a question.
+
+        Another bot's message may be quoted.
+        """
         message = payload.message
         if not is_message(payload.data):  # A link preview comes as such an event, too.
             return
-        if not addressing.from_a_person(message) or not is_edit(message):
+        if message.author.id == addressing.own_id(self) or not is_edit(message):
             return
-        if await self._services.edits.apply_edit(message):
+        may_ask = await self._services.edits.apply_edit(message)
+        if may_ask and addressing.from_a_person(message):
             await self.on_message(message)
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:

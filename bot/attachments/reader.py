@@ -48,6 +48,11 @@ def attachments_of(message: discord.Message) -> list[discord.Attachment]:
     return [*message.attachments, *forwarded]
 
 
+def is_picture(attachment: discord.Attachment) -> bool:
+    """Whether *attachment* is an image by its content type, perhaps one that cannot be read."""
+    return _content_type(attachment).startswith(IMAGES)
+
+
 def names_of(message: discord.Message) -> frozenset[str]:
     """Return the names of the attachments of *message*, as the model knows them."""
     return frozenset(map(name_of, attachments_of(message)))

@@ -93,7 +93,7 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
 
 
 def embedded(message: discord.Message, me_id: int = 0) -> str:
-    """Return the forwards and embeds of *message* as text; names as in `readable_text`."""
+    """Return what *message* has beside its text as text; names as in `readable_text`."""
     return embedded_text(message, partial(_with_names_of, message=message, me_id=me_id))
 
 

@@ -17,6 +17,7 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
+from bot.inbox.cards import components_of
 from bot.inbox.claims import Claims
 from bot.inbox.recent_edits import RecentEdits, Version
 from bot.storage.exchanges import History
@@ -34,10 +35,10 @@ def is_edit(message: discord.Message) -> bool:
     """Whether somebody edited *message*, and the bot can read it.
 
     Discord sends the same event if a link gets a preview or a message starts a thread. Without the
-    message content intent, the event has neither text nor files nor embeds.
+    message content intent, the event has nothing of what people wrote.
     """
-    has_content = message.content or message.attachments or message.embeds
-    return message.edited_at is not None and bool(has_content)
+    contents = (message.content, message.attachments, message.embeds, components_of(message))
+    return message.edited_at is not None and any(contents)
 
 
 class _Change(NamedTuple):

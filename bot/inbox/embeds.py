@@ -5,13 +5,26 @@ from typing import Any, Final
 
 import discord
 
+from bot.attachments.names import safe_name
+from bot.attachments.reader import is_picture
 from bot.bounded import BoundedDict
-from bot.conversation.prompt_markup import EMBED, FORWARDED, defused
+from bot.conversation.prompt_markup import (
+    CARD,
+    CLOSED_POLL,
+    EMBED,
+    FORWARDED,
+    POLL,
+    STICKER,
+    defused,
+)
 from bot.conversation.snowflakes import seconds_of
+from bot.inbox.cards import card_text, components_of, poll_text
 from bot.transport.payload_checks import known_fields
 
-CHARACTERS: Final = 6000  # Discord: in all embeds of a message; a forwarded one counts with them
-FORWARD_SECONDS: Final = 10.0  # A client sends a forward and its comment at once.
+CHARACTERS: Final = (
+    6000  # Discord: in all embeds of a message; what else is beside its text counts too
+)
+FORWARD_SECONDS: Final = 10.0  # A client sends a forward and its comment at once, a person not.
 RECENT_FORWARDS: Final = 1000
 
 
@@ -41,7 +54,7 @@ class RecentForwards:
 
 
 def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:
-    """Return what *message* forwards and embeds as text for the model, "" if there is nothing.
+    """Return the embeds, cards, poll, stickers and forwards of *message* as text for the model.
 
     Each embed appears once. *named* replaces ids by names.
     """
@@ -56,12 +69,24 @@ def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:
 
 
 def _pieces(message: discord.Message) -> Iterator[tuple[str, str]]:
-    yield from _embeds(message.embeds)
+    yield from _beside(message)
+    if message.poll is not None:
+        heading = CLOSED_POLL if message.poll.is_finalised() else POLL
+        yield heading, poll_text(message.poll)
     for snapshot in message.message_snapshots:
-        embeds = [*_embeds(snapshot.embeds)]
-        if snapshot.content or embeds:
+        beside = [*_beside(snapshot)]
+        if snapshot.content or beside:
             yield FORWARDED, snapshot.content
-        yield from embeds
+        yield from beside
+
+
+def _beside(message: discord.Message | discord.MessageSnapshot) -> Iterator[tuple[str, str]]:
+    yield from _embeds(message.embeds)
+    text = card_text(components_of(message), {one.filename for one in message.attachments})
+    if text:
+        yield CARD, text
+    for sticker in message.stickers:
+        yield STICKER.format(name=safe_name(sticker.name)), ""
 
 
 def _embeds(embeds: Iterable[discord.Embed]) -> Iterator[tuple[str, str]]:

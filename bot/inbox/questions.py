@@ -12,7 +12,7 @@ from bot.attachments.names import name_of
 from bot.attachments.reader import PASTED, Attachments, attachments_of
 from bot.conversation.exchange import Conversation, Exchange, Files, QuestionContext, State
 from bot.conversation.images import PendingImage
-from bot.conversation.prompt_markup import IMAGE_LINE, without_program_lines
+from bot.conversation.prompt_markup import IMAGE_LINE, STICKER_LINE, without_program_lines
 from bot.errors import HistoryFailed
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
@@ -42,8 +42,10 @@ class Question:
 
     @property
     def asks(self) -> bool:
-        """Whether there is anything to answer, as far as is known."""
-        return self.exchange.asks or self.unresolved or self.has_files
+        """Whether there is anything to answer, as far as is known. A sticker alone asks nothing."""
+        embedded = STICKER_LINE.sub("", self.exchange.embedded)
+        asks = replace(self.exchange, embedded=embedded).asks
+        return asks or self.unresolved or self.has_files
 
 
 class Questions:

@@ -114,31 +114,44 @@ _ATTACHMENT: Final[Fields] = {
     "url": _is_text,
     "proxy_url": _is_text,
 }
+_ATTACHMENT_TEXTS: Final[Fields] = {"title": _is_text, "content_type": _is_text}
 _is_attachment: Final = _object(_ATTACHMENT)
+_STICKER: Final[Fields] = {"id": is_snowflake, "name": _is_text}
+_is_sticker: Final = _object(_STICKER)
+_STICKER_FORMAT: Final = {"format_type": 1}  # discord.py fails on one that it does not know.
+_COMPONENT_TEXTS: Final[Fields] = dict.fromkeys(
+    ("content", "custom_id", "description", "label", "name", "placeholder", "url", "value"),
+    _is_text,
+)
+_COMPONENT_DEPTH: Final = 8  # Discord nests three deep.
+_is_media: Final = _object({"url": _is_text})
+_POLL_ANSWER: Final[Fields] = {
+    "answer_id": _is_number,
+    "poll_media": _object(optional={"text": _is_text, "emoji": _or_none(_object())}),
+}
+_POLL_COUNT: Final[Fields] = {"id": _is_number, "count": _is_number}
+# discord.py needs it. Discord may send null, for a poll without end.
+_POLL_EXPIRY: Final = {"expiry": "2015-01-01T00:00:00+00:00"}
 # discord.py needs these fields of a forwarded message.
 _SNAPSHOT: Final = {"type": 0, "content": "", "timestamp": None, "edited_timestamp": None}
 
 
 def corrected_message(message: Any) -> Any:
-    """Return a checked message without its malformed files, embeds and forwards.
+    """Return a checked message without its malformed files, embeds, cards and forwards.
 
-    discord.py fails on an invalid colour, a member that is null or a file without the address of
-    its proxy, and the whole message would be lost.
+    discord.py fails on an invalid colour, a member that is null, a file without the address of its
+    proxy, a sticker of a new format or a poll without end, and the whole message would be lost.
     """
     kept = dict(message)
     if kept.get("member", kept) is None:
         del kept["member"]
-    if "attachments" in kept:
-        files = [{"proxy_url": one.get("url"), **one} for one in _objects(kept["attachments"])]
-        kept["attachments"] = [one for one in files if _is_attachment(one)]
-    if "embeds" in kept:
-        kept["embeds"] = [*map(known_fields, _objects(kept["embeds"]))]
     if "message_snapshots" in kept:
         forwarded = [one.get("message") for one in _objects(kept["message_snapshots"])]
         kept["message_snapshots"] = [{"message": _snapshot(one)} for one in forwarded]
     if kept.get("referenced_message"):
         kept["referenced_message"] = corrected_message(kept["referenced_message"])
-    return kept
+    poll = _poll(kept.pop("poll", None))
+    return kept | _contents(kept) | ({} if poll is None else {"poll": poll})
 
 
 def known_fields(embed: Mapping[str, Any]) -> dict[str, Any]:
@@ -148,13 +161,102 @@ def known_fields(embed: Mapping[str, Any]) -> dict[str, Any]:
 
 def _snapshot(message: Any) -> dict[str, Any]:
     given = message if isinstance(message, dict) else {}
-    attached = [one for one in _objects(given.get("attachments")) if _is_attachment(one)]
-    return {
-        **_SNAPSHOT,
-        **_only(given, {"content": _is_text}),
-        "embeds": [*map(known_fields, _objects(given.get("embeds")))],
-        "attachments": [_only(one, {**_ATTACHMENT, "content_type": _is_text}) for one in attached],
+    least = _SNAPSHOT | {"embeds": [], "attachments": []}
+    return {**least, **_only(given, {"content": _is_text, "flags": _is_number}), **_contents(given)}
+
+
+def _contents(message: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is beside the text of *message*, as far as it is well-formed."""
+    return {name: correct(message[name]) for name, correct in _CONTENTS.items() if name in message}
+
+
+def _attachments(value: Any) -> list[dict[str, Any]]:
+    files = [{"proxy_url": one.get("url"), **one} for one in _objects(value)]
+    known = {**_ATTACHMENT, **_ATTACHMENT_TEXTS}
+    return [_only(one, known) for one in files if _is_attachment(one)]
+
+
+def _stickers(value: Any) -> list[dict[str, Any]]:
+    return [_only(one, _STICKER) | _STICKER_FORMAT for one in _objects(value) if _is_sticker(one)]
+
+
+def _components(value: Any, depth: int = 0) -> list[dict[str, Any]]:
+    """Return the components in *value* as far as this program uses them: texts and button ids."""
+    items = [] if depth == _COMPONENT_DEPTH else _objects(value)
+    return [kept for one in items if (kept := _component(one, depth)) is not None]
+
+
+def _component(given: dict[str, Any], depth: int) -> dict[str, Any] | None:
+    """Return a component with the fields that discord.py needs; None if it has nothing to read.
+
+    Of a kind that discord.py does not know, the text and the components inside it are kept.
+    """
+    kind, texts = given.get("type"), _only(given, _COMPONENT_TEXTS)
+    inside = _components(given.get("components"), depth + 1)
+    match kind:
+        case 2:  # a button
+            return {"style": 2, **_only(given, {"style": _is_number}), **texts, "type": kind}
+        case 3 | 5 | 6 | 7 | 8:  # menus
+            options = [_only(one, _COMPONENT_TEXTS) for one in _objects(given.get("options"))]
+            labelled = [{"value": "", **one} for one in options if "label" in one]
+            return {"custom_id": "", **texts, "type": kind, "options": labelled}
+        case 9:  # a section
+            beside = _components([given.get("accessory")], depth + 1)
+            return {"type": 17, "components": inside + beside}
+        case 11 if _is_media(given.get("media")):  # a thumbnail
+            return {**texts, "type": kind, "media": _only(given["media"], _COMPONENT_TEXTS)}
+        case 12:  # a gallery
+            items = [one for one in _objects(given.get("items")) if _is_media(one.get("media"))]
+            return {"type": kind, "items": [_gallery_item(one) for one in items]}
+        case 13 if _is_media(given.get("file")):
+            return {**texts, "type": kind, "file": _only(given["file"], _COMPONENT_TEXTS)}
+        case 1 | 17 | _ if inside:
+            return {"type": 1 if kind == 1 else 17, "components": inside}
+        case _:
+            return {"type": 10, "content": texts["content"]} if "content" in texts else None
+
+
+def _gallery_item(item: dict[str, Any]) -> dict[str, Any]:
+    media = _only(item["media"], _COMPONENT_TEXTS)
+    return {**_only(item, _COMPONENT_TEXTS), "media": media}
+
+
+def _poll(value: Any) -> dict[str, Any] | None:
+    """Return a poll with what discord.py needs, None if it is not well-formed."""
+    if not isinstance(value, dict) or not isinstance(value.get("question"), dict):
+        return None
+    answers = [one for one in _objects(value.get("answers")) if _object(_POLL_ANSWER)(one)]
+    poll: dict[str, Any] = {
+        "question": {"text": "", **_only(value["question"], {"text": _is_text})},
+        "answers": [_poll_answer(one) for one in answers],
+        **_POLL_EXPIRY,
     }
+    results = value.get("results")
+    if isinstance(results, dict):
+        counts = [
+            one for one in _objects(results.get("answer_counts")) if _object(_POLL_COUNT)(one)
+        ]
+        poll["results"] = {
+            "is_finalized": results.get("is_finalized") is True,
+            "answer_counts": [_only(one, _POLL_COUNT) | {"me_voted": False} for one in counts],
+        }
+    return poll
+
+
+def _poll_answer(answer: dict[str, Any]) -> dict[str, Any]:
+    given = answer["poll_media"]
+    emoji = _only(given.get("emoji") or {}, {"name": _is_text})
+    media = {"text": given.get("text", "")} | ({"emoji": emoji} if emoji else {})
+    return {"answer_id": answer["answer_id"], "poll_media": media}
+
+
+# What is beside the text of a message and of a forwarded one, with what corrects it.
+_CONTENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "attachments": _attachments,
+    "components": _components,
+    "embeds": lambda value: [*map(known_fields, _objects(value))],
+    "sticker_items": _stickers,
+}
 
 
 def _objects(value: Any) -> list[dict[str, Any]]:
@@ -182,8 +284,15 @@ def corrected_interaction(interaction: Any) -> Any:
     """Return a checked interaction with a complete channel: Discord sends only some fields of it.
 
     discord.py needs all of them if it does not know the channel: in a guild without the bot, or in
-    a thread that it got no event about. This program does not use the values that are added.
+    a thread that it got no event about. This program does not use the values that are added. The
+    message that a command is about is corrected, too.
     """
+    data = interaction.get("data")
+    if isinstance(data, dict) and _points_at_message(data):
+        target_id = str(data["target_id"])
+        about = corrected_message(data["resolved"]["messages"][target_id])
+        resolved = {**data["resolved"], "messages": {target_id: about}}
+        interaction = {**interaction, "data": {**data, "resolved": resolved}}
     if not isinstance(interaction.get("channel"), dict):
         return interaction
     given = interaction["channel"].items()

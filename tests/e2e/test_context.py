@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -187,6 +188,84 @@ async def test_mention_right_after_a_forward_quotes_the_forward(stage: Stage, un
     await stage.discord.delete(channel, forward["id"])
 
     async def unquoted() -> bool:
+CARDS = 1 << 15  # Discord: a flag of a message that consists of components
+
+
+def card(title: str) -> list[dict[str, Any]]:
+    """Return a card of another bot: text and a link."""
+    link = {"type": 2, "style": 5, "label": "Open", "url": "https://example.org"}
+    inside = [{"type": 10, "content": title}, {"type": 1, "components": [link]}]
+    return [{"type": 17, "components": inside}]
+
+
+async def test_card_of_another_bot_is_quoted_and_its_edit_followed(
+    stage: Stage, unique: str
+) -> None:
+    channel = await stage.channel()
+    alert = await stage.discord.say(
+        channel, "OtherBot", "", components=card(f"Up {unique}"), flags=CARDS
+    )
+    asked = f"{stage.discord.bot_mention} since when, {unique}a?"
+    question = await stage.said(channel, "Mina", asked, reply_to=alert["id"])
+    prompt = await question_of(stage, f"{unique}a")
+    assert f"⟦card⟧\nUp {unique}\n[Open](https://example.org)\n" in prompt
+    await stage.discord.edit(channel, alert["id"], "", components=card(f"Down {unique}"))
+
+    async def followed() -> bool:
+        row = "SELECT quoted FROM exchanges WHERE message_id = ?"
+        [(quoted,)] = stage.rows(row, question["id"])
+        return f"Down {unique}" in quoted and "Up" not in quoted
+
+    await until(followed)
+
+
+async def test_forwarded_card_alone_is_a_question_in_a_direct_message(
+    stage: Stage, unique: str
+) -> None:
+    source = await stage.discord.say(
+        await stage.channel(), "OtherBot", "", components=card(unique), flags=CARDS
+    )
+    person = await stage.person()
+    forward = await stage.discord.forward(await stage.discord.dm(person), person, source)
+    await stage.answer_to(forward)
+    question = await question_of(stage, unique)
+    assert question.endswith(f"⟦forwarded message⟧\n⟦card⟧\n{unique}\n[Open](https://example.org)")
+
+
+async def test_poll_and_sticker_are_quoted(stage: Stage, unique: str) -> None:
+    """The votes of a poll are read once they are counted."""
+    channel = await stage.channel()
+    choices = ["Soup", {"text": "Rice", "emoji": "🍚"}]
+    poll = await stage.discord.say(
+        channel, "Jun", "", poll={"question": f"Lunch {unique}?", "answers": choices}
+    )
+    sticker = await stage.discord.say(channel, "Jun", "", stickers=["Wave"])
+    await stage.said(channel, "Mina", f"{stage.discord.bot_mention} {unique}a", reply_to=poll["id"])
+    open_poll = f"⟦poll⟧\nLunch {unique}?\n- Soup\n- 🍚 Rice\n"
+    assert open_poll in await question_of(stage, f"{unique}a")
+    await stage.discord.edit(channel, poll["id"], "", votes={"2": 3})
+    await stage.said(channel, "Mina", f"{stage.discord.bot_mention} {unique}b", reply_to=poll["id"])
+    closed = f"⟦poll, closed⟧\nLunch {unique}?\n- Soup: 0 votes\n- 🍚 Rice: 3 votes\n"
+    assert closed in await question_of(stage, f"{unique}b")
+    asked = f"{stage.discord.bot_mention} {unique}c"
+    await stage.said(channel, "Mina", asked, reply_to=sticker["id"])
+    assert "⟦sticker Wave⟧" in await question_of(stage, f"{unique}c")
+
+
+async def test_poll_asks_in_a_direct_message_and_a_sticker_does_not(
+    stage: Stage, unique: str
+) -> None:
+    person = await stage.person()
+    dm = await stage.discord.dm(person)
+    await stage.discord.say(dm, person, "", stickers=["Wave"])
+    await stage.shown(ENGLISH.hint_nothing_readable, dm)
+    poll = {"question": f"Lunch {unique}?", "answers": ["Soup", "Rice"]}
+    await stage.said(dm, person, "", poll=poll)
+    assert f"⟦poll⟧\nLunch {unique}?\n- Soup\n- Rice" in await question_of(stage, unique)
+    await stage.said(dm, person, f"{unique}b", stickers=["Wave"])
+    assert (await question_of(stage, f"{unique}b")).endswith(f"{unique}b\n⟦sticker Wave⟧")
+
+
         return stage.rows("SELECT 1 FROM exchanges WHERE quoted LIKE ?", f"%{unique}%") == []
 
     await until(unquoted)

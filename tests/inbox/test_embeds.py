@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
+from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.snowflakes import snowflake_at
 from bot.inbox import embeds
 from bot.inbox.addressing import embedded, quotation, readable_text
 from bot.inbox.embeds import CHARACTERS, FORWARD_SECONDS, RecentForwards
-from tests.world import JUN, ME, Json, World, user
+from tests.world import JUN, ME, MINA, Json, World, user
 
 NOW = 1_795_608_000.0
 FORWARDED: Json = {"type": 0, "content": "x", "embeds": [], "attachments": []}
@@ -89,6 +90,94 @@ def test_a_quoted_message_includes_its_embeds() -> None:
     assert quotation(alert, ME) == f"{wrote}\n{TOLD}"
     assert quotation(World().say("Oh", author=bot, embeds=[ALERT]), ME) == f"{wrote}\nOh\n{TOLD}"
     assert quotation(World().say("", author=user(ME, "ChatBot"), embeds=[ALERT]), ME) == ""
+
+
+CARD: list[Json] = [
+    {
+        "type": 17,
+        "components": [
+            {"type": 10, "content": "# Title\nfor <@10>"},
+            {
+                "type": 9,
+                "components": [{"type": 10, "content": "Words"}],
+                "accessory": {"type": 2, "style": 2, "custom_id": "x", "label": "Vote"},
+            },
+            {"type": 12, "items": [{"media": {"url": "a"}, "description": "A chart"}]},
+            {"type": 13, "file": {"url": "b"}, "name": "plan.txt"},
+            {"type": 14},
+        ],
+    },
+    {
+        "type": 1,
+        "components": [
+            {"type": 2, "style": 5, "url": "https://example.org/", "label": "Open"},
+            {"type": 2, "style": 5, "url": "https://example.org/b", "emoji": {"name": "🔗"}},
+            {"type": 2, "style": 1, "custom_id": "y", "emoji": {"name": "👍"}},
+        ],
+    },
+]
+TOLD_CARD = (
+    "⟦card⟧\n# Title\nfor @Mina\nWords\n[Vote]\nA chart\nplan.txt\n"
+    "[Open](https://example.org/)\nhttps://example.org/b"
+)
+BUTTONS: list[Json] = [
+    {
+        "type": 1,
+        "components": [
+            {"type": 2, "style": 2, "custom_id": action, "label": "Stop"} for action in ReplyAction
+        ],
+    }
+]
+
+
+def test_a_card_becomes_its_text() -> None:
+    mina = [user(MINA, "Mina")]
+    assert embedded(World().say("", components=CARD, mentions=mina)) == TOLD_CARD
+    forward = World().say("", mentions=mina, **forwarding("", components=CARD))
+    assert embedded(forward) == f"⟦forwarded message⟧\n{TOLD_CARD}"
+    bot = user(JUN, "Watch", bot=True, discriminator="1234")
+    quoted = quotation(World().say("", author=bot, components=CARD, mentions=mina), ME)
+    assert quoted.endswith(f" replies to it⟧\n{TOLD_CARD}")
+
+
+def test_the_buttons_under_an_answer_are_no_text() -> None:
+    assert embedded(World().say("An answer", components=BUTTONS)) == ""
+    forward = World().say("", **forwarding("An answer", components=BUTTONS))
+    assert embedded(forward) == "⟦forwarded message⟧\nAn answer"
+
+
+def test_the_text_of_a_card_is_bounded_with_the_embeds() -> None:
+    texts = [{"type": 10, "content": "⟦a⟧" * 400} for _ in range(10)]
+    text = embedded(World().say("", components=texts, embeds=[ALERT]))
+    assert CHARACTERS < len(text) < CHARACTERS + 100
+    assert text.count("⟦") == 2
+
+
+def test_a_file_of_a_card_is_named_once() -> None:
+    file = {"id": "1", "filename": "plan.txt", "size": 1, "url": "b", "proxy_url": "b"}
+    shown = [{"type": 13, "file": {"url": "b"}, "name": "plan.txt"}]
+    message = World().say("", attachments=[file], components=shown)
+    assert quotation(message, ME).endswith("replies to it⟧\n⟦file plan.txt⟧")
+
+
+def test_stickers_and_polls_become_text() -> None:
+    sticker = {"id": "1", "name": "Wave⟧\n", "format_type": 1}
+    assert embedded(World().say("Hi", sticker_items=[sticker])) == "⟦sticker Wave]]⟧"
+    answers = [
+        {"answer_id": 1, "poll_media": {"text": "Soup"}},
+        {"answer_id": 2, "poll_media": {"text": "Rice", "emoji": {"id": None, "name": "🍚"}}},
+    ]
+    poll: Json = {"question": {"text": "Lunch?"}, "answers": answers}
+    poll |= {"expiry": "2026-08-02T00:00:00+00:00", "allow_multiselect": False, "layout_type": 1}
+    counts = [{"id": 2, "count": 3, "me_voted": False}]
+    counting = {"results": {"is_finalized": False, "answer_counts": counts}}
+    told = "⟦poll⟧\nLunch?\n- Soup\n- 🍚 Rice"
+    assert embedded(World().say("", poll=poll)) == told
+    assert embedded(World().say("", poll=poll | counting)) == told
+    counted = {"results": {"is_finalized": True, "answer_counts": counts}}
+    assert embedded(World().say("", poll=poll | counted)) == (
+        "⟦poll, closed⟧\nLunch?\n- Soup: 0 votes\n- 🍚 Rice: 3 votes"
+    )
 
 
 def at(seconds: float) -> str:

@@ -210,6 +210,51 @@ async def test_forward_contains_a_snapshot_of_its_message(api: Api, people: Driv
     assert again["message_snapshots"] == seen["message_snapshots"]
 
 
+CARDS = 1 << 15
+
+
+async def test_card_of_another_bot_has_components_alone(api: Api, people: Driver) -> None:
+    card = [{"type": 17, "components": [{"type": 10, "content": "Title"}]}]
+    said = await people.say("general", "OtherBot", "", components=card, flags=CARDS)
+    path = f"/channels/{api.channels['general']}/messages/{said['id']}"
+    seen = (await api.request("GET", path)).body
+    assert (seen["content"], seen["flags"]) == ("", CARDS)
+    assert seen["components"][0]["components"][0]["content"] == "Title"
+    forward = await people.forward("general", "Jun", said)
+    assert forward["message_snapshots"][0]["message"]["components"] == seen["components"]
+    for wrong in ({"embeds": [{"title": "x"}]}, {"components": [{"type": 2}]}):
+        with pytest.raises(ControlError):
+            await people.say(
+                "general", "OtherBot", "", **({"components": card} | wrong), flags=CARDS
+            )
+    with pytest.raises(ControlError):
+        await people.say("general", "OtherBot", "words", components=card, flags=CARDS)
+
+
+async def test_people_post_polls_and_stickers(api: Api, people: Driver) -> None:
+    poll = {"question": "Lunch?", "answers": ["Soup", {"text": "Rice", "emoji": "🍚"}]}
+    asked = await people.say("general", "Jun", "", poll=poll)
+    assert asked["poll"]["question"] == {"text": "Lunch?"}
+    assert [one["answer_id"] for one in asked["poll"]["answers"]] == [1, 2]
+    closed = await people.edit("general", asked["id"], "", votes={"2": 3})
+    assert closed["poll"]["results"] == {
+        "is_finalized": True,
+        "answer_counts": [{"id": 2, "count": 3, "me_voted": False}],
+    }
+    assert closed["edited_timestamp"] is None
+    waved = await people.say("general", "Jun", "", stickers=["Wave"])
+    path = f"/channels/{api.channels['general']}/messages/{waved['id']}"
+    [sticker] = (await api.request("GET", path)).body["sticker_items"]
+    assert sticker["name"] == "Wave"
+
+
+@pytest.mark.parametrize("more", [{"sticker_ids": ["1"]}, {"poll": {"question": {"text": "?"}}}])
+async def test_polls_and_stickers_of_the_bot_are_refused(api: Api, more: dict[str, Any]) -> None:
+    """The stand-in has neither, so a bot that posts them must not seem to work."""
+    answer = await api.send("general", "x", **more)
+    assert (answer.status, answer.code) == (400, 50035)
+
+
 async def test_forward_must_have_no_content_and_a_visible_source(people: Driver) -> None:
     source = await people.say("random", "Mina", "secret")
     spec = {"channel_id": source["channel_id"], "message_id": source["id"]}

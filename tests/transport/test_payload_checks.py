@@ -7,6 +7,7 @@ import pytest
 
 from bot.inbox.addressing import embedded
 from bot.transport.payload_checks import (
+    corrected_interaction,
     corrected_message,
     is_interaction,
     is_message,
@@ -71,7 +72,45 @@ ATTACHMENT: dict[str, Any] = {
     "url": "https://example.org/a.txt",
     "proxy_url": "https://example.org/a.txt",
     "content_type": "text/plain",
+    "title": "안내",
 }
+STICKER: dict[str, Any] = {"id": "3", "name": "Wave", "format_type": 99}
+BUTTON: dict[str, Any] = {"type": 2, "style": 5, "label": "Open", "url": "https://example.org"}
+GALLERY_ITEM: dict[str, Any] = {"media": {"url": "https://example.org/a.png"}, "description": "A"}
+MENU: dict[str, Any] = {"type": 3, "custom_id": "m", "options": [{"label": "A", "value": "a"}]}
+CARD: dict[str, Any] = {
+    "type": 17,
+    "accent_color": 5,
+    "components": [
+        {"type": 10, "content": "Title"},
+        {
+            "type": 9,
+            "components": [{"type": 10, "content": "Words"}],
+            "accessory": {"type": 11, "media": {"url": "https://example.org"}, "description": "D"},
+        },
+        {"type": 1, "components": [BUTTON]},
+        {"type": 1, "components": [MENU]},
+        {"type": 12, "items": [GALLERY_ITEM]},
+        {"type": 13, "file": {"url": "https://example.org/a"}, "name": "b.txt"},
+        {"type": 14},
+        {"type": 99, "components": [{"type": 10, "content": "New"}]},
+    ],
+}
+POLL: dict[str, Any] = {
+    "question": {"text": "Lunch?"},
+    "answers": [
+        {"answer_id": 1, "poll_media": {"text": "Soup", "emoji": {"id": None, "name": "🍲"}}},
+        {"answer_id": 2, "poll_media": {"text": "Rice"}},
+    ],
+    "expiry": None,
+    "allow_multiselect": False,
+    "layout_type": 1,
+    "results": {
+        "is_finalized": True,
+        "answer_counts": [{"id": 2, "count": 3, "me_voted": False}],
+    },
+}
+TOLD_CARD = "⟦card⟧\nTitle\nWords\nD\n[Open](https://example.org)\n- A\nA\nb.txt\nNew"
 FORWARDED: dict[str, Any] = {
     "type": 19,
     "content": "Look",
@@ -82,7 +121,8 @@ FORWARDED: dict[str, Any] = {
     "timestamp": "2026-11-25T12:00:00+00:00",
     "edited_timestamp": None,
     "flags": 0,
-    "components": [],
+    "components": [CARD],
+    "sticker_items": [STICKER],
 }
 NONSENSE: list[Any] = [
     None,
@@ -346,6 +386,26 @@ def test_only_the_used_fields_of_embeds_and_forwards_are_kept() -> None:
         *(("message_snapshots", 0, "message", name) for name in FORWARDED),
         *(("message_snapshots", 0, "message", "attachments", 0, name) for name in ATTACHMENT),
         *(("referenced_message", "embeds", 0, name) for name in EMBED),
+        ("components",),
+        ("components", 0),
+        *(("components", 0, name) for name in CARD),
+        *(
+            ("components", 0, "components", number, name)
+            for number, component in enumerate(CARD["components"])
+            for name in component
+        ),
+        *(("components", 0, "components", 2, "components", 0, name) for name in BUTTON),
+        *(("components", 0, "components", 3, "components", 0, name) for name in MENU),
+        *(("components", 0, "components", 4, "items", 0, name) for name in GALLERY_ITEM),
+        *(("sticker_items", 0, name) for name in STICKER),
+        ("poll",),
+        *(("poll", name) for name in POLL),
+        *(("poll", "question", name) for name in POLL["question"]),
+        ("poll", "answers", 0),
+        *(("poll", "answers", 0, name) for name in POLL["answers"][0]),
+        *(("poll", "answers", 0, "poll_media", name) for name in ("text", "emoji")),
+        *(("poll", "results", name) for name in POLL["results"]),
+        *(("poll", "results", "answer_counts", 0, name) for name in ("id", "count", "me_voted")),
     ],
 )
 def test_an_invalid_embed_or_forward_does_not_lose_the_message(
@@ -356,6 +416,9 @@ def test_an_invalid_embed_or_forward_does_not_lose_the_message(
         "embeds": [EMBED],
         "attachments": [ATTACHMENT],
         "message_snapshots": [{"message": FORWARDED}],
+        "components": [CARD],
+        "sticker_items": [STICKER],
+        "poll": POLL,
         "message_reference": {"type": 0, "channel_id": "200", "message_id": "6"},
         "referenced_message": LEAST | {"embeds": [EMBED]},
     }
@@ -364,6 +427,29 @@ def test_an_invalid_embed_or_forward_does_not_lose_the_message(
     taken = World().say("x", **corrected_message(garbled))
     embedded(taken)
     assert taken.content == "x"
+
+
+def test_cards_polls_and_stickers_of_any_kind_are_kept() -> None:
+    """discord.py would fail on the poll without end and the sticker of a new format."""
+    beside = {"components": [CARD], "poll": POLL, "sticker_items": [STICKER]}
+    taken = World().say("", **corrected_message(LEAST | beside))
+    poll = "⟦poll, closed⟧\nLunch?\n- 🍲 Soup: 0 votes\n- Rice: 3 votes"
+    assert embedded(taken) == f"{TOLD_CARD}\n⟦sticker Wave⟧\n{poll}"
+    forward = corrected_message(LEAST | {"message_snapshots": [{"message": FORWARDED}]})
+    assert embedded(World().say("", **forward)).endswith(f"{TOLD_CARD}\n⟦sticker Wave⟧")
+
+
+def test_components_are_read_to_a_bounded_depth() -> None:
+    nested: dict[str, Any] = {"type": 10, "content": "deep"}
+    for _ in range(500):
+        nested = {"type": 17, "components": [nested]}
+    assert corrected_message(LEAST | {"components": [nested]})["components"] == []
+
+
+def test_the_message_that_a_command_is_about_is_corrected() -> None:
+    about = changed(ABOUT, ("resolved", "messages", "6"), LEAST | {"poll": POLL})
+    corrected = corrected_interaction(INTERACTION | {"data": about})
+    assert corrected["data"]["resolved"]["messages"]["6"]["poll"]["expiry"] is not None
 
 
 def test_optional_fields_of_a_message_are_filled_in() -> None:

@@ -88,12 +88,15 @@ class PeopleControl:
             flags=int(spec.get("flags", 0)),
             embeds=spec.get("embeds") or [],
             components=spec.get("components") or [],
+            stickers=[self._sticker(name) for name in spec.get("stickers") or []],
+            poll=people.make_poll(spec["poll"]) if spec.get("poll") else None,
             nonce=spec.get("nonce"),
             attachments=[
                 people.make_attachment(self._state, channel, item)
                 for item in spec.get("attachments") or []
             ],
         )
+        people.require_plain_unless_card(draft)
         if not spec.get("force"):
             self._require_can_speak(author.id, channel)
         if "ago_seconds" in spec:
@@ -112,9 +115,13 @@ class PeopleControl:
             self._state.world, messages.post(self._state, channel, author.id, draft)
         )
 
+    def _sticker(self, name: str) -> Json:
+        number = self._state.world.snowflakes.next()
+        return {"id": str(number), "name": name, "format_type": 1}
+
     def _forward(self, draft: messages.Draft, user_id: int, source: Json) -> None:
         """Let *draft* forward the current version of a message that its author can see."""
-        if draft.content or draft.attachments or draft.embeds:
+        if draft.content or draft.attachments or draft.embeds or draft.poll or draft.stickers:
             # Discord: 160011. The client sends a person's comment on it as a second message.
             raise NotPossibleError("a forward has no content of its own")
         channel = self._places.channel(source["channel_id"])
@@ -152,6 +159,10 @@ class PeopleControl:
     async def _edit_message(self, request: web.Request) -> Json:
         spec, message = await read_spec(request), self._message_of(request)
         channel = self._channel_of(request)
+        if "votes" in spec:
+            votes = {int(one): int(count) for one, count in spec["votes"].items()}
+            messages.close_poll(self._state, channel, message, votes)
+            return shown_message(self._state.world, message)
         changes: Json = {key: spec[key] for key in ("embeds", "flags", "components") if key in spec}
         if "content" in spec:
             changes["content"] = self._text(spec)

@@ -85,7 +85,7 @@ def blank_content(message: Json, bot_id: int, *, in_guild: bool) -> Json:
         or message["author"]["id"] == me
         or any(user["id"] == me for user in message["mentions"])
     )
-    shown = message if readable else message | BLANKED
+    shown = message if readable else {k: v for k, v in message.items() if k != "poll"} | BLANKED
     if not readable and "message_snapshots" in message:
         forwarded = [one["message"] | BLANKED for one in message["message_snapshots"]]
         shown = shown | {"message_snapshots": [{"message": one} for one in forwarded]}

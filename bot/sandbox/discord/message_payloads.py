@@ -23,6 +23,7 @@ _SNAPSHOT = (
     "edited_timestamp",
     "flags",
     "components",
+    "sticker_items",
 )
 
 
@@ -117,8 +118,12 @@ def _optional_message_fields(world: World, message: Message, *, nested: bool) ->
             }
     if message.thread_id is not None and message.thread_id in world.channels:
         body["thread"] = channel_object(world, world.channels[message.thread_id])
-    if message.snapshots:
-        body["message_snapshots"] = message.snapshots
+    beside = {
+        "message_snapshots": message.snapshots,
+        "sticker_items": message.stickers,
+        "poll": message.poll,
+    }
+    body |= {name: value for name, value in beside.items() if value}
     if message.reference is not None:
         body["message_reference"] = message.reference
         if nested and message.type in {MessageType.REPLY, MessageType.THREAD_STARTER}:
@@ -135,7 +140,7 @@ def _referenced(world: World, reference: Json) -> Json | None:
 def snapshot_of(world: World, message: Message) -> Json:
     """Return the unchanging copy of *message* in a forward, without its author."""
     body = message_object(world, message, nested=False)
-    return {"message": {name: body[name] for name in _SNAPSHOT}}
+    return {"message": {name: body[name] for name in _SNAPSHOT if name in body}}
 
 
 def created_message(world: World, message: Message) -> Json:

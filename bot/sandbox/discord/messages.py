@@ -39,6 +39,8 @@ class Draft:
     attachments: list[Attachment] = field(default_factory=list)
     reference: Json | None = None
     snapshots: list[Json] = field(default_factory=list)
+    stickers: list[Json] = field(default_factory=list)
+    poll: Json | None = None
     replied_user: int | None = None
     allowed_mentions: Json | None = None
     nonce: str | int | None = None
@@ -81,6 +83,8 @@ def build(state: State, channel: Channel, author_id: int, draft: Draft) -> Messa
         attachments=draft.attachments,
         reference=draft.reference,
         snapshots=draft.snapshots,
+        stickers=draft.stickers,
+        poll=draft.poll,
         nonce=draft.nonce,
         tts=draft.tts,
         webhook_id=draft.webhook_id,
@@ -167,6 +171,14 @@ def edit(state: State, channel: Channel, message: Message, changes: Json) -> Non
     message.previews = [preview for preview in message.previews if preview["url"] in wanted]
     announce_update(state, channel, message, "edit")
     expect_previews(state, channel, message)
+
+
+def close_poll(state: State, channel: Channel, message: Message, votes: dict[int, int]) -> None:
+    """Count the *votes* for each answer of a poll, and announce the result: no edit."""
+    counts = [{"id": one, "count": count, "me_voted": False} for one, count in votes.items()]
+    results = {"is_finalized": True, "answer_counts": counts}
+    message.poll = (message.poll or {}) | {"results": results}
+    announce_update(state, channel, message, "poll")
 
 
 def _replied_user(state: State, message: Message) -> int | None:

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from base64 import b64decode
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.discord import commands, installs, interactions, payloads
 from bot.sandbox.discord.calls import store_file
-from bot.sandbox.discord.component_rules import LABEL, SELECTS, TEXT_INPUT, walk
+from bot.sandbox.discord.component_rules import (
+    LABEL,
+    SELECTS,
+    TEXT_INPUT,
+    check_components,
+    walk,
+)
+from bot.sandbox.discord.errors import DiscordError, FormErrors
 from bot.sandbox.discord.message_payloads import attachment_object, message_object
+from bot.sandbox.discord.payloads import timestamp
 from bot.sandbox.discord.world import MessageFlag
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.interactions import Interaction
+    from bot.sandbox.discord.messages import Draft
     from bot.sandbox.discord.state import State
     from bot.sandbox.discord.world import Attachment, Channel, Json, Message
 
 USER, CHANNEL, ROLE, MENTIONABLE, ATTACHMENT = 6, 7, 8, 9, 11
 MESSAGE_MENU = 3
+POLL_ANSWERS = 10  # Discord: of one poll
 _CHECKS: dict[int, type | tuple[type, ...]] = {3: str, 4: int, 5: bool, 10: (int, float)}
 
 
@@ -53,6 +64,43 @@ def make_attachment(state: State, channel: Channel, spec: Json) -> Attachment:
     if "redirect_to" in spec:
         state.redirects[attachment.id] = spec["redirect_to"]
     return attachment
+
+
+def make_poll(spec: Json) -> Json:
+    """Return the poll of a `question` with `answers`: each a text, or a `text` with an `emoji`."""
+    answers = [one if isinstance(one, dict) else {"text": one} for one in spec["answers"]]
+    if not 1 <= len(answers) <= POLL_ANSWERS:
+        raise NotPossibleError(f"a poll has 1 to {POLL_ANSWERS} answers")
+    media = [
+        {"text": one["text"]}
+        | ({"emoji": {"id": None, "name": one["emoji"]}} if "emoji" in one else {})
+        for one in answers
+    ]
+    expiry = datetime.now(UTC) + timedelta(hours=float(spec.get("hours", 24)))
+    return {
+        "question": {"text": str(spec["question"])},
+        "answers": [{"answer_id": at, "poll_media": one} for at, one in enumerate(media, start=1)],
+        "expiry": timestamp(expiry),
+        "allow_multiselect": bool(spec.get("multiple")),
+        "layout_type": 1,
+        "results": {"is_finalized": False, "answer_counts": []},
+    }
+
+
+def require_plain_unless_card(draft: Draft) -> None:
+    """Refuse a message of "components v2" with anything else, as Discord does."""
+    if not draft.flags & MessageFlag.IS_COMPONENTS_V2:
+        return
+    if draft.content or draft.embeds or draft.stickers or draft.poll:
+        raise NotPossibleError(
+            "a message of components v2 has no content, embeds, stickers or poll"
+        )
+    form = FormErrors()
+    check_components(form, ("components",), draft.components, v2=True)
+    try:
+        form.raise_if_any()
+    except DiscordError as error:
+        raise NotPossibleError(str(error.errors)) from error
 
 
 def use_command(

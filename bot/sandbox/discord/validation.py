@@ -84,6 +84,9 @@ def check_message_form(
     check_components(form, (*path, "components"), body.get("components"), v2=v2)
     if v2:
         _check_v2_is_alone(form, path, body)
+    for key in ("poll", "sticker_ids"):
+        if body.get(key):
+            form.add((*path, key), "NOT_MODELLED", "The stand-in has none of these from a bot.")
     _check_attachments(form, path, body.get("attachments"), file_count)
     for key in ("tts", "enforce_nonce"):
         if not isinstance(body.get(key), bool | None):

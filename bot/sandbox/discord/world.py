@@ -204,6 +204,8 @@ class Message:
     pings: list[str] = field(default_factory=list)
     reference: Json | None = None
     snapshots: list[Json] = field(default_factory=list)
+    stickers: list[Json] = field(default_factory=list)
+    poll: Json | None = None
     nonce: str | int | None = None
     edited_at: datetime | None = None
     tts: bool = False
