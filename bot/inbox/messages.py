@@ -106,7 +106,7 @@ class Inbox:
         delivery = await self._assistant.answer(
             exchange,
             self._replies.new(exchange, message),
-            load_context=self._questions.context_loader(message),
+            load_context=self._questions.context_loader(message, question.subject),
         )
         if delivery.done:
             self._unsaved.drop_parts(exchange.message_id)

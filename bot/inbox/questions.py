@@ -10,7 +10,14 @@ import discord
 from bot.assistant.ports import ContextLoader
 from bot.attachments.names import name_of
 from bot.attachments.reader import PASTED, Attachments, attachments_of
-from bot.conversation.exchange import Conversation, Exchange, Files, QuestionContext, State
+from bot.conversation.exchange import (
+    Conversation,
+    Exchange,
+    Files,
+    QuestionContext,
+    ReplyContext,
+    State,
+)
 from bot.conversation.images import PendingImage
 from bot.conversation.prompt_markup import IMAGE_LINE, STICKER_LINE, without_program_lines
 from bot.errors import HistoryFailed
@@ -19,6 +26,7 @@ from bot.i18n.sentences import Sentences
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.embeds import RecentForwards
+from bot.inbox.openings import Openings
 from bot.inbox.reply_chain import ReplyChain
 from bot.inbox.threads import QuestionMessage, thread_possible
 from bot.storage.exchanges import History
@@ -30,13 +38,15 @@ log = logging.getLogger(__name__)
 class Question:
     """A message that is for the bot, as an exchange.
 
-    *refusal* is the state and the notice with which it ends if it is not answered. *unresolved*
-    means that it replies to a message that the event left out.
+    *refusal* is the state and the notice with which it ends if it is not answered. *subject* is the
+    message that it is about. *unresolved* means that this has to be fetched: the event left out the
+    message that it replies to, or it is the first question in a thread that people opened.
     """
 
     message: discord.Message
     exchange: Exchange
     refusal: tuple[State, str] | None = None
+    subject: discord.Message | None = None
     unresolved: bool = False
     has_files: bool = False
 
@@ -66,6 +76,7 @@ class Questions:
         self._languages = languages
         self._message_content = message_content
         self._chain = ReplyChain(channels, history)
+        self._openings = Openings(channels, history)
         self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message) -> bool:
@@ -83,7 +94,7 @@ class Questions:
         is_own = await self._channels.is_own_thread(message)
         if is_own and not addressing.mentions_only_others(message, me_id):
             return True
-        # A forward and its comment are two messages; the comment may be for the bot.
+        # A forward or a picture and its comment may be two messages, the comment one for the bot.
         self._forwards.note(message)
         return False
 
@@ -101,10 +112,14 @@ class Questions:
             question=addressing.readable_text(message, me_id),
             embedded=addressing.embedded(message, me_id),
         )
+        subject = self._subject_of(message)
+        exchange = _quoting(exchange, subject, me_id)
+        unresolved = addressing.unresolved_id(message) is not None
         question = Question(
             message,
-            _quoting(exchange, self._subject_of(message), me_id),
-            unresolved=addressing.unresolved_id(message) is not None,
+            exchange,
+            subject=subject,
+            unresolved=unresolved or await self._begins(exchange, channel),
             has_files=bool(self._attachments.of(message)),
         )
         return self._placed(question, channel)
@@ -113,10 +128,10 @@ class Questions:
         """Return a *stored* question with the place and the quote that *message* has by now."""
         question = await self.read(message)
         read = question.exchange
-        # A forward that a question comments on is known only for a short time.
+        # What was sent just before a question is known only for a short time.
         keeps_quote = question.unresolved or message.reference is None
         source = stored if keeps_quote else read
-        return replace(
+        again = replace(
             stored,
             conversation=read.conversation,
             place_id=read.place_id,
@@ -124,6 +139,9 @@ class Questions:
             quoted_id=source.quoted_id,
             quoted_author_id=source.quoted_author_id,
         )
+        if await self._begins(again, self._channels.known(message)):
+            return _quoting(again, await self._openings.bring_to(again), self._channels.me_id)
+        return again
 
     async def resolve(self, question: Question) -> Question:
         """Return *question* with what its event left out, fetched from Discord and stored.
@@ -134,14 +152,16 @@ class Questions:
         if self._channels.known(message) is not None and not question.unresolved:
             return question
         channel = await self._channels.of(message)
-        exchange = question.exchange
+        exchange, subject = question.exchange, question.subject
         if isinstance(channel, discord.Thread):
             conversation = replace(exchange.conversation, parent_id=channel.parent_id)
             exchange = replace(exchange, conversation=conversation)
-        if question.unresolved:
-            target = await self._channels.replied_to(message)
-            exchange = _quoting(exchange, target, self._channels.me_id)
-        resolved = replace(question, exchange=exchange, unresolved=False)
+        if subject is None:
+            subject = await self._channels.replied_to(message)
+            if subject is None and await self._begins(exchange, channel):
+                subject = await self._openings.bring_to(exchange)
+            exchange = _quoting(exchange, subject, self._channels.me_id)
+        resolved = replace(question, exchange=exchange, subject=subject, unresolved=False)
         if resolved.asks or resolved.refusal is not None:
             resolved = self._placed(resolved, channel)
         else:
@@ -180,14 +200,23 @@ class Questions:
         name = name_of(files[0]) if files else ""
         return words or (self.strings_for(exchange).pasted_question if name == PASTED else name)
 
-    def context_loader(self, message: QuestionMessage) -> ContextLoader:
-        """Return what loads the files of *message* and the replies above it when it is answered."""
-        subject = self._subject_of(message) if isinstance(message, discord.Message) else None
+    def context_loader(
+        self, message: QuestionMessage, subject: discord.Message | None = None
+    ) -> ContextLoader:
+        """Return what loads the files of *message* and the replies above it when it is answered.
+
+        *subject* is the message that it is about, if that is known.
+        """
+        if subject is None and isinstance(message, discord.Message):
+            subject = self._subject_of(message)
         return partial(self._load_context, message, subject)
 
     async def reload_context(self, exchange: Exchange) -> QuestionContext:
         """Load the context of a question that was answered before; its files are stored."""
-        return QuestionContext(reply_context=await self._chain.above_again(exchange))
+        context = await self._chain.above_again(exchange)
+        asked_in = exchange.conversation
+        channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
+        return QuestionContext(reply_context=await self._below_opening(exchange, channel, context))
 
     async def past_images(self, exchange: Exchange) -> Sequence[PendingImage]:
         """Return the images of an earlier question that still exist, those that it quotes first.
@@ -200,8 +229,11 @@ class Questions:
             names = set(IMAGE_LINE.findall(text))
             if message_id is None or not names:
                 continue
-            channel = self._channels.at(conversation.channel_id, conversation.guild_id)
-            message = await self._channels.message(channel, message_id)
+            if _quotes_opening(exchange) and message_id == exchange.quoted_id:
+                message = await self._openings.fetched(conversation)
+            else:
+                channel = self._channels.at(conversation.channel_id, conversation.guild_id)
+                message = await self._channels.message(channel, message_id)
             attached = attachments_of(message) if message is not None else []
             named = (one for one in attached if name_of(one) in names)
             images += map(self._attachments.pending_image, named)
@@ -247,8 +279,32 @@ class Questions:
         place_id = message.id if threaded else message.channel.id
         return replace(question, exchange=replace(question.exchange, place_id=place_id))
 
+    async def _begins(self, exchange: Exchange, channel: object) -> bool:
+        """Whether a question is the first to be about the message that opened its thread."""
+        return exchange.quoted_id is None and await self._openings.is_new_to(exchange, channel)
+
+    async def _below_opening(
+        self, exchange: Exchange, channel: object, context: ReplyContext
+    ) -> ReplyContext:
+        """Return the *context* of a reply in a thread, below the opening if that is new there.
+
+        It is not stored, so a question that replies to nothing brings it once more.
+        """
+        if (
+            exchange.quoted_id is None
+            or context.answer is not None
+            or _quotes_opening(exchange)
+            or not await self._openings.is_new_to(exchange, channel)
+        ):
+            return context
+        opening = await self._openings.fetched(exchange.conversation)
+        text = addressing.quotation(opening, self._channels.me_id) if opening is not None else ""
+        if not text or text in context.quotations:
+            return context
+        return replace(context, quotations=(text, *context.quotations))
+
     def _subject_of(self, message: discord.Message) -> discord.Message | None:
-        """Return the message that *message* replies to, or the forward that it comments on."""
+        """Return the message that *message* replies to, or what its author sent just before it."""
         return addressing.replied_to(message) or self._forwards.sent_with(message)
 
     async def _load_context(
@@ -256,6 +312,8 @@ class Questions:
     ) -> QuestionContext:
         if not isinstance(message, discord.Message):  # The bot may not read it any more.
             return QuestionContext()
+        if subject is None and _quotes_opening(exchange):
+            subject = await self._openings.fetched(exchange.conversation)
         files = Files()
         if not exchange.files:
             by_others = subject is not None and subject.author.id != self._channels.me_id
@@ -264,13 +322,20 @@ class Questions:
             files = await self._attachments.read(attachments_of(message), quoted, strings)
             if subject is None and exchange.quoted_id is not None:  # Images are found by their ids.
                 files = replace(files, images=None)
-        return QuestionContext(files, await self._chain.above(message, exchange.conversation))
+        context = await self._chain.above(message, exchange.conversation)
+        channel = self._channels.known(message)
+        return QuestionContext(files, await self._below_opening(exchange, channel, context))
 
 
 def with_refusal(question: Question, state: State, sentence: str) -> Question:
     """Return *question* with a refusal, which is shown in the channel of the question."""
     exchange = replace(question.exchange, place_id=question.exchange.conversation.channel_id)
     return replace(question, exchange=exchange, refusal=(state, sentence))
+
+
+def _quotes_opening(exchange: Exchange) -> bool:
+    """Whether a question in a thread quotes the message that opened it, which has the same id."""
+    return exchange.quoted_id == exchange.conversation.channel_id
 
 
 def _quoting(exchange: Exchange, target: discord.Message | None, me_id: int) -> Exchange:

@@ -90,8 +90,9 @@ class Driver:
     ) -> Json:
         """Post a message.
 
-        *more*: attachments, embeds, as_typed, ping_reply, flags, webhook_id, force, ago_seconds
-        (the age of the message: the channel may have no newer one).
+        *more*: attachments, embeds, components, stickers (names), poll (question, answers),
+        as_typed, ping_reply, flags, webhook_id, force, ago_seconds (the age of the message: the
+        channel may have no newer one).
         """
         body = {"channel_id": channel, "author_id": author, "content": text, "reply_to": reply_to}
         return dict(await self.call("POST", "/messages", body | more))
@@ -124,7 +125,10 @@ class Driver:
         return str(channel["id"])
 
     async def edit(self, channel: str, message: str, text: str, **more: object) -> Json:
-        """Edit a message as its author; *more*: attachments, the ids of those to keep."""
+        """Edit a message as its author; *more*: attachments, the ids of those to keep.
+
+        With *more* `votes` for each answer, the poll of the message ends.
+        """
         body = {"content": text} | more
         return dict(await self.call("PATCH", f"/messages/{channel}/{message}", body))
 
@@ -144,7 +148,7 @@ class Driver:
     async def start_thread(
         self, channel: str, author: str, name: str, *, message: str | None = None, **more: object
     ) -> Json:
-        """Start a thread of *message*, or alone; in a forum, a post with *more* `content`."""
+        """Start a thread of *message*, or alone; in a forum, a post: its `content` in *more*."""
         body: Json = {"channel_id": channel, "author_id": author, "name": name}
         if message is not None:
             body["message_id"] = message

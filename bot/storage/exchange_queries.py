@@ -118,6 +118,26 @@ class ExchangeQueries(Store):
             )
         )
 
+    async def knows_opening(self, conversation: Conversation, before_id: int) -> bool:
+        """Whether a thread's *conversation* needs the message that opened it no more.
+
+        It was a question or an answer itself, or a question before *before_id* quotes it that is
+        open or has an answer, or it is older than a reset.
+        """
+        sql = f"""
+            SELECT 1 FROM exchanges WHERE message_id = :thread
+            UNION ALL SELECT 1 FROM parts WHERE part_id = :thread
+            UNION ALL SELECT 1 FROM resets
+                WHERE channel_id IN (:thread, :parent) AND before_id > :thread
+            UNION ALL SELECT 1 FROM exchanges
+                WHERE quoted_id = :thread AND channel_id = :thread AND private_to = 0
+                    AND message_id < :before AND ({IS_COMPLETE} OR {IS_OPEN})
+            LIMIT 1
+        """
+        thread_id, parent_id = conversation.channel_id, conversation.parent_id
+        rows = await self._database.fetch(sql, thread=thread_id, parent=parent_id, before=before_id)
+        return bool(rows)
+
     async def parts_of(self, message_id: int) -> tuple[int, ...]:
         """Return the messages that show the reply to *message_id*, in order."""
         rows = await self._database.fetch(

@@ -8,10 +8,12 @@ import pytest
 
 from bot.conversation.prompt_markup import defused
 from bot.conversation.reply_actions import ReplyAction
-from bot.sandbox.model.rules import text_of
+from bot.i18n.sentences import ENGLISH
+from bot.sandbox.model.rules import images_of, text_of
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage, question_of
 from tests.faults.points import is_stored, until
+from tests.pictures import a_picture, data_url, png
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -25,6 +27,49 @@ async def place_of(stage: Stage, text: str) -> str:
     system = (await stage.prompt_with(text))[0]
     assert system["role"] == "system"
     return text_of(system).rpartition("\n")[2]
+
+
+# The opening of a thread
+
+
+async def test_first_question_in_a_forum_post_is_about_the_post(stage: Stage, unique: str) -> None:
+    """With its files; later questions have it in their history, until it is deleted."""
+    forum = await stage.channel(kind=FORUM)
+    files = [{"filename": "plan.txt", "content": "Pier 3 opens at six."}]
+    post = await stage.discord.start_thread(
+        forum, "Jun", "Harbour", content=f"The harbour {unique}", attachments=files
+    )
+    mention = stage.discord.bot_mention
+    question = await stage.said(post["id"], "Mina", f"{mention} when, {unique}a?")
+    assert await question_of(stage, f"{unique}a") == (
+        f"⟦Jun (@jun) wrote earlier; the next message replies to it⟧\nThe harbour {unique}\n"
+        f"⟦file plan.txt⟧\nPier 3 opens at six.\n⟦Mina (@mina) writes⟧\nwhen, {unique}a?"
+    )
+    await stage.said(post["id"], "Mina", f"{mention} and where, {unique}b?")
+    assert "wrote earlier" not in await question_of(stage, f"{unique}b")
+    assert f"The harbour {unique}" in await stage.memory_at(f"{unique}b")
+    await stage.discord.delete(post["id"], post["id"])
+
+    async def forgotten() -> bool:
+        row = "SELECT quoted FROM exchanges WHERE message_id = ?"
+        return stage.rows(row, question["id"]) == [("",)]
+
+    await until(forgotten)
+
+
+async def test_first_question_in_a_thread_of_people_is_about_its_message(
+    stage: Stage, unique: str
+) -> None:
+    """The message is in the channel above; its pictures come along."""
+    channel = await stage.channel()
+    opening = await stage.discord.say(
+        channel, "Jun", f"The harbour {unique}", attachments=[a_picture(png(41))]
+    )
+    thread = await stage.discord.start_thread(channel, "Sora", "Harbour", message=opening["id"])
+    await stage.said(thread["id"], "Mina", f"{stage.discord.bot_mention} where is it, {unique}a?")
+    asked = (await stage.prompt_with(f"{unique}a"))[-1]
+    assert f"The harbour {unique}\n⟦picture photo.png⟧\n" in text_of(asked)
+    assert [part["image_url"]["url"] for part in images_of(asked)] == [data_url(png(41))]
 
 
 # Forwards and embeds
@@ -143,51 +188,6 @@ async def test_malformed_embed_or_forward_loses_no_question(stage: Stage, unique
     )
 
 
-@pytest.mark.parametrize("away", [True, False])
-async def test_malformed_embed_in_api_response_loses_no_question(
-    own_stage: Stage, unique: str, away: bool
-) -> None:
-    """Responses of the API contain the question; backfill reads a missed one."""
-    place = await own_stage.discord.dm("Mina")
-    garbled = partial(
-        own_stage.discord.say, place, "Mina", unique, embeds=[{"title": "CPU", "timestamp": "now"}]
-    )
-    async with own_stage.bot():
-        await own_stage.said(place, "Mina", "Are you there?")
-        question = {} if away else await garbled()
-        if not away:
-            await own_stage.answer_to(question)
-    if away:
-        question = await garbled()
-    async with own_stage.bot():
-
-        async def shown() -> bool:
-            unshown = "SELECT state, unshown FROM exchanges WHERE message_id = ?"
-            return own_stage.rows(unshown, int(question["id"])) == [("answered", None)]
-
-        await until(shown)
-    assert len(await own_stage.parts_of(question)) == 1
-    assert len(await own_stage.requests_with(unique)) == 1
-
-
-async def test_mention_right_after_a_forward_quotes_the_forward(stage: Stage, unique: str) -> None:
-    """The client sends the comment to a forward as a separate message after it."""
-    channel = await stage.channel()
-    source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
-    forward = await stage.discord.forward(channel, "Mina", source)
-    await stage.asked(f"{unique} from Jun?", author="Jun", channel=channel)
-    await stage.asked(f"{unique} is it true?", author="Mina", channel=channel)
-    await stage.discord.say(channel, "Mina", "Never mind.")
-    await stage.asked(f"{unique} and now?", author="Mina", channel=channel)
-    assert await question_of(stage, f"{unique} is it true") == (
-        "⟦Mina (@mina) wrote earlier; the next message replies to it⟧\n⟦forwarded message⟧\n"
-        f"Six o'clock {unique}\n⟦Mina (@mina) writes⟧\n{unique} is it true?"
-    )
-    assert "forwarded" not in await question_of(stage, f"{unique} from Jun")
-    assert "forwarded" not in await question_of(stage, f"{unique} and now")
-    await stage.discord.delete(channel, forward["id"])
-
-    async def unquoted() -> bool:
 CARDS = 1 << 15  # Discord: a flag of a message that consists of components
 
 
@@ -266,6 +266,51 @@ async def test_poll_asks_in_a_direct_message_and_a_sticker_does_not(
     assert (await question_of(stage, f"{unique}b")).endswith(f"{unique}b\n⟦sticker Wave⟧")
 
 
+@pytest.mark.parametrize("away", [True, False])
+async def test_malformed_embed_in_api_response_loses_no_question(
+    own_stage: Stage, unique: str, away: bool
+) -> None:
+    """Responses of the API contain the question; backfill reads a missed one."""
+    place = await own_stage.discord.dm("Mina")
+    garbled = partial(
+        own_stage.discord.say, place, "Mina", unique, embeds=[{"title": "CPU", "timestamp": "now"}]
+    )
+    async with own_stage.bot():
+        await own_stage.said(place, "Mina", "Are you there?")
+        question = {} if away else await garbled()
+        if not away:
+            await own_stage.answer_to(question)
+    if away:
+        question = await garbled()
+    async with own_stage.bot():
+
+        async def shown() -> bool:
+            unshown = "SELECT state, unshown FROM exchanges WHERE message_id = ?"
+            return own_stage.rows(unshown, int(question["id"])) == [("answered", None)]
+
+        await until(shown)
+    assert len(await own_stage.parts_of(question)) == 1
+    assert len(await own_stage.requests_with(unique)) == 1
+
+
+async def test_mention_right_after_a_forward_quotes_the_forward(stage: Stage, unique: str) -> None:
+    """The client sends the comment to a forward as a separate message after it."""
+    channel = await stage.channel()
+    source = await stage.discord.say(await stage.channel(), "Sora", f"Six o'clock {unique}")
+    forward = await stage.discord.forward(channel, "Mina", source)
+    await stage.asked(f"{unique} from Jun?", author="Jun", channel=channel)
+    await stage.asked(f"{unique} is it true?", author="Mina", channel=channel)
+    await stage.discord.say(channel, "Mina", "Never mind.")
+    await stage.asked(f"{unique} and now?", author="Mina", channel=channel)
+    assert await question_of(stage, f"{unique} is it true") == (
+        "⟦Mina (@mina) wrote earlier; the next message replies to it⟧\n⟦forwarded message⟧\n"
+        f"Six o'clock {unique}\n⟦Mina (@mina) writes⟧\n{unique} is it true?"
+    )
+    assert "forwarded" not in await question_of(stage, f"{unique} from Jun")
+    assert "forwarded" not in await question_of(stage, f"{unique} and now")
+    await stage.discord.delete(channel, forward["id"])
+
+    async def unquoted() -> bool:
         return stage.rows("SELECT 1 FROM exchanges WHERE quoted LIKE ?", f"%{unique}%") == []
 
     await until(unquoted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bot.sandbox.discord import guilds, messages, payloads, thread_making, threads
+from bot.sandbox.discord import guilds, messages, payloads, people, thread_making, threads
 from bot.sandbox.discord.control_routes import read_spec
 from bot.sandbox.discord.world import ChannelType
 
@@ -75,13 +75,17 @@ class WorldControl:
             guilds.delete_channel(self._state, channel)
 
     async def _create_thread(self, request: web.Request) -> Json:
-        """Make a thread: of `message_id`, alone, or as a forum post with `content`."""
+        """Make a thread: of `message_id`, alone, or as a post with `content` and `attachments`."""
         spec = await read_spec(request)
         parent = self._places.channel(spec["channel_id"])
         owner = self._places.user(spec["author_id"])
         name = str(spec["name"])
         if parent.type == ChannelType.FORUM:
-            draft = messages.Draft(content=str(spec.get("content", "")))
+            files = [
+                people.make_attachment(self._state, parent, item)
+                for item in spec.get("attachments") or []
+            ]
+            draft = messages.Draft(content=str(spec.get("content", "")), attachments=files)
             thread, _ = thread_making.make_forum_post(self._state, parent, owner.id, name, draft)
         elif "message_id" in spec:
             source = self._places.message(parent, spec["message_id"])
