@@ -1,4 +1,4 @@
-"""Turn the forwards and embeds of a message into text, and remember recent forwards."""
+"""Turn what a message has beside its text into text, and remember what was sent just before."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -29,34 +29,40 @@ RECENT_FORWARDS: Final = 1000
 
 
 class RecentForwards:
-    """The newest forward of each author in each channel, unless it was for the bot.
+    """The newest forward or pictures of each author in each channel, unless they were for the bot.
 
-    A client sends a comment on a forward as a message of its own, which refers to nothing.
+    A client sends a comment on a forward as a message of its own, which refers to nothing, and a
+    phone sends a shared picture before the words about it. One comment belongs to each.
     """
 
     def __init__(self) -> None:
         self._newest = BoundedDict[tuple[int, int], discord.Message](RECENT_FORWARDS)
+        self._comments = BoundedDict[int, int](RECENT_FORWARDS)
 
     def note(self, message: discord.Message) -> None:
-        """Remember *message* if it is a forward; any other message ends the one before it."""
+        """Remember *message* if it is a forward or has pictures; any other ends the one before."""
         key = (message.channel.id, message.author.id)
         self._newest.pop(key, None)
-        if message.message_snapshots:
+        if message.message_snapshots or any(map(is_picture, message.attachments)):
             self._newest[key] = message
 
     def sent_with(self, message: discord.Message) -> discord.Message | None:
-        """Return the forward that *message* comments on, if there is one."""
-        forward = self._newest.get((message.channel.id, message.author.id))
-        if forward is None or message.reference is not None:
+        """Return the forward or the pictures that *message* comments on, if there are any."""
+        sent = self._newest.get((message.channel.id, message.author.id))
+        if sent is None or message.reference is not None:
             return None
-        seconds = seconds_of(message.id) - seconds_of(forward.id)
-        return forward if 0 <= seconds <= FORWARD_SECONDS else None
+        seconds = seconds_of(message.id) - seconds_of(sent.id)
+        if not 0 <= seconds <= FORWARD_SECONDS:
+            return None
+        if self._comments.setdefault(sent.id, message.id) != message.id:
+            return None
+        return sent
 
 
 def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:
     """Return the embeds, cards, poll, stickers and forwards of *message* as text for the model.
 
-    Each embed appears once. *named* replaces ids by names.
+    It is "" if there are none. Each embed appears once. *named* replaces ids by names.
     """
     pieces, left = list[str](), CHARACTERS
     for heading, text in dict.fromkeys(_pieces(message)):

@@ -139,6 +139,19 @@ async def test_question_about_a_forwarded_image_sends_the_image(
     assert await seen(stage, f"{unique}b") == [[data_url(png(22))], []]
 
 
+async def test_pictures_sent_just_before_a_mention_are_sent_with_it(
+    stage: Stage, unique: str
+) -> None:
+    """With one question, not with the next."""
+    channel = await stage.channel()
+    pictures = [a_picture(png(34), "a.png"), a_picture(png(35), "b.png")]
+    await stage.discord.say(channel, "Mina", "", attachments=pictures)
+    await stage.asked(f"{unique}a?", channel=channel)
+    assert (await seen(stage, f"{unique}a"))[-1] == [data_url(png(34)), data_url(png(35))]
+    await stage.asked(f"{unique}b?", channel=channel)
+    assert (await seen(stage, f"{unique}b"))[-1] == []
+
+
 async def test_edit_of_quoted_message_keeps_its_file_text(stage: Stage, unique: str) -> None:
     channel = await stage.channel()
     file = a_file("The notes.", "notes.txt")

@@ -205,6 +205,41 @@ def test_a_message_belongs_to_the_forward_before_it(
     assert found == (forward if about else None)
 
 
+def a_file(number: int, content_type: str | None) -> Json:
+    file: Json = {"id": str(number), "filename": "a", "size": 1, "url": "u", "proxy_url": "u"}
+    return file if content_type is None else file | {"content_type": content_type}
+
+
+@pytest.mark.parametrize(
+    ("types", "about"),
+    [
+        (["image/png"], True),
+        (["image/png", "image/jpeg", "image/heic"], True),
+        (["text/plain", "image/png; x=1"], True),
+        (["text/plain", "video/mp4", None], False),
+        ([], False),
+    ],
+)
+def test_a_message_belongs_to_the_pictures_before_it(types: list[str | None], about: bool) -> None:
+    """A phone sends shared pictures before the words about them."""
+    world, forwards = World(), RecentForwards()
+    files = [a_file(number, kind) for number, kind in enumerate(types)]
+    pictures = world.say("Look", id=at(0), attachments=files)
+    forwards.note(pictures)
+    found = forwards.sent_with(world.say("What is it?", id=at(5)))
+    assert found == (pictures if about else None)
+
+
+def test_what_was_sent_before_belongs_to_one_message() -> None:
+    world, forwards = World(), RecentForwards()
+    pictures = world.say("", id=at(0), attachments=[a_file(1, "image/png")])
+    forwards.note(pictures)
+    first, second = world.say("What is it?", id=at(1)), world.say("And now?", id=at(2))
+    assert forwards.sent_with(first) == pictures
+    assert forwards.sent_with(second) is None
+    assert forwards.sent_with(first) == pictures, "read again after an edit"
+
+
 def test_a_message_in_between_separates_them() -> None:
     world, forwards = World(), RecentForwards()
     forwards.note(world.say("", id=at(0), **SNAPSHOT))
