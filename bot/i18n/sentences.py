@@ -22,6 +22,7 @@ class Sentences:
         "Hi! What would you like to know? Write your question in the same message that mentions me."
     )
     hint_text_only = "Hi! I can only read text. Please write your question in words."
+    hint_voice = "I cannot listen to voice messages. Please write your question in words."
     hint_nothing_readable = (
         "Hi! I can read text, text files and pictures, but I found none of them here. Please write "
         "your question in words."

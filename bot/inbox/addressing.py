@@ -47,6 +47,11 @@ def guild_id_of(message: discord.Message) -> int | None:
     return channel.guild_id if isinstance(channel, discord.PartialMessageable) else None
 
 
+def is_voice_message(message: discord.Message) -> bool:
+    """Whether *message* is a recording that somebody spoke, or forwards one."""
+    return message.flags.voice or any(one.flags.voice for one in message.message_snapshots)
+
+
 def mentions_me(message: discord.Message, me_id: int) -> bool:
     """Whether *message* mentions the bot or the bot's own role."""
     if any(user.id == me_id for user in message.mentions):

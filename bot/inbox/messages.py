@@ -6,6 +6,7 @@ import discord
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import State
+from bot.inbox import addressing
 from bot.inbox.claims import Claims
 from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
@@ -91,6 +92,8 @@ class Inbox:
 
     async def _hint(self, question: Question) -> str | None:
         """Return the notice for a message without text, None if it gets none."""
+        if addressing.is_voice_message(question.message):
+            return self._questions.strings_for(question.exchange).hint_voice
         if question.exchange.conversation.guild_id is None:
             return self._assistant.hint_nothing_readable(
                 self._questions.strings_for(question.exchange)

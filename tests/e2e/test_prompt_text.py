@@ -6,6 +6,8 @@ from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage, question_of
 
+VOICE = 1 << 13  # Discord: a flag of a voice message
+
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -24,6 +26,18 @@ async def test_mention_without_text_gets_a_hint(stage: Stage) -> None:
     await stage.discord.say(of_role, "Mina", f"<@&{role_of(stage, 'ChatBot')}>  ")
     await stage.shown(ENGLISH.hint_no_question, of_role)
     assert len(await stage.completions()) == asked_before
+
+
+async def test_voice_message_gets_a_word_where_every_message_is_for_the_bot(
+    stage: Stage, unique: str
+) -> None:
+    person = await stage.person()
+    thread = (await stage.asked(unique, author=person))["id"]
+    sound = {"filename": "voice-message.ogg", "content": "x", "content_type": "audio/ogg"}
+    for place in (thread, await stage.discord.dm(person)):
+        said = await stage.discord.say(place, person, "", attachments=[sound], flags=VOICE)
+        hint = await stage.shown(ENGLISH.hint_voice, place)
+        assert hint["message_reference"]["message_id"] == said["id"]
 
 
 async def test_mentions_roles_channels_and_emoji_become_names(stage: Stage, unique: str) -> None:
