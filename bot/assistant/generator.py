@@ -222,10 +222,20 @@ class Generator:
         images_may_be_why = generation.prompt.images and isinstance(error, IMAGE_ERRORS)
         if images_may_be_why and request.budget.left and error.reported == NO_REPORTED_LIMITS:
             request.images_refused = error
-        elif isinstance(error, ModelContextExceeded | ModelEmptyBody):
+        elif await self._size_may_be_why(request, error):
             await self._make_smaller(request, error)
         else:
             raise error
+
+    async def _size_may_be_why(self, request: _Request, error: ModelError) -> bool:
+        """Whether a smaller request may be accepted.
+
+        The words of a refusal may be unknown; then the list of models may name the window.
+        """
+        if isinstance(error, ModelRequestRefused):
+            listed = await self._windows.listed(request.answer.generation.model)
+            return ReportedLimits(listed).explains(request.size)
+        return isinstance(error, ModelContextExceeded | ModelEmptyBody)
 
     async def _make_smaller(self, request: _Request, error: ModelError) -> None:
         """Build a smaller prompt; raises *error* if there is nothing left to try."""

@@ -653,3 +653,32 @@ async def test_reasoning_that_fills_the_window_is_retried_with_less(
         cramped = DoubleReply()
         await assistant.answer(alone, cramped)
     assert (cramped.text, cramped.notices) == ("", [ENGLISH.model_thought_filled_window])
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_a_reply_limit_above_the_listed_window_is_lowered(
+    server: ModelDriver, tmp_path: Path, status: int
+) -> None:
+    """The words of the refusal say nothing; the list of models names the window."""
+    body = {"data": [{"id": "stand-in", "max_model_len": 1024}]}
+    await server.list_models(Script(body=body))
+    await server.reply(Script(status=status, body={"detail": "no"}), Script(text="Yes."))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, "hi")
+        assert (reply.text, reply.notices) == ("Yes.", [])
+        await asked(assistant, 2, "hi again")
+    limits = [record.body["max_tokens"] for record in await server.completions()]
+    assert limits[0] == 2000
+    assert len(limits) == 3
+    assert max(limits[1:]) < 1024
+
+
+async def test_a_refusal_within_the_listed_window_is_final(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.list_models(Script(body={"data": [{"id": "stand-in", "max_model_len": 9999}]}))
+    await server.reply(Script(status=400, body={"detail": "no"}))
+    async with opened(server, tmp_path / "bot.db") as assistant:
+        reply = await asked(assistant, 1, "hi")
+    assert reply.notices == [ENGLISH.model_request_refused]
+    assert len(await server.completions()) == 1
