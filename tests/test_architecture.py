@@ -97,6 +97,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "pacer",
         "patches",
         "payload_checks",
+        "permissions",
         "reconnect",
     },
 }

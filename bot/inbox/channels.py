@@ -9,12 +9,13 @@ from typing import Any, Final, TypeVar
 import discord
 
 from bot.bounded import BoundedDict
-from bot.errors import HistoryFailed, ReplyDelayed
+from bot.errors import HistoryFailed, ReplyDelayed, ReplyLost
 from bot.inbox import addressing
 from bot.replies.destination import lost_because
 from bot.storage.places import Places
-from bot.transport.calls import GARBLED, DiscordUnavailable, call
+from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
+from bot.transport.permissions import TO_READ, missing, permissions_in, reason_of_lock
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +125,18 @@ class Channels:
         return self._client.get_channel(thread_id) or await self.fetched(thread_id)
 
     async def reopen(self, thread_id: int) -> None:
-        """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost."""
+        """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost.
+
+        A thread that a moderator locked stays closed, unless the bot may manage threads. Discord
+        would let the bot open its own.
+        """
         # The cached thread may be from before it was archived, or locked as well.
         thread = await self.fetched(thread_id)
+        allowed = permissions_in(thread)
+        if thread.locked and not (allowed is not None and allowed.manage_threads):
+            raise ReplyLost(reason_of_lock(thread))
+        if not (thread.archived or thread.locked):
+            return  # Somebody has opened it meanwhile.
         try:
             await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)
         except discord.Forbidden as error:
@@ -157,10 +167,4 @@ def channels_of(guild: discord.Guild) -> Iterator[Any]:
 
 def can_read(channel: Any) -> bool:
     """Whether the bot may read *channel*; True if that is not known."""
-    if isinstance(channel, discord.PartialMessageable):
-        return True
-    try:
-        allowed = channel.permissions_for(channel.guild.me)
-    except GARBLED:  # Discord has not sent it, or sent it garbled.
-        return True
-    return bool(allowed.view_channel and allowed.read_message_history)
+    return not missing(channel, TO_READ)

@@ -25,12 +25,14 @@ from bot.replies.parts import Part, adopted_parts
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     MESSAGES,
+    MISSING_ACCESS,
     UNKNOWN_CHANNEL,
     UNKNOWN_MESSAGE,
     DiscordUnavailable,
     is_gone,
     messages_after,
 )
+from bot.transport.permissions import TO_SEE, reason
 
 log = logging.getLogger(__name__)
 
@@ -205,9 +207,11 @@ class Unfinished:
             return await self._channels.thread(exchange.place_id)
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        except discord.Forbidden as error:
-            raise ReplyLost("the permission View Channel is missing") from error
         except discord.HTTPException as error:
+            if error.code == MISSING_ACCESS:
+                channel = self._channels.at(exchange.conversation.channel_id, guild_id)
+                why = f"Discord refuses it: status {error.status}, code {error.code}"
+                raise ReplyLost(reason(channel, TO_SEE) or why) from error
             if not is_gone(error, UNKNOWN_CHANNEL):
                 return self._channels.at(exchange.place_id, guild_id)
             if question.parts:  # The thread existed and was deleted.

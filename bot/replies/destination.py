@@ -8,12 +8,14 @@ from bot.conversation.reply_actions import ALL_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyLost
 from bot.replies.interaction_channel import InteractionChannel
 from bot.replies.parts import Part
-from bot.transport.calls import MISSING_ACCESS
+from bot.transport.calls import MISSING_ACCESS, is_gone
+from bot.transport.permissions import reason, reason_of_lock, to_write
 
 ARCHIVED: Final = 50083  # Discord: messages of an archived thread cannot be edited or deleted
 LOCKED: Final = 160005  # Discord: a post in a locked thread needs Manage Threads
 # Discord: error codes that are about the place, whatever their status
-PLACE_CODES: Final = frozenset({MISSING_ACCESS, 50007, 50013, 50278, ARCHIVED, LOCKED})
+TAKES_NONE: Final = frozenset({50007, 50278})  # of a person: no direct messages, no common server
+PLACE_CODES: Final = frozenset({MISSING_ACCESS, 50013, ARCHIVED, LOCKED}) | TAKES_NONE
 UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
 
 Channel = (
@@ -72,15 +74,13 @@ def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Reply
 
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return the error for a refusal of the place, which names the missing permission if it can."""
-    if error.code == MISSING_ACCESS:
-        return ReplyLost("the permission View Channel is missing")
-    forbidden = isinstance(error, discord.Forbidden)
-    thread = channel if isinstance(channel, discord.Thread) else None
-    if error.code == LOCKED or (forbidden and thread is not None and thread.locked):
-        return ReplyLost("the thread is locked, and the permission Manage Threads is missing")
-    if forbidden:
-        name = "Send Messages" if thread is None else "Send Messages in Threads"
-        return ReplyLost(f"the permission {name} is missing, or the person takes no messages")
-    if isinstance(error, discord.NotFound):
+    if is_gone(error):
         return ReplyLost("it is deleted")
-    return ReplyLost(f"Discord refuses it: {error.status}, code {error.code}")
+    if error.code in TAKES_NONE:
+        return ReplyLost("the person takes no messages from the bot")
+    if error.code == LOCKED:
+        return ReplyLost(reason_of_lock(channel))
+    lacks = ""
+    if isinstance(error, discord.Forbidden) or error.code in PLACE_CODES:
+        lacks = reason(channel, to_write(channel))
+    return ReplyLost(lacks or f"Discord refuses it: status {error.status}, code {error.code}")

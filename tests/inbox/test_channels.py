@@ -1,17 +1,22 @@
-"""Channels that could not be fetched are requested again."""
+"""Channels that could not be fetched are requested again; closed threads are opened."""
 
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import discord
 import pytest
 
+from bot.errors import ReplyLost
 from bot.inbox.channels import Channels
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
 from bot.sandbox.driver import Driver
 from bot.transport.pacer import Pacer
 from tests.doubles import open_history
+
+Json = dict[str, Any]
 
 
 @pytest.fixture
@@ -48,3 +53,26 @@ async def test_an_unknown_thread_owner_is_asked_again(
         assert await channels.is_own_thread(message)
         await people.fault("answer", method="GET", path=rf"/channels/{thread['id']}$", status=404)
         assert await channels.is_own_thread(message), "what is known is not asked for again"
+
+
+@pytest.mark.parametrize(
+    ("state", "opened", "lost"),
+    [
+        ({"archived": True}, 1, ""),
+        ({"archived": True, "locked": True}, 0, "the thread is locked"),
+        ({"locked": True}, 0, "the permission Manage Threads is missing"),
+        ({}, 0, ""),
+    ],
+)
+async def test_a_thread_that_a_moderator_locked_is_not_opened(
+    people: Driver, client: discord.Client, tmp_path: Path, state: Json, opened: int, lost: str
+) -> None:
+    """Although Discord would let the bot open its own."""
+    thread = await people.start_thread("general", people.bot_id, "Mine")
+    await people.edit_channel(thread["id"], **state)
+    async with open_history(tmp_path / "bot.db") as history:
+        channels = Channels(client, history.places, Pacer())
+        with pytest.raises(ReplyLost, match=lost) if lost else nullcontext():
+            await channels.reopen(int(thread["id"]))
+    patches = [one for one in await people.requests() if one["method"] == "PATCH"]
+    assert len(patches) == opened

@@ -9,9 +9,11 @@ import pytest
 from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, ReplyAction
 from bot.errors import ReplyBlocked, ReplyLost
 from bot.replies.destination import Destination, lost_because, refused
+from tests.world import World
 
 STOP = frozenset({ReplyAction.STOP})
 CHANNEL: Any = None
+KINDS = {403: discord.Forbidden, 404: discord.NotFound, 401: discord.HTTPException}
 
 
 def refusal(kind: type[discord.HTTPException], status: int, code: int) -> discord.HTTPException:
@@ -20,13 +22,32 @@ def refusal(kind: type[discord.HTTPException], status: int, code: int) -> discor
 
 
 @pytest.mark.parametrize(
-    ("locked", "permission"), [(False, "Send Messages in Threads"), (True, "Manage Threads")]
+    ("status", "code", "denied", "reason"),
+    [
+        (403, 50001, "view_channel", "the permission View Channel is missing"),
+        (403, 50013, "send_messages", "the permission Send Messages is missing"),
+        (403, 50001, "send_messages", "the permission Send Messages is missing"),
+        (403, 50013, "", "Discord refuses it: status 403, code 50013"),
+        (403, 50001, "", "Discord refuses it: status 403, code 50001"),
+        (403, 10008, "", "Discord refuses it: status 403, code 10008"),
+        (404, 10003, "view_channel", "it is deleted"),
+        (404, 0, "", "Discord refuses it: status 404, code 0"),
+        (401, 50027, "view_channel", "Discord refuses it: status 401, code 50027"),
+    ],
 )
-def test_threads_need_their_own_permission(locked: bool, permission: str) -> None:
-    error = refusal(discord.Forbidden, 403, 50013)
-    thread = discord.Thread.__new__(discord.Thread)
-    thread.locked = locked
-    assert f"the permission {permission} is missing" in str(lost_because(error, thread))
+def test_the_permission_that_is_missing_is_named(
+    status: int, code: int, denied: str, reason: str
+) -> None:
+    """It is computed: error 50001 alone does not say that it is View Channel."""
+    world = World()
+    allowed = discord.Permissions(view_channel=True, send_messages=True)
+    if denied:
+        allowed.update(**{denied: False})
+    world.guild.default_role._permissions = allowed.value
+    channel: Any = world.channel
+    assert str(lost_because(refusal(KINDS[status], status, code), channel)) == reason
+    direct: Any = world.say("Hello", dm=True).channel
+    assert "permission" not in str(lost_because(refusal(KINDS[status], status, code), direct))
 
 
 @pytest.mark.parametrize(
