@@ -165,7 +165,7 @@ def build(
         history,
         questions,
         replies,
-        UnfinishedInteractions(assistant, replies, places, channels),
+        UnfinishedInteractions(assistant, replies, places),
         channels,
     )
     resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)

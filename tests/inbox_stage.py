@@ -45,13 +45,16 @@ QUESTIONS_PER_MINUTE = 2
 
 
 class DoubleChannel:
-    """Direct messages that can say what a message shows, as the channel of an interaction can."""
+    """Direct messages that can do what the channel of an interaction can."""
 
-    def __init__(self, dm: discord.PartialMessageable) -> None:
-        self._dm = dm
+    def __init__(self, dm: discord.PartialMessageable, places: "DoublePlaces") -> None:
+        self._dm, self._places = dm, places
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dm, name)
+
+    async def go_on(self) -> bool:
+        return self._places.readable
 
     async def text_of(self, message_id: int) -> str:
         return (await self._dm.fetch_message(message_id)).content
@@ -61,7 +64,7 @@ class DoublePlaces(InteractionPlaces):
     """Shows answers in Mina's direct messages; *original*: the first message, or why it is not."""
 
     def __init__(self, client: discord.Client, dm: str) -> None:
-        self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)))
+        self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)), self)
         self.found: Original | Exception = ReplyLost("it is deleted")
         self.answerable = self.readable = True
         self.shown_by: object = None
@@ -69,11 +72,11 @@ class DoublePlaces(InteractionPlaces):
     def channel(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Any:
         return self.dm
 
-    def destination(self, exchange: Exchange, *parts: Part) -> Destination:
+    def destination(self, exchange: Exchange, *parts: Part, channel: Any = None) -> Destination:
         self.shown_by = exchange.origin
-        return Destination(self.dm, None, parts)
+        return Destination(channel or self.dm, None, parts)
 
-    async def original(self, _exchange: Exchange, _parts: Sequence[int] = ()) -> Original:
+    async def original(self, _channel: Any) -> Original:
         if isinstance(self.found, Exception):
             raise self.found
         return self.found
@@ -125,7 +128,7 @@ class InboxStage:
             history,
             self.questions,
             replies,
-            UnfinishedInteractions(assistant, replies, self.places, channels),
+            UnfinishedInteractions(assistant, replies, self.places),
             channels,
         )
 

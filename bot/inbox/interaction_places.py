@@ -3,7 +3,8 @@
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import discord
 
@@ -12,7 +13,13 @@ from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAM
 from bot.conversation.snowflakes import seconds_of
 from bot.inbox.channels import Channels, can_read
 from bot.replies.destination import Destination, lost_because
-from bot.replies.interaction_channel import FOLLOW_UPS, LIFE_SECONDS, InteractionChannel, Original
+from bot.replies.interaction_channel import (
+    FOLLOW_UPS,
+    LIFE_SECONDS,
+    InteractionChannel,
+    Original,
+    TokenEnded,
+)
 from bot.replies.parts import Part
 
 T = TypeVar("T")
@@ -38,17 +45,20 @@ class InteractionPlaces:
             place_id=exchange.place_id,
             private=bool(exchange.conversation.person_id),
             pressed_on=parts[0] if origin.pressed_id is not None and parts else None,
+            find_place=partial(self._find_place, exchange),
         )
 
-    def destination(self, exchange: Exchange, *parts: Part) -> Destination:
-        """Return the place of an answer that has these *parts*."""
+    def destination(
+        self, exchange: Exchange, *parts: Part, channel: InteractionChannel | None = None
+    ) -> Destination:
+        """Return the place of an answer that has these *parts*, in *channel* if that is given."""
         conversation = exchange.conversation
         is_member = self._client.get_guild(conversation.guild_id or 0) is not None
         # Final buttons have to work after the token expired: in a channel that the bot can read, or
         # by the token of the press if one person alone sees them.
         has_buttons = bool(conversation.person_id) or (is_member and self.is_readable(conversation))
         return Destination(
-            self.channel(exchange, [part.message_id for part in parts]),
+            channel or self.channel(exchange, [part.message_id for part in parts]),
             None,
             parts,
             max_posts=None if is_member else 1 + FOLLOW_UPS,
@@ -68,17 +78,33 @@ class InteractionPlaces:
         age_seconds = self._now() - seconds_of(origin.pressed_id or exchange.message_id)
         return bool(origin.token) and age_seconds < LIFE_SECONDS
 
-    async def original(self, exchange: Exchange, parts: Sequence[int] = ()) -> Original:
+    async def original(self, channel: InteractionChannel) -> Original:
         """Fetch the first message of an answer; raises ReplyLost or ReplyDelayed."""
-        channel = self.channel(exchange, parts)
-        return await self.call(channel, channel.original)
-
-    async def call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
-        """Make a request in *channel*; raises ReplyLost or ReplyDelayed."""
         try:
-            return await self._channels.call(request)
+            return await self.call(channel, channel.original)
         except discord.HTTPException as error:
             raise lost_because(error, channel) from error
+
+    async def call(self, channel: InteractionChannel, request: Callable[[], Awaitable[T]]) -> T:
+        """Make a request in *channel*; raises HTTPException, ReplyLost or ReplyDelayed."""
+        try:
+            return await self._channels.call(request, channel)
+        except TokenEnded as ended:
+            if not await channel.go_on():
+                raise ended.refusal from None
+        return await self._channels.call(request, channel)
+
+    async def _find_place(self, exchange: Exchange) -> Any:
+        """Return the place of an answer as the bot sees it, None if it does not.
+
+        Raises ReplyDelayed.
+        """
+        guild = self._client.get_guild(exchange.conversation.guild_id or 0)
+        try:
+            fetch = partial(self._client.fetch_channel, exchange.place_id)
+            return await self._channels.call(fetch, guild)
+        except (discord.HTTPException, discord.InvalidData):
+            return None
 
 
 def as_shown(exchange: Exchange, original: Original) -> Exchange:

@@ -103,7 +103,7 @@ class Interactions:
             if not await storing:
                 return None
             if original is None:
-                original = await self._places.original(exchange)
+                original = await self._places.original(self._places.channel(exchange))
         except ReplyLost as error:
             log.warning("Cannot answer question %d: %s", interaction.id, error)
             if await storing:

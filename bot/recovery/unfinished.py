@@ -64,12 +64,13 @@ class Unfinished:
         A question from before *oldest_id* is too old for the model; its reply says so.
         """
         message_id = question.exchange.message_id
+        too_late = message_id < oldest_id
         try:
             if question.deletion_pending:
                 return await self._delete_reply(question)
             if _is_of_command(question):
-                return await self._interactions.answer(question)
-            return await self._answer(question, too_late=message_id < oldest_id)
+                return await self._interactions.answer(question, too_late=too_late)
+            return await self._answer(question, too_late=too_late)
         except Forgotten:
             return await self._delete_reply(question)
         except ReplyDelayed as error:

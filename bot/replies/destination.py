@@ -6,7 +6,7 @@ import discord
 
 from bot.conversation.reply_actions import ALL_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyLost
-from bot.replies.interaction_channel import InteractionChannel
+from bot.replies.interaction_channel import UNAUTHORIZED, InteractionChannel
 from bot.replies.parts import Part
 from bot.transport.calls import MISSING_ACCESS, is_gone
 from bot.transport.permissions import reason, reason_of_lock, to_write
@@ -16,7 +16,6 @@ LOCKED: Final = 160005  # Discord: a post in a locked thread needs Manage Thread
 # Discord: error codes that are about the place, whatever their status
 TAKES_NONE: Final = frozenset({50007, 50278})  # of a person: no direct messages, no common server
 PLACE_CODES: Final = frozenset({MISSING_ACCESS, 50013, ARCHIVED, LOCKED}) | TAKES_NONE
-UNAUTHORIZED: Final = 401  # Discord: a status; the token of an interaction has expired
 
 Channel = (
     discord.TextChannel

@@ -1,4 +1,4 @@
-"""Make the requests of a reply: repeat those that fail, and reopen a thread that is archived."""
+"""Make the requests of a reply: repeat those that fail, and mend why Discord refuses them."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ import discord
 
 from bot.errors import ReplyDelayed
 from bot.replies.destination import ARCHIVED, Channel, place_id_of
+from bot.replies.interaction_channel import InteractionChannel, TokenEnded
 from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
 
@@ -43,21 +44,29 @@ class ReplyRequests:
         *,
         edited_id: int | None = None,
     ) -> T:
-        """Make *request*, a second time if *channel* was archived and could be reopened.
+        """Make *request*, again if *channel* was archived or its token ended, and that is mended.
 
         *edited_id* is the message that it edits, None if it edits none. Raises ReplyDelayed if
         Discord is unavailable, HTTPException if it refuses the request.
         """
-        try:
-            return await self._retried(channel, request, priority, edited_id)
-        except discord.HTTPException as error:
-            if error.code != ARCHIVED:
-                raise
+        reopened = False
+        while True:
+            try:
+                return await self._retried(channel, request, priority, edited_id)
+            except TokenEnded as ended:
+                if not (isinstance(channel, InteractionChannel) and await channel.go_on()):
+                    raise ended.refusal from None
+            except discord.HTTPException as error:
+                if error.code != ARCHIVED or reopened:
+                    raise
+                await self._reopen_place(channel)
+                reopened = True
+
+    async def _reopen_place(self, channel: Channel) -> None:
         try:
             await self._reopen(place_id_of(channel))
         except DiscordUnavailable as error:
             raise ReplyDelayed(str(error)) from error
-        return await self._retried(channel, request, priority, edited_id)
 
     async def _retried(
         self,

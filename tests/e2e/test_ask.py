@@ -101,6 +101,11 @@ async def over(stage: Stage, interaction: str, state: str) -> None:
 @pytest_asyncio.fixture(loop_scope="session")
 async def traveller(stage: Stage) -> str:
     """Return a person who has installed the bot as a user app."""
+    return await installed(stage)
+
+
+async def installed(stage: Stage) -> str:
+    """Return a new person who has installed the bot as a user app."""
     name = await stage.person()
     await stage.discord.edit_user(name, installed_bot=True)
     return name
@@ -621,13 +626,31 @@ async def cut_by_a_crash(stage: Stage, unique: str) -> Message:
     return shown
 
 
-async def test_expired_public_answer_gets_a_notice_after_a_kill(
-    own_stage: Stage, unique: str
+@pytest.mark.parametrize("by_clock", [True, False], ids=["known", "unknown"])
+async def test_public_answer_continues_after_a_kill_and_token_expiry(
+    own_stage: Stage, unique: str, by_clock: bool
 ) -> None:
+    """By the bot's own token, in the same message, whether or not the bot expects the end."""
     stage = own_stage
     shown = await cut_by_a_crash(stage, unique)
     place, interaction = shown["channel_id"], shown["interaction_metadata"]["id"]
-    async with stage.bot(**hours_later(stage, 0.3)):
+    await stage.model.reply_when(unique, Script(text="Whole."))
+    if not by_clock:
+        await stage.discord.settings(interaction_lifetime_seconds=0)
+    async with stage.bot(**hours_later(stage, 0.3 if by_clock else 0)):
+        await over(stage, interaction, "answered")
+        after = await stage.discord.message(place, shown["id"])
+        assert after["content"] == "Whole."
+        assert after["flags"] & SUPPRESSED
+        assert actions(after) == [ReplyAction.REGENERATE]
+    await stage.discord.settings(interaction_lifetime_seconds=900)
+
+
+async def test_public_answer_from_long_ago_gets_a_notice(own_stage: Stage, unique: str) -> None:
+    stage = own_stage
+    shown = await cut_by_a_crash(stage, unique)
+    place, interaction = shown["channel_id"], shown["interaction_metadata"]["id"]
+    async with stage.bot(**hours_later(stage, 25)):
         await over(stage, interaction, "failed")
         after = await stage.discord.message(place, shown["id"])
         assert after["content"].startswith("It goes on")
@@ -656,7 +679,7 @@ async def test_public_answer_deleted_while_away_is_forgotten(own_stage: Stage, u
         assert await stage.discord.messages(shown["channel_id"]) == []
 
 
-async def test_token_expiry_ends_a_streaming_answer(own_stage: Stage, unique: str) -> None:
+async def test_token_expiry_ends_a_streaming_private_answer(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     await stage.model.reply_when(unique, SLOW)
     async with stage.bot():
@@ -669,6 +692,53 @@ async def test_token_expiry_ends_a_streaming_answer(own_stage: Stage, unique: st
         finally:
             await stage.discord.settings(interaction_lifetime_seconds=900)
         await stage.asked("are you there?")
+
+
+@pytest.mark.parametrize("kind", ["channel", "thread", "dm"])
+async def test_streaming_public_answer_outlives_its_token(
+    own_stage: Stage, unique: str, kind: str
+) -> None:
+    stage = own_stage
+    person = await installed(stage)
+    text = "All is well in the harbour tonight. " * 100
+    slow = Script(text=text, chunk_size=40, stall_after_chunks=1, stall_seconds=40.0)
+    await stage.model.reply_when(unique, slow)
+    place = await place_of_kind(stage, person, unique, kind)
+    async with stage.bot():
+        interaction = await ask(stage, place, person, unique, private=False)
+        [first] = await parts_with(stage, interaction, "All is well")
+        await stage.discord.settings(interaction_lifetime_seconds=0)
+        await stage.model.resume()
+        try:
+            await over(stage, interaction, "answered")
+        finally:
+            await stage.discord.settings(interaction_lifetime_seconds=900)
+        shown = await stage.discord.messages(place)
+        own = [one for one in shown if one["author"]["id"] == stage.discord.bot_id]
+        assert [one["content"] for one in own] == split(text)
+        assert own[0]["id"] == first["id"]
+        assert own[1]["message_reference"]["message_id"] == first["id"]
+
+
+@pytest.mark.parametrize("kind", ["group", "guild", "unreadable"])
+async def test_token_expiry_ends_a_public_answer_where_the_bot_is_not(
+    own_stage: Stage, unique: str, kind: str
+) -> None:
+    stage = own_stage
+    person = await installed(stage)
+    await stage.model.reply_when(unique, SLOW)
+    place = await place_of_kind(stage, person, unique, kind)
+    async with stage.bot():
+        interaction = await ask(stage, place, person, unique, private=False)
+        await parts_with(stage, interaction)
+        await stage.discord.settings(interaction_lifetime_seconds=0)
+        await stage.model.resume()
+        try:
+            await over(stage, interaction, "failed")
+        finally:
+            await stage.discord.settings(interaction_lifetime_seconds=900)
+    assert f"Cannot show answer {interaction}" in stage.log
+    assert "401, code 50027" in stage.log
 
 
 async def test_ask_continues_after_a_stop_and_restart(own_stage: Stage, unique: str) -> None:

@@ -24,9 +24,9 @@ async def asked(stage: InboxStage, *parts: str) -> OpenQuestion:
     return question
 
 
-async def resume(stage: InboxStage) -> bool:
+async def resume(stage: InboxStage, *, oldest_id: int = 0) -> bool:
     [question] = await stage.open_questions()
-    return (await stage.unfinished.resume(question, oldest_id=0)).done
+    return (await stage.unfinished.resume(question, oldest_id=oldest_id)).done
 
 
 async def original(stage: InboxStage, *, private: bool = False) -> Original:
@@ -67,13 +67,45 @@ async def test_an_unfetchable_message_postpones_or_ends_the_question(
     assert stage.model.history == []
 
 
-async def test_an_expired_token_ends_the_question_with_a_notice(
-    stage: InboxStage,
-) -> None:
+async def test_a_question_is_answered_without_its_token(stage: InboxStage) -> None:
+    """By the bot's own token, which can change the messages that everybody sees."""
+    stage.places.answerable = False
+    question = await asked(stage, "Half an")
+    assert await resume(stage)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.history.parts_of(ID) == question.parts
+
+
+async def test_an_unrecorded_message_is_found_without_the_token(stage: InboxStage) -> None:
+    stage.places.answerable = False
+    await asked(stage)
+    stage.places.found = found = await original(stage)
+    assert await resume(stage)
+    assert await stage.shown() == [ANSWER]
+    assert await stage.history.parts_of(ID) == (found.id,)
+
+
+async def test_a_question_that_is_too_old_for_the_model_gets_a_notice(stage: InboxStage) -> None:
     stage.places.answerable = False
     await asked(stage, "Half an")
-    assert await resume(stage)
+    assert await resume(stage, oldest_id=ID + 1)
     assert await stage.shown() == [f"Half an\n-# {ENGLISH.too_late}"]
+    assert stage.model.history == []
+
+
+async def test_a_question_with_a_token_is_never_too_old(stage: InboxStage) -> None:
+    question = await asked(stage, "Half an")
+    stage.places.found = Original(question.parts[0], private=False, text="Half an")
+    assert await resume(stage, oldest_id=ID + 1)
+    assert await stage.shown() == [ANSWER]
+
+
+async def test_a_question_ends_silently_if_the_bot_can_change_nothing(stage: InboxStage) -> None:
+    stage.places.answerable = stage.places.readable = False
+    await asked(stage, "Half an")
+    assert await resume(stage)
+    assert await stage.shown() == ["Half an"]
+    assert await stage.open_questions() == []
     assert stage.model.history == []
 
 
