@@ -19,6 +19,22 @@ ENDPOINTS: Final = re.compile(
 )
 SLASHES: Final = re.compile(r"/{2,}")
 VERSION: Final = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?(?:/|$)", re.IGNORECASE)
+# Where the compatible API is at providers that have it elsewhere than at /v1, by their documents.
+PATHS: Final = {
+    "generativelanguage.googleapis.com": "/v1beta/openai",
+    "openrouter.ai": "/api/v1",
+    "api.groq.com": "/openai/v1",
+    "api.deepinfra.com": "/v1/openai",
+    "api.fireworks.ai": "/inference/v1",
+    "models.github.ai": "/inference",
+    "api.perplexity.ai": "",
+    "api.cohere.ai": "/compatibility/v1",
+    "api.cohere.com": "/compatibility/v1",
+    "dashscope.aliyuncs.com": "/compatible-mode/v1",
+    "dashscope-intl.aliyuncs.com": "/compatible-mode/v1",
+    "api.z.ai": "/api/paas/v4",
+    "open.bigmodel.cn": "/api/paas/v4",
+}
 LEAST_SECRET: Final = 4  # characters; a shorter password cannot be told from ordinary words
 
 
@@ -72,7 +88,7 @@ def _is_secret(text: str) -> bool:
 
 
 class AddressSearch:
-    """Finds the address of the API: the given one, or the same with /v1, which operators forget.
+    """Finds the address of the API: the given one, or one with /v1, which operators forget.
 
     Only the server's answers tell which is right: some APIs have no /v1.
     """
@@ -80,11 +96,18 @@ class AddressSearch:
     def __init__(self, given: str) -> None:
         self.current = given
         self._settled = False
-        self._candidates = [given]
-        if not VERSION.search(urlsplit(given).path):
+        parts, candidates = urlsplit(given), [given]
+        if (path := PATHS.get(parts.hostname or "")) is not None:
+            candidates.append(urlunsplit((parts.scheme, parts.netloc, path, "", "")))
+        elif not VERSION.search(parts.path):
             # Ollama's own API is at /api, and its compatible one beside that.
-            bases = dict.fromkeys((given, given.removesuffix("/api")))
-            self._candidates += [f"{base}/v1" for base in bases]
+            candidates += [f"{base}/v1" for base in (given, given.removesuffix("/api"))]
+        self._candidates = list(dict.fromkeys(candidates))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are several addresses, and no model has answered at one of them."""
+        return not self._settled and len(self._candidates) > 1
 
     def next_after(self, tried: Collection[str]) -> str | None:
         """Return an address to try after those that have no chat API, None if there is none."""
@@ -94,7 +117,7 @@ class AddressSearch:
     def prefer(self, address: str) -> None:
         """Begin with an *address* that has a list of models, unless a model answered before."""
         if address != self.current and not self._settled:
-            log.warning("Use the chat API at %s: there is none at %s", address, self.current)
+            log.warning("Use the address %s: there is no chat API at %s", address, self.current)
             self.current = address
 
     def settle(self, address: str) -> None:

@@ -183,6 +183,7 @@ class ChatCompletions:
             except ModelContextExceeded:
                 # The server read this shape, so a smaller request can use it.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
+                self._addresses.settle(request.addresses[-1])
                 raise
             except ModelError as error:
                 if not budget.left or not await self._adapt(request, error, budget.question_id):
@@ -191,7 +192,8 @@ class ChatCompletions:
                 # Not earlier: a server that rejects an option's value names the option, too, so a
                 # refusal alone does not prove that the option is unsupported.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
-                self._addresses.settle(request.addresses[-1])
+                if completion.begun:
+                    self._addresses.settle(request.addresses[-1])
                 return completion
 
     async def _adapt(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
@@ -259,8 +261,8 @@ class ChatCompletions:
         completion = Completion(response, deadlines, request.redactor, reply_tokens=limit)
         try:
             # With images, the first event is not awaited here: the caller frees the images as soon
-            # as the response begins.
-            if not prompt.images:
+            # as the response begins. It is if a page may come from the wrong address.
+            if not prompt.images or self._addresses.is_open:
                 await completion.begin()
         except BaseException:
             await completion.close()

@@ -69,6 +69,7 @@ class Completion:
     ) -> None:
         self.ended_as = ""
         self.characters = 0
+        self.begun = False  # as far as `begin` saw
         self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
         self._thinks_since: float | None = None
@@ -94,6 +95,7 @@ class Completion:
         try:
             async for event in self._events:
                 if isinstance(event, Begin):
+                    self.begun = True
                     break
         except OTHER_REQUEST_MAY_HELP:
             raise

@@ -66,6 +66,7 @@ _NO_CHAT: Final = re.compile(
     r"|^(?:deepgram|assemblyai|elevenlabs|aws_polly|jina_ai|voyage|runwayml|stability)/"
     r"|(?:^|/)(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*"
     r"|(?:text|code)-(?:search-)?(?:ada|babbage|curie|davinci)-.*)$"
+    r"|\*"  # LiteLLM: all models of a provider
 )
 MILLISECONDS: Final = 100_000_000_000  # Larger Unix times are in milliseconds.
 YEARS: Final = range(2000, 2200)  # No model is shut down in another year.

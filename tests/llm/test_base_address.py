@@ -10,8 +10,16 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt, Role, Turn
-from bot.errors import ModelAddressWrong, ModelError, ModelFailed, ModelKeyRefused, ModelUnknown
+from bot.errors import (
+    ModelAddressWrong,
+    ModelContextExceeded,
+    ModelError,
+    ModelFailed,
+    ModelKeyRefused,
+    ModelUnknown,
+)
 from bot.i18n.sentences import ENGLISH
 from bot.llm.api_config import ApiConfig
 from bot.llm.base_address import AddressSearch, BaseAddress
@@ -117,6 +125,13 @@ def test_credentials_that_cannot_be_read_are_refused(pasted: str) -> None:
         ("http://h/V2/x", ["http://h/V2/x"]),
         ("http://h/v1beta/openai", ["http://h/v1beta/openai"]),
         ("http://h/vllm", ["http://h/vllm", "http://h/vllm/v1"]),
+        ("https://openrouter.ai", ["https://openrouter.ai", "https://openrouter.ai/api/v1"]),
+        ("https://openrouter.ai/api/v1", ["https://openrouter.ai/api/v1"]),
+        ("https://api.groq.com/v1", ["https://api.groq.com/v1", "https://api.groq.com/openai/v1"]),
+        (
+            "https://api.perplexity.ai/v1",
+            ["https://api.perplexity.ai/v1", "https://api.perplexity.ai"],
+        ),
     ],
 )
 def test_a_missing_version_is_tried(given: str, candidates: list[str]) -> None:
@@ -220,8 +235,8 @@ async def opened(
         yield model
 
 
-async def asked(model: ChatCompletions) -> str:
-    async with model.stream(PROMPT, RequestBudget(QUESTION_ID), model="m") as completion:
+async def asked(model: ChatCompletions, prompt: Prompt = PROMPT) -> str:
+    async with model.stream(prompt, RequestBudget(QUESTION_ID), model="m") as completion:
         return "".join([event.text async for event in completion if isinstance(event, Delta)])
 
 
@@ -236,6 +251,37 @@ async def test_a_missing_version_is_found_once(how: str, caplog: pytest.LogCaptu
     warnings = [one.getMessage() for one in caplog.records if one.levelno >= logging.WARNING]
     assert len(warnings) == 1
     assert "/v1" in warnings[0]
+
+
+@pytest.mark.parametrize("how", ["Ollama", "LM Studio", "page"])
+async def test_a_question_with_a_picture_finds_a_missing_version_too(how: str) -> None:
+    picture = Turn(Role.USER, "What is it?", (Image(b"picture", "image/png"),))
+    server = Server("/v1", NOT_THERE[how])
+    async with opened(server, "") as model:
+        assert await asked(model, Prompt((picture,), 20, 0, 100)) == "Yes."
+        assert await asked(model) == "Yes."
+    assert len(server.paths) == 3
+
+
+async def test_a_request_that_is_too_long_settles_the_address() -> None:
+    server = Server("/v1", NOT_THERE["Ollama"])
+    answer, too_long = server.api, '{"error":{"code":"context_length_exceeded"}}'
+    server.api = refusing(400, too_long, "application/json")
+    async with opened(server, "") as model:
+        with pytest.raises(ModelContextExceeded):
+            await asked(model)
+        server.api = answer
+        assert await asked(model) == "Yes."
+    assert len(server.paths) == 3
+
+
+async def test_an_answer_that_never_begins_settles_nothing() -> None:
+    """A server may answer 200 to whatever it is asked."""
+    server = Server("/v1", refusing(200, "data: {}\n\n", "text/event-stream"))
+    async with opened(server, "") as model:
+        with pytest.raises(ModelError):
+            await asked(model)
+        assert model._addresses.is_open
 
 
 @pytest.mark.parametrize("how", NOT_THERE)
