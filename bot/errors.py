@@ -161,6 +161,14 @@ class ModelError(BotError):
     wait_seconds = 0.0
     reported: ReportedLimits = NO_REPORTED_LIMITS
 
+    def explain_unfinished(self, strings: Sentences) -> str:
+        """Return the sentence under the text of an answer that failed before its end.
+
+        A question that may succeed in a minute is not to be asked again then: its answer goes on.
+        """
+        asks_again = isinstance(self, ASKS_AGAIN) and not isinstance(self, ModelAllowanceUsed)
+        return strings.model_unfinished if asks_again else self.explain(strings)
+
 
 class ModelKeyRefused(ModelError):
     """The API does not accept the key (401)."""
@@ -277,6 +285,8 @@ class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
 
+# Their sentences advise to ask again in a minute.
+ASKS_AGAIN: Final = (ModelBusy, ModelUnreachable, ModelTimeout, ModelFailed)
 EXPLANATIONS: Final[Mapping[type, Explain]] = {
     BotError: lambda t: t.answer_failed,
     HistoryFailed: lambda t: t.memory_unreadable,

@@ -19,6 +19,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions
 from bot.errors import (
     BotError,
     ModelContextExceeded,
+    ModelError,
     NothingAsked,
     OutputTruncated,
     QueueFull,
@@ -370,6 +371,9 @@ class Assistant:
         if isinstance(error, ModelContextExceeded) and by_command:
             # A place where a command asked may have no /reset, or none for that person.
             return (strings.model_context_asked,)
+        is_kept = answer.generation.text and answer.job.action is not ReplyAction.REGENERATE
+        if is_kept and isinstance(error, ModelError):
+            return (error.explain_unfinished(strings),)
         if isinstance(error, QueueFull) and not (error.first or by_command or answer.job.action):
             # Another question's notice says it already. A command or a button needs a notice of
             # its own, because Discord shows that it is being worked on.

@@ -28,6 +28,7 @@ _PLAIN: Final = {
     for sentence, plain in (
         (strings.model_output_truncated, strings.model_output_truncated_plain),
         (strings.model_cut, strings.model_cut_plain),
+        (strings.model_unfinished, strings.model_unfinished_plain),
         (strings.model_stopped, strings.model_stopped_plain),
         (strings.continue_interrupted, strings.continue_interrupted_plain),
     )

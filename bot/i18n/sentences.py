@@ -152,6 +152,12 @@ class Sentences:
         "The answer was cut off here by a lost connection. Press Continue, or ask me to go on."
     )
     model_cut_plain = "The answer was cut off here by a lost connection. Ask me to go on."
+    model_unfinished = (
+        "The AI service did not finish this answer. Press Continue in a minute, or ask me to go on."
+    )
+    model_unfinished_plain = (
+        "The AI service did not finish this answer. Ask me in a minute to go on."
+    )
     model_stopped = (
         "The AI service ended the answer here without saying why, so it may not be whole. "
         "Press Continue, or ask me to go on."

@@ -4,7 +4,6 @@ Codes say more than the status. Compatible servers use words of their own.
 """
 
 import json
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -67,9 +66,10 @@ _WRONG: Final = (
     r"|not valid|not found|not exist|required|blocked|suspended|inactive)"
 )
 _CREDIT_WORDS: Final = (
-    r"insufficient[ _](credit|balance|fund)|credit balance is too low|out of credits"
-    r"|budget has been exceeded|any credits|used all\b.{0,20}\bcredits|spending limit"
-    r"|monthly included credits|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费"
+    r"insufficient[ _](credit|balance|fund)|insufficient_quota|credit balance is too low"
+    r"|out of credits|budget has been exceeded|any credits|used all\b.{0,20}\bcredits"
+    r"|spending limit|monthly included credits"
+    r"|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费"
 )
 _MODEL_WORDS: Final = (
     r"model\b.{0,80}\b(not exist|not found|not a valid|decommissioned|no longer (available|support)"
@@ -104,7 +104,7 @@ NO_ENDPOINT: Final = re.compile(
 )
 NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be about anything.
 # Of OpenAI for an account without credit; Gemini says so of its allowance for a minute, too.
-OF_A_QUOTA: Final = re.compile(r"exceeded your current quota|insufficient[ _]quota", re.IGNORECASE)
+OF_A_QUOTA: Final = re.compile(r"exceeded your current quota|insufficient quota", re.IGNORECASE)
 OF_A_LIMIT: Final = re.compile(r"limit|quota|allowance|allocation|exceed|too many", re.IGNORECASE)
 _CODE_BREAK: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[ .-]+")
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
@@ -185,7 +185,6 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[ModelError]]] = {
 # The server, or a proxy before it, gave up waiting; the next attempt may be faster.
 TIMEOUTS_THAT_PASS: Final = frozenset({408, 504, 524, 598, 599})
 LONG_SECONDS: Final = 60.0  # A sentence says when a longer wait ends.
-YEAR_SECONDS: Final = 366 * 86_400.0
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
 
@@ -266,7 +265,7 @@ def response_error(
     limited = status == LIMITED_STATUS
     told = told_wait(headers, body, message[:MESSAGE_LENGTH], now, limited=limited)
     fields = {**_fields(body), "message": message}
-    return _stamped(_error(status, fields, redactor, told), told, now)
+    return _waiting(_error(status, fields, redactor, told), told)
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
@@ -276,15 +275,14 @@ def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float =
     message = " ".join(_words(problem))
     body = json.dumps(dict(problem))
     told = told_wait(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)
-    return _stamped(_error(status, {**problem, "message": message}, redactor, told), told, now)
+    return _waiting(_error(status, {**problem, "message": message}, redactor, told), told)
 
 
-def _stamped(error: ModelError, told: ToldWait, now: float) -> ModelError:
-    """Return *error* with the wait that the server *told* at the time *now*."""
+def _waiting(error: ModelError, told: ToldWait) -> ModelError:
+    """Return *error* with the wait that the server *told*."""
     is_long = told.seconds > LONG_SECONDS or (told.is_long and not told.seconds)
     if type(error) is ModelBusy and is_long:
-        is_known = 0 < told.seconds < YEAR_SECONDS
-        error = ModelAllowanceUsed(str(error), math.ceil(now + told.seconds) if is_known else 0)
+        error = ModelAllowanceUsed(str(error), told.until)
     error.wait_seconds = told.seconds
     return error
 

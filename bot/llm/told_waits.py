@@ -14,6 +14,8 @@ EPOCH_MILLISECONDS: Final = 1e11  # and these are in milliseconds.
 HOUR_SECONDS: Final = 3600.0
 
 DAY_SECONDS: Final = 86_400.0
+YEAR_SECONDS: Final = 366 * DAY_SECONDS
+CLOCK_SECONDS: Final = 2.0  # A Date has whole seconds; a larger difference is that of the clocks.
 PACIFIC: Final = "America/Los_Angeles"  # Google: its allowances of a day begin at midnight there.
 
 _UNITS: Final = {"d": DAY_SECONDS, "h": HOUR_SECONDS, "m": 60.0, "ms": 0.001, "s": 1.0}
@@ -73,11 +75,13 @@ class ToldWait(NamedTuple):
     """What a server says about its limits.
 
     *seconds* is how long it asks to wait, 0 if it does not say. *is_long* means that its allowance
-    of an hour or longer is used up.
+    of an hour or longer is used up. *until* is when the wait ends, in seconds since 1970, 0 if that
+    is unknown or more than a year away.
     """
 
     seconds: float = 0.0
     is_long: bool = False
+    until: int = 0
 
 
 NO_WAIT: Final = ToldWait()
@@ -97,16 +101,18 @@ def told_wait(
         inner = fields.get("headers")
         if isinstance(inner, dict):  # OpenRouter puts them into the body.
             names |= {str(name).lower(): str(text) for name, text in inner.items()}
-    now = _moment(names.get("date", "")) or now
+    here, now = now, _moment(names.get("date", "")) or now
+    here = now if abs(here - now) < CLOCK_SECONDS else here
     explicit = (_of_retry_headers(names, now), _of_fields(objects, now), _of_words(words, now))
     seconds = max(explicit) or (_of_limits(names, now) if limited else 0.0)
     quotas = " ".join(str(fields["quotaId"]) for fields in objects if "quotaId" in fields)
     if "PerDay" in quotas:
         # Google asks to retry within a minute even if the allowance of a day is used up.
-        return ToldWait(seconds if seconds >= HOUR_SECONDS else _until_midnight(now), is_long=True)
+        seconds = seconds if seconds >= HOUR_SECONDS else _until_midnight(now)
     sources = [str(fields["limit_source"]) for fields in objects if "limit_source" in fields]
-    named = _OF_A_TIME.search(" ".join((*sources, words)))
-    return ToldWait(seconds, is_long=named is not None and named["long"] is not None)
+    named = _OF_A_TIME.search(" ".join((quotas, *sources, words)))
+    is_long = "PerDay" in quotas or (named is not None and named["long"] is not None)
+    return ToldWait(seconds, is_long, round(here + seconds) if 0 < seconds < YEAR_SECONDS else 0)
 
 
 def _until_midnight(now: float) -> float:

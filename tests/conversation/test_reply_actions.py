@@ -14,6 +14,7 @@ def test_a_notice_names_a_button_only_if_it_is_shown(strings: Sentences) -> None
         strings.thought,
         strings.model_output_truncated,
         strings.model_cut,
+        strings.model_unfinished,
         strings.model_stopped,
         strings.continue_interrupted,
     ]
@@ -33,6 +34,7 @@ def test_no_other_notice_names_the_button(strings: Sentences) -> None:
     assert {*names} - about_buttons == {
         "model_output_truncated",
         "model_cut",
+        "model_unfinished",
         "model_stopped",
         "continue_interrupted",
     }

@@ -1,6 +1,7 @@
 """A failure of the model shows one plain sentence in the place of the answer."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -8,6 +9,7 @@ import pytest
 import pytest_asyncio
 
 from bot.i18n.sentences import ENGLISH
+from bot.i18n.times import discord_time
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
 
@@ -16,6 +18,15 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 LEAKED_KEY: Final = "sk-stand-in-0000000000000000"
 AT_ONCE: Final = {"retry-after": "0.01"}
 BEGUN: Final = "The harbour lies in the north, and it "
+
+MIDNIGHT: Final = (int(time.time()) // 86_400 + 2) * 86_400
+LIMITED_UNTIL: Final = {
+    "error": {
+        "message": "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock 1000",
+        "code": 429,
+        "metadata": {"headers": {"X-RateLimit-Reset": f"{MIDNIGHT}000"}},
+    }
+}
 
 
 def refused(status: int, code: str, message: str) -> Script:
@@ -31,11 +42,21 @@ def script_ending(**how_it_ends: Any) -> Script:
 
 SENTENCES: Final = {
     "key-refused": (refused(401, "invalid_api_key", "Bad key"), ENGLISH.model_key_refused),
-    "key-forbidden": (refused(403, "forbidden", "Not here"), ENGLISH.model_key_refused),
+    "forbidden": (refused(403, "forbidden", "Not here"), ENGLISH.model_access_denied),
+    "key-not-valid": (refused(400, "", "API key not valid."), ENGLISH.model_key_refused),
     "quota": (refused(429, "insufficient_quota", "No credit"), ENGLISH.model_quota_exceeded),
     "model-unknown": (refused(404, "model_not_found", "No model"), ENGLISH.model_unknown),
     "busy": (refused(429, "rate_limit_exceeded", "Slow down"), ENGLISH.model_busy),
     "overloaded": (refused(503, "overloaded", "Later"), ENGLISH.model_busy),
+    "day": (
+        Script(status=429, body={"error": {"message": "Limit reached: tokens per day"}}),
+        ENGLISH.model_allowance_used,
+    ),
+    "until": (
+        Script(status=429, body=LIMITED_UNTIL),
+        ENGLISH.model_allowance_until.format(when=discord_time(MIDNIGHT)),
+    ),
+    "gateway-timeout": (refused(504, "", "Later"), ENGLISH.model_timeout),
     "bad-request": (refused(400, "invalid_value", "No"), ENGLISH.model_request_refused),
     "server-error": (refused(500, "server_error", "Oops"), ENGLISH.model_failed),
     "no-first-token": (Script(text="late", stall_before_seconds=40), ENGLISH.model_timeout),
@@ -51,10 +72,10 @@ KEPT: Final = {
     "stream-cut": (script_ending(disconnect_after_chunks=12), ENGLISH.model_cut),
     "no-finish-reason": (script_ending(finish_reason=None, done=False), ENGLISH.model_cut),
     "odd-finish-reason": (script_ending(finish_reason="OTHER"), ENGLISH.model_stopped),
-    "stalled": (script_ending(stall_after_chunks=12, stall_seconds=40), ENGLISH.model_timeout),
+    "stalled": (script_ending(stall_after_chunks=12, stall_seconds=40), ENGLISH.model_unfinished),
     "error-inside": (
         Script(text=BEGUN, events_after=({"error": {"message": "broken", "code": "x"}},)),
-        ENGLISH.model_failed,
+        ENGLISH.model_unfinished,
     ),
 }
 
@@ -108,15 +129,25 @@ async def test_partial_reply_is_kept_and_marked(failed: Failed, case: str) -> No
 
 
 async def test_model_request_is_retried_only_if_it_can_help(failed: Failed) -> None:
-    """One request if the quota is used up; one and two retries if the API is busy."""
+    """One request if a quota or an allowance is used up; one and two retries if the API is busy."""
     counts = {
         name: len(await failed.stage.requests_with(f"nothing:{name}?"))
-        for name in ("quota", "key-refused", "model-unknown", "busy", "server-error")
+        for name in (
+            "quota",
+            "key-refused",
+            "model-unknown",
+            "day",
+            "until",
+            "busy",
+            "server-error",
+        )
     }
     assert counts == {
         "quota": 1,
         "key-refused": 1,
         "model-unknown": 1,
+        "day": 1,
+        "until": 1,
         "busy": 3,
         "server-error": 3,
     }

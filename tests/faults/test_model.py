@@ -72,10 +72,10 @@ REFUSED: Final[Mapping[str, Way]] = {
     "422": (refused(422), ENGLISH.model_request_refused),
     "429 in words": (refused(429, message="insufficient_quota"), ENGLISH.model_quota_exceeded),
     "502": (refused(502, body=f"<html>{LEAKED_KEY}</html>"), ENGLISH.model_failed),
-    "504": (refused(504, body="upstream request timeout"), ENGLISH.model_failed),
+    "504": (refused(504, body="upstream request timeout"), ENGLISH.model_timeout),
     "529": (refused(529, type="overloaded_error"), ENGLISH.model_busy),
 }
-TIMES_ASKED: Final = {"502": 3, "504": 3, "529": 3}  # the others once
+TIMES_ASKED: Final = {"408": 3, "502": 3, "504": 3, "529": 3}  # the others once
 STALLED: Final[Mapping[str, Way]] = {
     "no token": (Script(text="late", first_token_delay_seconds=60), ENGLISH.model_timeout),
     "pings": (Script(raw=(b": ping\n\n",) * 3000, chunks_per_second=50), ENGLISH.model_timeout),
@@ -83,11 +83,11 @@ STALLED: Final[Mapping[str, Way]] = {
 STALLED_LATE: Final[Mapping[str, Way]] = {
     "pings behind": (
         Script(raw=(event(BEGUN), *[b": ping\n\n"] * 3000), chunks_per_second=50),
-        ENGLISH.model_timeout,
+        ENGLISH.model_unfinished,
     ),
     "trickle": (
         Script(raw=(event(BEGUN), *[event("x")] * 300), chunks_per_second=5),
-        ENGLISH.model_timeout,
+        ENGLISH.model_unfinished,
     ),
 }
 CUT: Final[Mapping[str, Way]] = {
@@ -104,7 +104,7 @@ GARBLED: Final[Mapping[str, Way]] = {
     "page behind": (garbled(b"<html>Bad gateway</html>\n"), ENGLISH.model_cut),
     "error code": (
         garbled(b'data: {"error":{"code":"%s"}}\n\n' % (b"9" * 5000)),
-        ENGLISH.model_failed,
+        ENGLISH.model_unfinished,
     ),
 }
 READ_ALL_THE_SAME: Final = {
@@ -299,12 +299,12 @@ async def test_21_stall_before_text_ends_at_its_deadline(
 
 
 async def test_21_stall_after_text_keeps_the_text(ended: Mapping[str, Ended]) -> None:
-    check_kept(ended["pings behind"], ENGLISH.model_timeout, BEGUN.strip())
+    check_kept(ended["pings behind"], ENGLISH.model_unfinished, BEGUN.strip())
 
 
 async def test_21_slow_stream_ends_at_the_reply_deadline(ended: Mapping[str, Ended]) -> None:
     one = ended["trickle"]
-    assert one.notices == [ENGLISH.model_timeout]
+    assert one.notices == [ENGLISH.model_unfinished]
     state, reply, cut = one.row
     assert (state, cut) == ("failed", 1)
     assert re.fullmatch(re.escape(BEGUN) + "x{5,60}", reply)

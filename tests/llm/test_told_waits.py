@@ -81,7 +81,25 @@ def test_headers_tell_a_wait(headers: dict[str, str], seconds: float) -> None:
 
 def test_the_state_of_the_limits_is_no_wait_if_the_request_was_not_limited() -> None:
     assert told({"x-ratelimit-reset-tokens": "7.66s"}, limited=False) == NO_WAIT
-    assert told({"Retry-After": "2"}, limited=False) == ToldWait(2)
+    assert told({"Retry-After": "2"}, limited=False).seconds == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "after"),
+    [
+        ({"X-RateLimit-Reset": f"{NOW + 7200:.0f}"}, 7200),
+        ({"X-RateLimit-Reset": f"{NOW + 7200:.0f}", "Date": DATE}, 7200),
+        ({"Retry-After": "7200", "Date": DATE}, 7200),
+        # The server's clock is an hour ahead.
+        ({"X-RateLimit-Reset": f"{NOW + 7200:.0f}", "Date": DATE.replace("20:", "21:")}, 3601),
+        ({"Retry-After": "7200", "Date": DATE.replace("20:", "21:")}, 7201),
+        ({"Retry-After": "inf"}, 0),
+        ({"Retry-After": "1e8"}, 0),
+    ],
+)
+def test_the_end_of_a_wait_is_a_moment_here(headers: dict[str, str], after: int) -> None:
+    until = told_wait(headers, "", "", NOW + 0.9, limited=True).until
+    assert until == (int(NOW) + after if after else 0)
 
 
 @pytest.mark.parametrize(
@@ -179,4 +197,4 @@ def test_googles_allowance_of_a_day_ends_at_midnight_in_california(
     """The wait that it asks for within a minute is that of another limit."""
     violation = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}
     body = {"error": {"details": [{"violations": [violation]}, {"retryDelay": delay}]}}
-    assert told({}, body) == ToldWait(seconds, is_long=True)
+    assert told({}, body) == ToldWait(seconds, is_long=True, until=int(NOW + seconds))
