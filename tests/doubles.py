@@ -65,12 +65,16 @@ class DoubleCompletion:
 
 @dataclass
 class DoubleModel:
-    """A ChatModel that answers with enqueued scripts and keeps the requested prompts and models."""
+    """A ChatModel that answers with enqueued scripts and keeps the requested prompts and models.
+
+    *searching* are the models whose server adds to prompts.
+    """
 
     default_model: str = "double"
     reply_tokens: int = 2000
     history: list[Prompt] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
+    searching: set[str] = field(default_factory=set)
     _scripts: deque[DoubleCompletion | Exception] = field(default_factory=deque)
 
     def enqueue(
@@ -85,6 +89,9 @@ class DoubleModel:
     def enqueue_refusal(self, error: Exception) -> None:
         """Let the next request fail before its answer begins."""
         self._scripts.append(error)
+
+    def adds_to_prompts(self, model: str) -> bool:
+        return model in self.searching
 
     async def list_models(self) -> list[ListedModel]:
         return []

@@ -127,6 +127,7 @@ PURE_MODULES = {
     "llm.events",
     "llm.listed_models",
     "llm.prices",
+    "llm.prompt_additions",
     "llm.reasoning_filter",
     "llm.reasoning_marks",
     "llm.reported_limits",

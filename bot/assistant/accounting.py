@@ -1,11 +1,12 @@
 """Count the tokens that answers use, and calibrate the estimates by what the API counts."""
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
-from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration
+from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration, most_tokens
 from bot.conversation.prompt import NO_PROMPT
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import HistoryFailed
@@ -22,11 +23,18 @@ IMAGE_TOKENS: Final = 765
 
 
 class Accounting:
-    """Knows the calibration of each model, and stores usage."""
+    """Knows the calibration of each model, and stores usage.
 
-    def __init__(self, history: History) -> None:
+    *adds_to_prompts* tells whether the server adds to prompts for a model, so that its counts
+    teach nothing about the estimate.
+    """
+
+    def __init__(
+        self, history: History, *, adds_to_prompts: Callable[[str], bool] = lambda _model: False
+    ) -> None:
         self._models = history.models
         self._usage = history.usage
+        self._adds_to_prompts = adds_to_prompts
         self._calibrations: dict[str, Calibration] = {}
 
     async def calibration(self, name: str) -> Calibration:
@@ -46,6 +54,9 @@ class Accounting:
 
         If it has images, the difference to the estimate of its text is due to them.
         """
+        counted = self.measured(generation, counted)
+        if not counted:
+            return
         name, estimated, bounds = generation.model, generation.prompt.tokens, TEXT_BOUNDS
         calibration = await self.calibration(name)
         if generation.prompt.images:
@@ -61,6 +72,15 @@ class Accounting:
             await self._models.set_calibration(name, learned)
         except HistoryFailed as error:
             log.warning("Cannot store the calibration of %s: %s", name, error)
+
+    def measured(self, generation: Generation, counted: int) -> int:
+        """Return *counted* if it measures the prompt of *generation* alone, else 0."""
+        usage, prompt = generation.usage, generation.prompt
+        if (usage is not None and usage.prompt_added) or self._adds_to_prompts(generation.model):
+            return 0
+        if prompt.images:
+            return counted
+        return counted if counted <= most_tokens([turn.text for turn in prompt.turns]) else 0
 
     async def record(self, answer: Answer) -> None:
         """Calibrate by *answer* and store its usage, unless that counts for nobody."""

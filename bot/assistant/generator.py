@@ -102,7 +102,7 @@ class Generator:
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
     ) -> None:
-        self.accounting = Accounting(history)
+        self.accounting = Accounting(history, adds_to_prompts=model.adds_to_prompts)
         self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
         self._history = history
@@ -267,7 +267,8 @@ class Generator:
         counted = generation.usage.prompt_tokens if generation.usage else 0
         calibration = await self.accounting.calibration(generation.model)
         if not generation.prompt.images:
-            calibration = calibration.learn(size.prompt, counted)
+            measured = self.accounting.measured(generation, counted)
+            calibration = calibration.learn(size.prompt, measured)
         await request.search.accept(size, calibration.factor, counted)
 
     async def _reason_to_shorten(

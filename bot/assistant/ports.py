@@ -19,6 +19,9 @@ class ChatModel(Protocol):
 
     reply_tokens: int
 
+    def adds_to_prompts(self, model: str) -> bool:
+        """Whether the server adds to prompts for *model*, such as the results of a search."""
+
     def stream(
         self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AbstractAsyncContextManager[AsyncIterable[Event]]:

@@ -1,6 +1,7 @@
 """Learn by which factor a model's token counts differ from the estimate."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,10 @@ class Bounds:
 TEXT_BOUNDS: Final = Bounds(ratio=(0.2, 5.0), factor=(0.5, 3.0))
 # Models differ more on images: one takes 64 tokens for any, another 25,501 for 1024 x 1024 pixels.
 IMAGE_BOUNDS: Final = Bounds(ratio=(0.05, 60.0), factor=(0.08, 40.0))
+# No tokenizer in use makes more tokens of ASCII text, code included.
+_ASCII_CHARACTERS: Final = 1.5  # for each token
+_TURN_TOKENS: Final = 20  # the most for the frame of a turn
+_TEMPLATE_TOKENS: Final = 300  # Some templates have a text of their own.
 _FIRST_WEIGHT: Final = 100.0  # tokens: the weight of the initial factor of 1.0
 _WEIGHT_LIMIT: Final = 20_000.0  # tokens; older reports fade, so the factor follows the language
 _SAMPLE_LIMIT: Final = 4_000  # tokens; one long prompt must not outweigh all others
@@ -58,6 +63,17 @@ class Calibration:
     def apply(self, estimated: int) -> int:
         """Return *estimated* tokens as tokens of the model, rounded up."""
         return math.ceil(estimated * self.factor)
+
+
+def most_tokens(texts: Sequence[str]) -> int:
+    """Return the most tokens that a prompt of *texts* may have; a higher count counts other things.
+
+    A token of another script has at least one byte.
+    """
+    ascii_count = sum(len(text.encode("ascii", "ignore")) for text in texts)
+    other_bytes = sum(len(text.encode(errors="surrogatepass")) for text in texts) - ascii_count
+    frames = _TEMPLATE_TOKENS + _TURN_TOKENS * len(texts)
+    return math.ceil(ascii_count / _ASCII_CHARACTERS) + other_bytes + frames
 
 
 def _bounded(value: float, bounds: tuple[float, float]) -> float:

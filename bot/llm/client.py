@@ -130,6 +130,12 @@ class ChatCompletions:
         finally:
             await completion.close()
 
+    def adds_to_prompts(self, model: str) -> bool:
+        """Whether the server adds to prompts for *model*, such as the results of a search."""
+        from bot.llm.prompt_additions import adds_to_prompts  # noqa: PLC0415
+
+        return adds_to_prompts(model, self._options(model))
+
     async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
         tried = [self._addresses.current]

@@ -23,10 +23,14 @@ class Thinking(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TokenUsage:
-    """The token counts that the API reported; a later report replaces an earlier one."""
+    """The token counts that the API reported; a later report replaces an earlier one.
+
+    *prompt_added* means that the server added to the prompt, such as the results of a search.
+    """
 
     prompt_tokens: int
     completion_tokens: int
+    prompt_added: bool = False
 
 
 Event = Begin | Delta | Thinking | TokenUsage

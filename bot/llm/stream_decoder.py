@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from bot.llm.events import TokenUsage
+from bot.llm.prompt_additions import shows_addition
 
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
@@ -181,6 +182,7 @@ class ChunkParser:
 
     def __init__(self) -> None:
         self._high_surrogate = ""  # at the end of the last chunk
+        self._prompt_added = False  # An event showed that the server added to the prompt.
 
     def chunk(self, event: dict[str, Any]) -> Chunk:
         """Return the content of *event*."""
@@ -195,11 +197,14 @@ class ChunkParser:
         content = delta.get("content")
         text = _text(content) or _text(delta.get("refusal"))
         in_fields = any(map(delta.get, REASONING_FIELDS))
+        usage = event.get("usage")
+        usage = usage if isinstance(usage, dict) else {}
+        self._prompt_added = self._prompt_added or shows_addition(event, delta, usage)
         return Chunk(
             text=self._cleaned(text),
             reasoning=in_fields or any(map(_is_reasoning, _objects(content))),
             finish_reason=_reason(choice.get("finish_reason")),
-            usage=_usage(event.get("usage")),
+            usage=_usage(usage, prompt_added=self._prompt_added),
         )
 
     def _cleaned(self, text: str) -> str:
@@ -237,11 +242,9 @@ def _text(content: object) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _usage(usage: object) -> TokenUsage | None:
-    if not isinstance(usage, dict):
-        return None
+def _usage(usage: dict[str, Any], *, prompt_added: bool) -> TokenUsage | None:
     prompt, completion = map(_count, map(usage.get, ("prompt_tokens", "completion_tokens")))
-    return TokenUsage(prompt, completion) if prompt else None
+    return TokenUsage(prompt, completion, prompt_added) if prompt else None
 
 
 def _count(value: object) -> int:

@@ -926,6 +926,32 @@ async def test_calibration_follows_reported_usage_and_is_stored(
     assert await history.models.calibration("double") == learnt, "no usage, nothing to learn"
 
 
+@pytest.mark.parametrize(
+    ("model_name", "usage"),
+    [
+        ("double:online", TokenUsage(2000, 1)),
+        ("double", TokenUsage(2000, 1, prompt_added=True)),
+        ("double", TokenUsage(4200, 1)),
+    ],
+    ids=["an option or the model adds to prompts", "the answer shows it", "implausible"],
+)
+async def test_a_count_of_more_than_the_prompt_teaches_nothing(
+    stage: Stage,
+    assistant: Assistant,
+    model: DoubleModel,
+    history: History,
+    model_name: str,
+    usage: TokenUsage,
+) -> None:
+    """Results of a search count as part of the prompt, but are no sign of another tokenizer."""
+    model.searching.add("double:online")
+    await assistant.overrides.set_model("channel", HERE, model_name)
+    await keep(history, *(an_exchange(n, "word " * 50, "word " * 50) for n in range(1, 10)))
+    model.enqueue("x", usage=usage)
+    await stage.ask(an_exchange(10, "word " * 10))
+    assert await history.models.calibration(model_name) == Calibration()
+
+
 async def test_a_model_that_counts_more_tokens_gets_shorter_prompts(
     made: Callable[..., Assistant], model: DoubleModel, history: History
 ) -> None:

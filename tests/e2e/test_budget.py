@@ -101,3 +101,18 @@ async def test_usage_from_the_api_corrects_the_token_estimate(tight: Stage, uniq
     prompt = await tight.prompt_with(f"{unique} number 14")
     assert count_prompt_tokens(prompt) < BUDGET / factor * TOLERANCE * 1.1
     await tight.model.change(token_multiplier=1.0)
+
+
+async def test_the_counts_of_a_server_that_searches_teach_nothing(
+    stand_ins: Stage, unique: str
+) -> None:
+    """What it finds counts as part of the prompt, so the next prompts would have less history."""
+    options = '{"web_search_options": {}}'
+    async with stand_ins.afresh() as stage, stage.bot(OPENAI_OPTIONS=options):
+        await stage.model.change(token_multiplier=2.0)
+        channel = await stage.channel()
+        for number in range(3):  # The usage of an answer is counted before the next question.
+            await stage.asked(f"{unique} number {number}: {FILLER}", channel=channel)
+        assert stage.rows("SELECT sum(prompt_tokens) > 0 FROM usage") == [(1,)]
+        assert stage.rows("SELECT * FROM calibrations") == []
+        await stage.model.change(token_multiplier=1.0)
