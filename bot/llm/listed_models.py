@@ -56,14 +56,15 @@ _NO_CHAT: Final = re.compile(
     r"|dall-?e|(?:chat)?gpt-image|grok-(?:imagine|[\w.]+-image)|imagen|imagegeneration"
     r"|image-generator|stable-(?:diffusion|image|video)|sdxl|sd3|flux|midjourney|kolors|ideogram"
     r"|recraft\w*|seedream|seededit|seedance|qwen-image|z-image|cogview|cogvideo\w*|wanx|wan\d[\w.]*"
-    r"|hidream|nova-(?:canvas|reel)|sora|veo|kling|hailuo|ltx|vidu|runway\w*|\w?t2v|\w?i2v"
+    r"|hidream|hunyuan-(?:image|video)|luma\.ray|nova-(?:canvas|reel)|sora|veo|kling|hailuo|ltx|vidu|runway\w*|\w?t2v|\w?i2v"
     # Speech: these listen or speak, or need an audio part in each request.
     r"|whisper|tts|indextts|transcri\w+|asr|(?:fish-)?speech|parakeet|canary|sensevoice\w*|cosyvoice\w*"
     r"|kokoro|orpheus|scribe|polly|realtime|native-audio|lyria|gpt-[\w.-]*audio|nova-(?:2-)?sonic"
-    r"|gemini-[\w.-]*live"
+    r"|sambert|chirp|gemini-[\w.-]*live"
     # Other endpoints
-    r"|codex|computer-use|deep-research|mistral-ocr|aqa)(?![a-z])"
+    r"|codex|computer-use|(?<!sonar-)deep-research|mistral-ocr|doc-intelligence|aqa)(?![a-z])"
     r"|^(?:deepgram|assemblyai|elevenlabs|aws_polly|jina_ai|voyage|runwayml|stability)/"
+    r"|/(?:search|search_api|container)$|(?:^|/)(?:image|video|music)-\d[\w.]*$"
     r"|(?:^|/)(?:babbage-002|davinci-002|gpt-3\.5-turbo-instruct.*|(?:o\d|gpt-[\d.]+)-pro.*"
     r"|(?:text|code)-(?:search-)?(?:ada|babbage|curie|davinci)-.*)$"
     r"|\*"  # LiteLLM: all models of a provider

@@ -199,6 +199,23 @@ async def test_buttons_work_after_a_restart(own_stage: Stage, unique: str) -> No
         await shows(own_stage, part, "After.")
 
 
+async def test_regenerate_of_a_question_without_an_answer_says_that_there_is_none(
+    stage: Stage, unique: str
+) -> None:
+    refused = Script(status=400, body={"error": {"message": "No"}})
+    await stage.model.reply_when(unique, refused, times=2)
+    question = await stage.asked(f"tell {unique}")
+    [part] = await stage.parts_of(question)
+    assert part["content"] == ENGLISH.model_request_refused
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE)
+    again = await shows(stage, part, ENGLISH.still_no_answer)
+    assert ENGLISH.model_request_refused in again["content"]
+    assert ENGLISH.previous_answer_kept not in again["content"]
+    await stage.model.reply_when(unique, "At last.", times=1)
+    await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE)
+    assert (await shows(stage, part, "At last."))["content"] == "At last."
+
+
 async def test_old_reply_is_restored_after_a_kill_while_regenerating(
     own_stage: Stage, unique: str
 ) -> None:

@@ -116,3 +116,18 @@ async def test_log_line_of_an_answer_has_times_and_token_counts(
         r"\d+ \+ \d+ tokens, harbour-1",
         line,
     )
+
+
+@pytest.mark.parametrize("tail", ["", "/", "/v1/", "/v1/chat/completions", "/v1/models"])
+async def test_an_incomplete_address_of_the_chat_api_works(
+    own_stage: Stage, unique: str, tail: str
+) -> None:
+    address = own_stage.model.base_url.removesuffix("/v1") + tail
+    async with own_stage.bot(OPENAI_BASE_URL=address):
+        question = await own_stage.asked(f"Are you there, {unique}?")
+        assert unique in await own_stage.text_on(question)
+        channel = await own_stage.channel()
+        await own_stage.use(channel, "model")
+    paths = [one.path for one in await own_stage.model.requests()]
+    assert paths[-1] == "/v1/models"
+    assert own_stage.log.count("Use the address") == (1 if tail in {"", "/"} else 0)

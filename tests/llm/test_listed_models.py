@@ -230,7 +230,8 @@ def test_models_that_may_chat_are_listed(entry: dict[str, object]) -> None:
             "mistral/mistral-ocr-2505",
         ),
         *("text-moderation-stable", "text-davinci-003", "text-search-ada-doc-001", "azure/sora-2"),
-        *("openai/*", "*"),
+        *("openai/*", "*", "perplexity/search", "openai/container", "image-01", "music-1.5"),
+        *("hunyuan-video", "luma.ray-v2:0", "vertex_ai/chirp", "sambert-zhichu-v1"),
     ],
 )
 def test_names_of_other_kinds_are_left_out_behind_a_provider_too(name: str) -> None:
@@ -255,6 +256,7 @@ def test_names_of_other_kinds_are_left_out_behind_a_provider_too(name: str) -> N
         ),
         *("together_ai/Qwen/Qwen2.5-VL-72B-Instruct", "perplexity/sonar-pro", "text-bison@002"),
         *("kimi-k2-thinking", "exaone-deep:7.8b", "provider/o1-preview", "olive-13b", "canaryless"),
+        *("sonar-deep-research", "researcher-8b", "gemini-3-pro-image-preview", "chirpy-7b"),
     ],
 )
 def test_names_of_chat_models_are_listed_behind_a_provider_too(name: str) -> None:
