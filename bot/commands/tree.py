@@ -1,15 +1,17 @@
 """The slash commands of a client: autocompleted, translated, and synced if they changed."""
 
+import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
-import aiohttp
 import discord
 from discord import app_commands
 from discord.http import Route
 
+from bot.backoff import Backoff, jittered
 from bot.commands.base import Authorizer
 from bot.commands.definitions import (
     GUILDS,
@@ -25,13 +27,14 @@ from bot.errors import HistoryFailed
 from bot.i18n.languages import of_locale
 from bot.i18n.sentences import ENGLISH
 from bot.storage.facts import Facts
-from bot.transport.calls import GARBLED
+from bot.transport.calls import FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
 
 CHOICES: Final = 25  # Discord: in one autocomplete response
 CHOICE_LENGTH: Final = 100  # Discord: the name of a choice, and its value
 FINGERPRINT: Final = "commands"
+SYNC_BACKOFF: Final = Backoff(30.0, 3600.0)
 REASON_LENGTH: Final = 300  # characters of a refusal in the log
 
 Choices = list[app_commands.Choice[str]]
@@ -66,19 +69,26 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         command.autocomplete(option)(complete)  # So Discord is told that it has autocomplete.
 
     async def sync_if_changed(self) -> None:
-        """Register the commands at Discord, unless it has them already."""
+        """Register the commands at Discord, unless it has them already.
+
+        If Discord cannot be reached, try again until it can: a bot without commands looks broken.
+        """
         translator = Translator()
         await self.set_translator(translator)
         ours = [
             await command.get_translated_payload(self, translator)
             for command in self.get_commands()
         ]
-        try:
-            await self._sync(ours)
-        except discord.HTTPException as error:
-            log.warning("Cannot sync the commands: %s", _reason(error))
-        except (discord.DiscordException, aiohttp.ClientError, OSError, *GARBLED) as error:
-            log.warning("Cannot sync the commands: %s", type(error).__name__)
+        for failures in itertools.count(1):
+            try:
+                await self._sync(ours)
+                return
+            except (*FAILURES, *GARBLED, discord.RateLimited) as error:
+                log.warning("Cannot sync the commands: %s", type(error).__name__)
+            except discord.HTTPException as error:
+                log.warning("Cannot sync the commands: %s", _reason(error))
+                return
+            await asyncio.sleep(jittered(SYNC_BACKOFF.seconds(failures)))
 
     async def _sync(self, ours: list[Definition]) -> None:
         wanted = within(ours, supported_installs(await self._application()))

@@ -1,5 +1,6 @@
 """Autocomplete in time or not at all, and commands that are synced only if they changed."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,6 +11,8 @@ import discord
 import pytest
 from discord import app_commands
 
+from bot.backoff import Backoff
+from bot.commands import tree as tree_module
 from bot.commands.base import Refused, localized, user_installable
 from bot.commands.definitions import Definition
 from bot.commands.tree import CHOICES, FINGERPRINT, CommandTree
@@ -18,6 +21,7 @@ from bot.i18n.sentences import ENGLISH
 from bot.storage.exchanges import History
 from bot.storage.facts import Facts
 from tests.commands.doubles import DoubleInteraction, authorizer_for
+from tests.doubles import PATIENCE_SECONDS
 
 Choices = list[app_commands.Choice[str]]
 
@@ -60,6 +64,11 @@ class SyncedTree(CommandTree):
 def refusal(text: str, status: int = 400) -> discord.HTTPException:
     response: Any = SimpleNamespace(status=status, reason="Bad Request", headers={})
     return discord.HTTPException(response, {"code": 50035, "message": text})
+
+
+def unavailable() -> discord.DiscordServerError:
+    response: Any = SimpleNamespace(status=503, reason="Unavailable", headers={})
+    return discord.DiscordServerError(response, "Unavailable")
 
 
 def as_discord_shows(definition: Definition, version: int) -> Definition:
@@ -312,16 +321,33 @@ async def test_the_entry_point_of_an_activity_is_kept(tree: SyncedTree) -> None:
     assert len(tree.overwritten) == 1
 
 
-@pytest.mark.parametrize("failure", [OSError(), KeyError("id"), discord.DiscordException()])
-async def test_a_failed_sync_is_repeated_at_the_next_start(
-    tree: SyncedTree, failure: Exception, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "failure", [OSError(), TimeoutError(), KeyError("id"), discord.RateLimited(9.0), unavailable()]
+)
+async def test_a_failed_sync_is_repeated_until_it_succeeds(
+    tree: SyncedTree,
+    failure: Exception,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(tree_module, "SYNC_BACKOFF", Backoff(0.001, 0.01))
     tree.failure = failure
-    await tree.sync_if_changed()
-    assert caplog.messages == [f"Cannot sync the commands: {type(failure).__name__}"]
-    tree.failure = None
-    await tree.sync_if_changed()
+    syncing = asyncio.create_task(tree.sync_if_changed())
+    line = f"Cannot sync the commands: {type(failure).__name__}"
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while caplog.messages.count(line) < 2:  # noqa: ASYNC110  # no event for a log line
+            await asyncio.sleep(0.001)
+        tree.failure = None
+        await syncing
     assert len(tree.overwritten) == 1
+
+
+async def test_a_refused_sync_is_not_repeated(
+    tree: SyncedTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    tree.failure = refusal("Missing Access", 403)
+    await tree.sync_if_changed()
+    assert caplog.messages == ["Cannot sync the commands: 403 50035 Missing Access"]
 
 
 class NoFacts:
