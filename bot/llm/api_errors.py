@@ -97,11 +97,13 @@ ERRORS_BY_MESSAGE: Final = {
 }
 # LM Studio, with status 200; Express, OpenAI and others: the path of the request is no endpoint.
 NO_ENDPOINT: Final = re.compile(
-    r"unexpected endpoint|(invalid|unknown|unrecognized|unsupported) (request )?(url|path|route)"
-    r"|cannot (get|post) /|no (such |matching )?(route|endpoint) (found )?for (get|post|/)"
+    r"unexpected endpoint|(invalid|unknown|unrecognized) (request )?url:? ?\(?(get|post)"
+    r"|(unknown|unrecognized|unsupported) (route|method)\b|cannot (get|post) /"
+    r"|no (such |matching )?route\b|no (such |matching )?endpoint (found )?for (get|post|/)"
     r"|route\b.{0,60}\bnot found|page not found",
     re.IGNORECASE,
 )
+OF_A_PATH: Final = frozenset({404, 405})  # They say so by themselves, or mean the model.
 NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be about anything.
 # Of OpenAI for an account without credit; Gemini says so of its allowance for a minute, too.
 OF_A_QUOTA: Final = re.compile(r"exceeded your current quota|insufficient quota", re.IGNORECASE)
@@ -395,7 +397,7 @@ def _named_class(status: int, codes: str, message: str, told: ToldWait) -> type[
         return limited
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None
-    if status < 300 and NO_ENDPOINT.search(message):
+    if status not in OF_A_PATH and NO_ENDPOINT.search(message):
         return ModelAddressWrong
     too_long = TOO_LONG.search(message) or reported_limits(message, {}).reply
     return ModelContextExceeded if too_long else None

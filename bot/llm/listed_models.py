@@ -40,6 +40,7 @@ OUTPUT_FIELDS: Final = ("output_modalities", "supported_output_modalities", "out
 OUTPUT_OBJECTS: Final = ("architecture", "modalities")
 # Mistral and Azure, in `capabilities`; Fireworks.
 CHAT_SWITCHES: Final = ("completion_chat", "chat_completion", "supports_chat")
+LIVE: Final = "live"  # Hugging Face: the status of a provider that answers
 USE_SWITCHES: Final = ("active", "is_active", "available", "enabled")  # Groq; other servers
 # Cohere; Copilot; one-api; Gemini; Ollama: what a model can be asked for.
 USE_FIELDS: Final = (
@@ -127,7 +128,10 @@ def _says_that_it_chats(entry: dict[str, Any]) -> bool | None:
 
 
 def _by_switches(entry: dict[str, Any]) -> bool | None:
-    if any(entry.get(field) is False for field in USE_SWITCHES):
+    statuses = [one["status"] for one in _providers(entry) if "status" in one]
+    if any(entry.get(field) is False for field in USE_SWITCHES) or (
+        statuses and LIVE not in statuses
+    ):
         return False
     parts = _with_objects(entry, KIND_OBJECTS)
     switches = (part.get(switch) for part in parts for switch in CHAT_SWITCHES)
@@ -167,6 +171,13 @@ def _kind_chats(field: str, kind: object) -> bool | None:
     return None
 
 
+def _providers(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return those to whom Hugging Face's router may send a request."""
+    providers = entry.get("providers")
+    items = providers if isinstance(providers, list) else []
+    return [one for one in items if isinstance(one, dict)]
+
+
 def _texts(values: object) -> list[str]:
     """Return the texts of a list, all in lower case and with hyphens."""
     items = values if isinstance(values, list) else []
@@ -180,7 +191,7 @@ def _with_objects(entry: dict[str, Any], names: tuple[str, ...]) -> list[dict[st
 
 def _window(entry: dict[str, Any]) -> int:
     """Return the smallest context window that an entry names, which is the one in use."""
-    objects = _with_objects(entry, WINDOW_OBJECTS)
+    objects = [*_with_objects(entry, WINDOW_OBJECTS), *_providers(entry)]
     named = (one.get(name) for one in objects for name in WINDOW_FIELDS)
     # Compares the type, because True is an int too.
     return min((one for one in named if type(one) is int and one >= SMALLEST), default=0)

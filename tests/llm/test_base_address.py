@@ -171,6 +171,10 @@ NOT_THERE = {
     "page": refusing(200, PAGE, "text/html"),
     "page in one line": refusing(200, "<html>Welcome</html>", "text/html"),
     "redirect": refusing(302, ""),
+    "no route": refusing(
+        400, '{"success":false,"errors":[{"code":7000,"message":"No route for that URI"}]}'
+    ),
+    "a server of files": refusing(501, "<p>Message: Unsupported method ('POST').</p>", "text/html"),
     "OpenAI": refusing(
         404,
         json.dumps({"error": {"message": "Invalid URL (POST /chat/completions)", "code": None}}),

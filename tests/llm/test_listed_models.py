@@ -157,6 +157,7 @@ def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
         {"id": "m", "supports_chat": False},
         {"id": "gpt-oss-20b", "active": False},
         {"id": "m", "mode": "chat", "active": False},
+        {"id": "m", "providers": [{"provider": "x", "status": "error"}]},
         {"id": "m", "output_modalities": ["embeddings"]},
         {"id": "m", "architecture": {"modality": "text->image"}},
         {"id": "m", "modalities": {"input": ["text"], "output": ["audio"]}},
@@ -191,6 +192,8 @@ def test_models_that_cannot_chat_are_left_out(entry: dict[str, object]) -> None:
         {"id": "m", "supported_endpoint_types": ["openai", "image-generation"]},
         {"id": "m", "endpoints": ["chat", "rerank"]},
         {"id": "m", "active": True},
+        {"id": "m", "providers": [{"status": "error"}, {"status": "live"}]},
+        *({"id": "m", "providers": providers} for providers in (None, [], [5], [{"x": 1}])),
         {"id": "m", "architecture": {"modality": "text+image->text"}},
     ],
 )
@@ -261,3 +264,8 @@ def test_names_of_other_kinds_are_left_out_behind_a_provider_too(name: str) -> N
 )
 def test_names_of_chat_models_are_listed_behind_a_provider_too(name: str) -> None:
     assert [model.name for model in read([{"id": name}])] == [name]
+
+
+def test_the_smallest_window_of_a_models_providers_counts() -> None:
+    providers = [{"status": "live", "context_length": size} for size in (8192, 4096)]
+    assert [model.window for model in read([{"id": "m", "providers": providers}])] == [4096]
