@@ -189,6 +189,7 @@ async def stage(
         monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
         async with logged_in(people) as client:
             yield InboxStage(people, client, database, await people.dm("Mina"))
+            assert await people.unmodelled() == []
 
 
 @asynccontextmanager

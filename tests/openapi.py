@@ -85,6 +85,37 @@ def _operation(method: str, path: str) -> tuple[Description, list[str], dict[str
     return spec, ["paths", template, method.lower()], operation
 
 
+def body_schema(method: str, path: str) -> Any:
+    """Return the schema of a JSON body, {} for a request without one."""
+    _, _, operation = _operation(method, path)
+    content = operation.get("requestBody", {}).get("content", {"application/json": {}})
+    return content.get("application/json", {}).get("schema", {})
+
+
+def query_names(method: str, path: str) -> set[str]:
+    """Return the described parameters of the query."""
+    _, _, operation = _operation(method, path)
+    return {one["name"] for one in operation.get("parameters", []) if one["in"] == "query"}
+
+
+def subschemas(schema: Any, name: str) -> list[Any]:
+    """Return the schemas of the field *name* in the objects that *schema* allows."""
+    return [
+        found["properties"][name]
+        for found in _alternatives(schema)
+        if name in found.get("properties", {})
+    ]
+
+
+def _alternatives(schema: Any) -> list[Any]:
+    """Return *schema* and all those that it refers to, combines or has as the items of a list."""
+    while "$ref" in schema:
+        schema = description().registry.resolver(_URI).lookup(_URI + schema["$ref"]).contents
+    inner = [one for key in ("allOf", "anyOf", "oneOf") for one in schema.get(key, [])]
+    inner += [schema["items"]] if "items" in schema else []
+    return [schema, *(found for one in inner for found in _alternatives(one))]
+
+
 def check_request(method: str, path: str, body: object) -> None:
     """Raise AssertionError if *body* (for a multipart request its payload_json) is not allowed."""
     spec, pointer, operation = _operation(method, path)

@@ -33,6 +33,7 @@ async def people(state: State) -> AsyncIterator[Driver]:
     state.knobs.turn({"buckets": {"message_create": roomy, "message_edit": roomy}})
     async with serving(state) as addresses, Driver(addresses) as driver:
         yield driver
+        assert await driver.unmodelled() == []
 
 
 @pytest.fixture(autouse=True)

@@ -333,6 +333,14 @@ class Driver:
             and (route is None or item["route"] == route)
         ]
 
+    async def unmodelled(self) -> list[str]:
+        """Return what the bot used and the stand-in lacks, which it refused with 501."""
+        return [
+            f"{request['method']} {request['path']}: {field}"
+            for request in await self.requests()
+            for field in request["unmodelled"]
+        ]
+
     async def gateway_state(self) -> Json:
         """Return connected, sessions, intents, identifies, resumes, heartbeats."""
         return dict(await self.call("GET", "/gateway"))

@@ -51,6 +51,10 @@ def check_requests(requests: list[Json]) -> None:
     checked: set[str] = set()
     for request in requests:
         check_message(request)
+        where = f"{request['method']} {request['path']}"
+        assert not request["unmodelled"], (
+            f"unknown to the stand-in: {where}: {request['unmodelled']}"
+        )
         assert request["status"] != 429 or request["faults"], f"over a limit: {request}"
         # Most bodies differ only in their texts: one of each shape is enough.
         shape = f"{request['method']} {request['route']} {_shape(request['body'])}"

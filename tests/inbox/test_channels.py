@@ -23,6 +23,7 @@ Json = dict[str, Any]
 async def people() -> AsyncIterator[Driver]:
     async with serving(State()) as addresses, Driver(addresses) as driver:
         yield driver
+        assert await driver.unmodelled() == []
 
 
 @pytest.fixture

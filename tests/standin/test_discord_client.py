@@ -175,10 +175,14 @@ async def test_client_resumes_after_an_aborted_connection(client: Client, people
 
 async def test_client_uses_commands_modals_and_buttons(client: Client, people: Driver) -> None:
     class Form(discord.ui.Modal, title="A form"):
-        text: discord.ui.TextInput[Any] = discord.ui.TextInput(label="Text", custom_id="text")
+        text: discord.ui.Label[Any] = discord.ui.Label(
+            text="Text", component=discord.ui.TextInput(custom_id="text")
+        )
 
         async def on_submit(self, interaction: discord.Interaction) -> None:
-            await interaction.response.send_message(f"got {self.text.value}", view=Buttons())
+            assert isinstance(self.text.component, discord.ui.TextInput)
+            said = f"got {self.text.component.value}"
+            await interaction.response.send_message(said, view=Buttons())
 
     class Buttons(discord.ui.View):
         @discord.ui.button(label="Go on", custom_id="go")

@@ -30,7 +30,6 @@ async def upload(api: Api, *names: str, method: str = "POST", path: str, payload
     form = aiohttp.FormData()
     for index, name in enumerate(names):
         form.add_field(f"files[{index}]", name.encode(), filename=name)
-    form.add_field("comment", "Discord ignores parts it does not know")
     form.add_field("payload_json", payload, content_type="application/json")
     return await api.request(method, path, data=form)
 

@@ -64,7 +64,6 @@ async def test_empty_message_is_refused(api: Api, text: str) -> None:
             ("components", "0", "components", "0", "label"),
         ),
         ({"components": [{"type": 1, "components": [BUTTON, BUTTON]}]}, ("components",)),
-        ({"flags": 1 << 15, "components": [{"type": 10, "content": "t"}]}, ("content",)),
     ],
 )
 async def test_message_error_names_the_invalid_field(
@@ -74,14 +73,6 @@ async def test_message_error_names_the_invalid_field(
     refused = await api.request("POST", place, {"content": "hello"} | body)
     assert (refused.status, refused.code) == (400, 50035)
     assert code_at(refused.body, *path)
-
-
-async def test_components_v2_have_at_most_4000_characters(api: Api) -> None:
-    place = f"/channels/{api.channels['general']}/messages"
-    body = {"flags": 1 << 15, "components": [{"type": 10, "content": "x" * 2000}] * 2}
-    assert (await api.request("POST", place, body)).status == 200
-    body["components"] = [{"type": 10, "content": "x" * 2001}] * 2
-    assert (await api.request("POST", place, body)).code == 50035
 
 
 async def test_body_with_invalid_json_is_refused(api: Api) -> None:
@@ -248,13 +239,6 @@ async def test_people_post_polls_and_stickers(api: Api, people: Driver) -> None:
     assert sticker["name"] == "Wave"
 
 
-@pytest.mark.parametrize("more", [{"sticker_ids": ["1"]}, {"poll": {"question": {"text": "?"}}}])
-async def test_polls_and_stickers_of_the_bot_are_refused(api: Api, more: dict[str, Any]) -> None:
-    """The stand-in has neither, so a bot that posts them must not seem to work."""
-    answer = await api.send("general", "x", **more)
-    assert (answer.status, answer.code) == (400, 50035)
-
-
 async def test_forward_must_have_no_content_and_a_visible_source(people: Driver) -> None:
     source = await people.say("random", "Mina", "secret")
     spec = {"channel_id": source["channel_id"], "message_id": source["id"]}
@@ -360,10 +344,8 @@ async def test_message_in_forum_or_closed_direct_message_is_refused(
     assert (await api.send(await people.dm("Sora"))).code == 50007
 
 
-async def test_unknown_routes_ids_and_tokens_are_refused(api: Api, people: Driver) -> None:
+async def test_unknown_ids_and_tokens_are_refused(api: Api, people: Driver) -> None:
     assert (await api.send("1")).code == 10003
-    assert (await api.request("GET", "/nowhere")).body == {"message": "404: Not Found", "code": 0}
-    assert (await api.request("PUT", "/users/@me/guilds")).status == 405
     assert (await api.request("GET", "/channels/abc")).code == 50035
     wrong = await api.request("GET", "/users/@me", token="wrong")
     assert (wrong.status, wrong.body) == (401, {"message": "401: Unauthorized", "code": 0})

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from bot.sandbox.driver import Driver
     from tests.standin.wire import Api
 
-LINK, V2 = 5, 1 << 15
+LINK = 5
 BUTTON = {"type": 2, "style": 1, "label": "Go on", "custom_id": "go"}
 SELECT = {"type": 3, "custom_id": "pick", "options": []}
 FIELD = {"name": "n", "value": "v"}
@@ -99,16 +99,6 @@ def option(**changes: Any) -> dict[str, Any]:
             "BUTTON_COMPONENT_INVALID_LABEL",
         ),
         (row(BUTTON | {"custom_id": "x" * 101}), "components", "BASE_TYPE_BAD_LENGTH"),
-        (
-            {"flags": V2, "components": [{"type": 10, "content": "x" * 2001}] * 2},
-            "components",
-            "COMPONENT_DISPLAYABLE_TEXT_SIZE_EXCEEDED",
-        ),
-        (
-            {"flags": V2, "components": [{"type": 14}] * 41},
-            "components",
-            "BASE_TYPE_BAD_LENGTH",
-        ),
     ],
 )
 async def test_message_error_names_the_invalid_field(

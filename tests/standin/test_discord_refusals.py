@@ -147,8 +147,10 @@ async def test_automod_refuses_a_thread_name(bot: Bot, people: Driver) -> None:
     await people.refuse("automod", keyword="bad")
     question = await people.ask("general", "Jun", "is it bad?")
     channel = f"/channels/{bot.api.channels['general']}"
-    for path in (f"{channel}/messages/{question['id']}/threads", f"{channel}/threads"):
-        answer = await bot.api.request("POST", path, {"name": "Is it bad?", "type": 11})
+    body: dict[str, Any] = {"name": "Is it bad?"}
+    of_message = f"{channel}/messages/{question['id']}/threads"
+    for path, more in ((of_message, {}), (f"{channel}/threads", {"type": 11})):
+        answer = await bot.api.request("POST", path, body | more)
         assert (answer.status, answer.code) == (400, 200001)
 
 
@@ -253,7 +255,7 @@ async def test_file_refusals_apply_to_every_route(
 
 async def test_deferred_response_has_the_loading_flag(bot: Bot, people: Driver) -> None:
     number = await asked(bot)
-    answer = await bot.answer(DEFERRED, {"flags": 1 << 2}, "?with_response=true")
+    answer = await bot.answer(DEFERRED, None, "?with_response=true")
     about = answer.body["interaction"]
     assert (about["response_message_loading"], about["response_message_ephemeral"]) == (True, False)
     assert (await bot.hook("GET", "/messages/@original")).body["flags"] == LOADING

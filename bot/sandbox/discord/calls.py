@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import BodyPartReader, web
 
-from bot.sandbox.discord.errors import invalid_form, refused
+from bot.sandbox.discord.errors import NotModelledError, invalid_form, refused
+from bot.sandbox.discord.modelled import unmodelled
 from bot.sandbox.discord.validation import is_snowflake
 from bot.sandbox.discord.world import Attachment
 
 if TYPE_CHECKING:
+    from bot.sandbox.discord.modelled import Shape
     from bot.sandbox.discord.state import State
     from bot.sandbox.discord.world import Channel, Guild, Json, Message
 
@@ -66,6 +68,12 @@ class Call:
                 (), "DICT_TYPE_CONVERT", "Only dictionaries may be used in a DictType"
             )
         return self.body
+
+    def require_modelled(self, shape: Shape) -> None:
+        """Raise NotModelledError if the body has more than *shape*."""
+        fields = tuple(unmodelled(self.body, shape))
+        if fields:
+            raise NotModelledError(*fields)
 
     def number(self, name: str, default: int, least: int, most: int) -> int:
         """Return a number of the query within its bounds."""
@@ -165,6 +173,8 @@ async def _read_multipart(request: web.Request) -> tuple[Any, list[Upload]]:
             kind = part.headers.get("Content-Type")
             filename = part.filename or "unknown"
             uploads.append(Upload(int(name[6:-1]), filename, kind, data))
+        else:
+            raise NotModelledError(f"the form's part {name}")
     return body, uploads
 
 

@@ -37,10 +37,24 @@ class DiscordError(Exception):
         return body
 
 
+class NotModelledError(Exception):
+    """The bot used *fields* of a request that the stand-in lacks.
+
+    Status 501 is none of Discord's. The record of requests names the fields for tests.
+    """
+
+    def __init__(self, *fields: str) -> None:
+        super().__init__(f"The stand-in for Discord does not model: {', '.join(fields)}")
+        self.fields = fields
+
+    def payload(self) -> Json:
+        """Return the JSON body of the answer."""
+        return {"message": str(self), "code": 0}
+
+
 _TABLE: Final[dict[str, tuple[int, int, str]]] = {
     "unauthorized": (401, 0, "401: Unauthorized"),
     "not_found": (404, 0, "404: Not Found"),
-    "method_not_allowed": (405, 0, "405: Method Not Allowed"),
     "unknown_application": (404, 10002, "Unknown Application"),
     "unknown_channel": (404, 10003, "Unknown Channel"),
     "unknown_guild": (404, 10004, "Unknown Guild"),

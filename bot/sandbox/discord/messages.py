@@ -160,8 +160,7 @@ def edit(state: State, channel: Channel, message: Message, changes: Json) -> Non
         message.attachments = changes["attachments"]
     if changes.get("flags") is not None:
         keep = message.flags & ~MessageFlag.SUPPRESS_EMBEDS
-        settable = MessageFlag.SUPPRESS_EMBEDS | MessageFlag.IS_COMPONENTS_V2
-        message.flags = keep | (changes["flags"] & settable)
+        message.flags = keep | (changes["flags"] & MessageFlag.SUPPRESS_EMBEDS)
     message.flags &= ~MessageFlag.LOADING
     replied = _replied_user(state, message) if changes.get("allowed_mentions") else None
     _mention(state, channel, message, changes.get("allowed_mentions"), replied)

@@ -6,36 +6,42 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
 
+from bot.sandbox.discord import modelled
 from bot.sandbox.discord import rest_channels as channels
 from bot.sandbox.discord import rest_commands as commands
 from bot.sandbox.discord import rest_interactions as answers
 from bot.sandbox.discord import rest_messages as messages
 from bot.sandbox.discord.calls import REQUEST_LIMIT, Call, Upload, read_body
-from bot.sandbox.discord.errors import DiscordError, refused
+from bot.sandbox.discord.errors import DiscordError, NotModelledError, refused
 from bot.sandbox.discord.rate_limits import VIA, rate_limited_headers
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.faults import Fault
+    from bot.sandbox.discord.modelled import Shape
     from bot.sandbox.discord.state import State
     from bot.sandbox.discord.world import Json
 
 Handler = Callable[[Call], Awaitable[tuple[int, Any]]]
 PREFIX: Final = "/api/v10"
+NOT_MODELLED: Final = 501  # a status that Discord does not answer
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A method and path with its handler and its rate limit bucket."""
+    """A method and path with its handler, its rate limit bucket and what is modelled of it."""
 
     method: str
     path: str
     handler: Handler
     bucket: str = "read"
+    body: Shape = field(default_factory=dict)
+    query: frozenset[str] = frozenset()
+    takes_files: bool = False
     authorized: bool = True  # Interaction tokens need no bot token and spare the global limit.
 
     def major(self, ids: dict[str, str]) -> str:
@@ -48,38 +54,93 @@ class Route:
 
 _CHANNEL: Final = "/channels/{channel_id}"
 _MESSAGE: Final = _CHANNEL + "/messages/{message_id}"
-_REACTION: Final = _MESSAGE + "/reactions/{emoji}/@me"
 _GUILD: Final = "/guilds/{guild_id}"
 _APP: Final = "/applications/{application_id}"
 _HOOK: Final = "/webhooks/{webhook_id}/{webhook_token}"
 
 
+def _query(*names: str) -> frozenset[str]:
+    return frozenset(names)
+
+
 def _command_routes(prefix: str) -> list[Route]:
-    one = prefix + "/{command_id}"
+    one, body = prefix + "/{command_id}", modelled.COMMAND
+    query = _query("with_localizations")
     return [
-        Route("GET", prefix, commands.list_commands),
-        Route("PUT", prefix, commands.overwrite_commands, "commands"),
-        Route("POST", prefix, commands.create_command, "commands"),
+        Route("GET", prefix, commands.list_commands, query=query),
+        Route("PUT", prefix, commands.overwrite_commands, "commands", body),
+        Route("POST", prefix, commands.create_command, "commands", body),
         Route("GET", one, commands.get_command),
-        Route("PATCH", one, commands.edit_command, "commands"),
+        Route("PATCH", one, commands.edit_command, "commands", modelled.COMMAND_EDIT),
         Route("DELETE", one, commands.delete_command, "commands"),
     ]
 
 
 def _hook_routes() -> list[Route]:
-    one = _HOOK + "/messages/{message_id}"
+    """Return the routes with an interaction's token, which need no bot token."""
+    one, callback = _HOOK + "/messages/{message_id}", answers.callback
+    address = "/interactions/{interaction_id}/{interaction_token}/callback"
+    follow_up, with_response = modelled.FOLLOW_UP, _query("with_response")
+    wait, components = _query("wait", "with_components"), _query("with_components")
+    edit = modelled.MESSAGE_EDIT
     return [
         Route(
-            "POST",
-            "/interactions/{interaction_id}/{interaction_token}/callback",
-            answers.callback,
-            "callback",
+            *("POST", address, callback, "callback", modelled.CALLBACK, with_response),
+            takes_files=True,
             authorized=False,
         ),
-        Route("POST", _HOOK, answers.follow_up, "webhook", authorized=False),
+        Route(
+            *("POST", _HOOK, answers.follow_up, "webhook", follow_up, wait),
+            takes_files=True,
+            authorized=False,
+        ),
         Route("GET", one, answers.get_answer, "webhook", authorized=False),
-        Route("PATCH", one, answers.edit_answer, "webhook", authorized=False),
+        Route(
+            *("PATCH", one, answers.edit_answer, "webhook", edit, components),
+            takes_files=True,
+            authorized=False,
+        ),
         Route("DELETE", one, answers.delete_answer, "webhook", authorized=False),
+    ]
+
+
+def _message_routes() -> list[Route]:
+    every, reaction = _CHANNEL + "/messages", _MESSAGE + "/reactions/{emoji}/@me"
+    page = _query("limit", "before", "after", "around")
+    create, edit = modelled.MESSAGE_CREATE, modelled.MESSAGE_EDIT
+    ids = {"messages": None}
+    return [
+        Route("GET", every, messages.list_messages, "message_list", query=page),
+        Route("POST", every, messages.create_message, "message_create", create, takes_files=True),
+        Route("POST", every + "/bulk-delete", messages.bulk_delete, "bulk_delete", ids),
+        Route("GET", _MESSAGE, messages.get_message),
+        Route("PATCH", _MESSAGE, messages.edit_message, "message_edit", edit, takes_files=True),
+        Route("DELETE", _MESSAGE, messages.delete_message, "message_delete"),
+        Route("PUT", reaction, messages.add_reaction, "reaction"),
+        Route("DELETE", reaction, messages.remove_reaction, "reaction"),
+        Route("POST", _CHANNEL + "/typing", messages.type_in, "typing"),
+    ]
+
+
+def _channel_routes() -> list[Route]:
+    every, member = _CHANNEL + "/threads", _CHANNEL + "/thread-members/@me"
+    of_message, make = modelled.THREAD_FROM_MESSAGE, channels.thread_without_message
+    # The handlers check which of these fields the kind of channel has.
+    any_edit = {**modelled.CHANNEL_EDIT, **modelled.THREAD_EDIT}
+    any_thread = {**modelled.FORUM_POST, **modelled.THREAD}
+    archived, page = every + "/archived/public", _query("before", "limit")
+    return [
+        Route("GET", _CHANNEL, channels.get_channel),
+        Route("PATCH", _CHANNEL, channels.edit_channel, "channel_edit", any_edit),
+        Route("DELETE", _CHANNEL, channels.delete_channel, "channel_edit"),
+        Route(
+            *("POST", _MESSAGE + "/threads", channels.thread_from_message, "thread_create"),
+            of_message,
+        ),
+        Route("POST", every, make, "thread_create", any_thread, takes_files=True),
+        Route("PUT", member, channels.join_thread),
+        Route("DELETE", member, channels.leave_thread),
+        Route("GET", archived, channels.archived_threads, query=page),
     ]
 
 
@@ -87,30 +148,15 @@ ROUTES: Final = [
     Route("GET", "/gateway", channels.get_gateway, authorized=False),
     Route("GET", "/gateway/bot", channels.get_gateway_bot),
     Route("GET", "/users/@me", channels.get_me),
-    Route("GET", "/users/@me/guilds", channels.my_guilds),
+    Route("GET", "/users/@me/guilds", channels.my_guilds, query=_query("limit", "after")),
     Route("DELETE", "/users/@me/guilds/{guild_id}", channels.leave_guild),
-    Route("POST", "/users/@me/channels", channels.open_dm, "dm_open"),
+    Route("POST", "/users/@me/channels", channels.open_dm, "dm_open", {"recipient_id": None}),
     Route("GET", "/users/{user_id}", channels.get_user),
     Route("GET", "/oauth2/applications/@me", channels.get_application),
     Route("GET", "/applications/@me", channels.get_application),
-    Route("GET", _CHANNEL, channels.get_channel),
-    Route("PATCH", _CHANNEL, channels.edit_channel, "channel_edit"),
-    Route("DELETE", _CHANNEL, channels.delete_channel, "channel_edit"),
-    Route("GET", _CHANNEL + "/messages", messages.list_messages, "message_list"),
-    Route("POST", _CHANNEL + "/messages", messages.create_message, "message_create"),
-    Route("POST", _CHANNEL + "/messages/bulk-delete", messages.bulk_delete, "bulk_delete"),
-    Route("GET", _MESSAGE, messages.get_message),
-    Route("PATCH", _MESSAGE, messages.edit_message, "message_edit"),
-    Route("DELETE", _MESSAGE, messages.delete_message, "message_delete"),
-    Route("PUT", _REACTION, messages.add_reaction, "reaction"),
-    Route("DELETE", _REACTION, messages.remove_reaction, "reaction"),
-    Route("POST", _CHANNEL + "/typing", messages.type_in, "typing"),
-    Route("POST", _MESSAGE + "/threads", channels.thread_from_message, "thread_create"),
-    Route("POST", _CHANNEL + "/threads", channels.thread_without_message, "thread_create"),
-    Route("PUT", _CHANNEL + "/thread-members/@me", channels.join_thread),
-    Route("DELETE", _CHANNEL + "/thread-members/@me", channels.leave_thread),
-    Route("GET", _CHANNEL + "/threads/archived/public", channels.archived_threads),
-    Route("GET", _GUILD, channels.get_guild),
+    *_channel_routes(),
+    *_message_routes(),
+    Route("GET", _GUILD, channels.get_guild, query=_query("with_counts")),
     Route("GET", _GUILD + "/channels", channels.guild_channels),
     Route("GET", _GUILD + "/roles", channels.guild_roles),
     Route("GET", _GUILD + "/threads/active", channels.active_threads),
@@ -135,7 +181,7 @@ class Rest:
         self._state = state
 
     def add_to(self, app: web.Application) -> None:
-        """Add the routes, and Discord's 404 and 405 for all others."""
+        """Add the routes; all others are not modelled."""
         for route in ROUTES:
             app.router.add_route(route.method, PREFIX + route.path, self._serving(route))
         app.router.add_route("*", PREFIX + "/{rest:.*}", self._serve_unknown)
@@ -147,14 +193,12 @@ class Rest:
         return serve
 
     async def _serve_unknown(self, request: web.Request) -> web.StreamResponse:
-        path = request.path.removeprefix(PREFIX)
-        known = {route.path for route in ROUTES if _same_shape(route.path, path)}
-        name = "method_not_allowed" if known else "not_found"
-
         async def refuse(_call: Call) -> tuple[int, Any]:
-            raise refused(name)
+            raise NotModelledError(f"{request.method} {path}")
 
-        return await self._serve(request, Route(request.method, path, refuse))
+        path = request.path.removeprefix(PREFIX)
+        query = frozenset(request.query)
+        return await self._serve(request, Route(request.method, path, refuse, "read", None, query))
 
     async def _serve(self, request: web.Request, route: Route) -> web.StreamResponse:
         state = self._state
@@ -169,6 +213,7 @@ class Rest:
             "at": time.monotonic(),
             "body": None,
             "files": [],
+            "unmodelled": [],
             "status": None,
             "remaining": None,
         }
@@ -197,6 +242,7 @@ class Rest:
             finally:
                 entry["body"] = call.body
             entry["files"] = [_file_entry(upload) for upload in call.uploads]
+            _require_modelled(call, route)
             # The request has arrived: finish it even if the client no longer waits.
             await asyncio.sleep(sum(fault.seconds for fault in faults if not fault.after))
             for fault in faults:
@@ -208,6 +254,9 @@ class Rest:
             return await self._judge(request, route, call, entry)
         except DiscordError as error:
             return _Answer(error.status, error.payload(), {})
+        except NotModelledError as error:
+            entry["unmodelled"] = list(error.fields)
+            return _Answer(NOT_MODELLED, error.payload(), {})
         finally:
             entry.update(call.notes)
 
@@ -269,11 +318,13 @@ def _file_entry(upload: Upload) -> Json:
     }
 
 
-def _same_shape(template: str, path: str) -> bool:
-    wanted, got = template.split("/"), path.split("/")
-    return len(wanted) == len(got) and all(
-        part.startswith("{") or part == other for part, other in zip(wanted, got, strict=True)
-    )
+def _require_modelled(call: Call, route: Route) -> None:
+    call.require_modelled(route.body)
+    others = [f"?{name}" for name in call.query if name not in route.query]
+    if not route.takes_files:
+        others += [f"files[{upload.number}]" for upload in call.uploads]
+    if others:
+        raise NotModelledError(*others)
 
 
 MAX_BODY: Final = REQUEST_LIMIT + 1024 * 1024  # A little over, so that we send the 413.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bot.sandbox.discord import guilds, payloads, thread_making, threads
+from bot.sandbox.discord import guilds, modelled, payloads, thread_making, threads
 from bot.sandbox.discord.errors import FormErrors, invalid_form, refused
 from bot.sandbox.discord.message_payloads import message_object
 from bot.sandbox.discord.permissions import Permission, guild_permissions
@@ -105,8 +105,9 @@ async def get_channel(call: Call) -> tuple[int, Any]:
 async def edit_channel(call: Call) -> tuple[int, Any]:
     """PATCH /channels/{channel_id}."""
     channel, form = call.channel(), call.form()
-    _check_name(form, required=False)
     thread = channel.thread
+    call.require_modelled(modelled.CHANNEL_EDIT if thread is None else modelled.THREAD_EDIT)
+    _check_name(form, required=False)
     if thread is None:
         call.require(channel, Permission.MANAGE_CHANNELS)
         guilds.edit_channel(call.state, channel, form)
@@ -178,9 +179,11 @@ async def thread_from_message(call: Call) -> tuple[int, Any]:
 async def thread_without_message(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/threads: a thread without a message, or a forum post."""
     channel, form = call.channel(), call.form()
+    in_forum = channel.type == ChannelType.FORUM
+    call.require_modelled(modelled.FORUM_POST if in_forum else modelled.THREAD)
     _check_name(form)
     call.state.refusals.judge_title(channel, form["name"])
-    if channel.type == ChannelType.FORUM:
+    if in_forum:
         return _forum_post(call, channel, form)
     kind = form.get("type", ChannelType.PRIVATE_THREAD)
     private = kind == ChannelType.PRIVATE_THREAD

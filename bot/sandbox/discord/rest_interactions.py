@@ -25,7 +25,7 @@ from bot.sandbox.discord.rest_messages import (
     refuse_in_locked,
     reply_to,
 )
-from bot.sandbox.discord.validation import check_message_form, require_something, unknown_keys
+from bot.sandbox.discord.validation import check_message_form, require_something
 from bot.sandbox.discord.world import MessageFlag, MessageType
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ async def callback(call: Call) -> tuple[int, Any]:
 def _check(call: Call, kind: int, data: Json) -> None:
     form = FormErrors()
     if kind in {MESSAGE, UPDATE, DEFERRED}:
-        call.notes["unknown_keys"] = unknown_keys(data, editing=kind == UPDATE)
         check_message_form(
             form,
             ("data",),
@@ -112,9 +111,6 @@ def _check_choice(form: FormErrors, path: tuple[str | int, ...], choice: object)
 def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, data: Json) -> None:
     state = call.state
     if kind in {MESSAGE, DEFERRED}:
-        if kind == DEFERRED:
-            # Discord: ignores the other fields of a deferral.
-            data = {"flags": (data.get("flags") or 0) & MessageFlag.EPHEMERAL}
         draft = _draft(call, channel, interaction, data, first=True)
         if kind == DEFERRED:
             draft.flags |= MessageFlag.LOADING
@@ -135,7 +131,7 @@ def _answer(call: Call, channel: Channel, interaction: Interaction, kind: int, d
 def _draft(
     call: Call, channel: Channel, interaction: Interaction, data: Json, *, first: bool = False
 ) -> messages.Draft:
-    form = {key: value for key, value in data.items() if key != "message_reference"}
+    form = dict(data)
     flags = form.get("flags") or 0
     if not flags & MessageFlag.EPHEMERAL and (
         interactions.hidden(call.state, channel, interaction)
@@ -218,7 +214,6 @@ async def follow_up(call: Call) -> tuple[int, Any]:
     """POST /webhooks/{webhook_id}/{webhook_token}; after a deferral it fills the answer."""
     interaction = _by_token(call)
     channel, form = _channel(call, interaction), call.form()
-    call.notes["unknown_keys"] = unknown_keys(form)
     errors = FormErrors()
     check_message_form(
         errors, (), form, file_count=len(call.uploads), editing=False, ephemeral_allowed=True
@@ -227,7 +222,9 @@ async def follow_up(call: Call) -> tuple[int, Any]:
     require_something(form, file_count=len(call.uploads))
     original = interaction.original
     if original is not None and original.flags & MessageFlag.LOADING and _exists(call, original):
-        _edit(call, channel, interaction, original, form)
+        # Discord: the first answer alone decides who sees it.
+        flags = {"flags": (form.get("flags") or 0) & ~MessageFlag.EPHEMERAL}
+        _edit(call, channel, interaction, original, form | flags)
         return 200, created_message(call.state.world, original)
     if installs.is_user_install(interaction.owners) and len(interaction.followups) >= FOLLOW_UPS:
         raise refused("too_many_follow_ups")
@@ -254,12 +251,10 @@ async def get_answer(call: Call) -> tuple[int, Any]:
 async def edit_answer(call: Call) -> tuple[int, Any]:
     """PATCH /webhooks/{webhook_id}/{webhook_token}/messages/{message_id}."""
     interaction = _by_token(call)
-    form = call.form()
-    call.notes["unknown_keys"] = unknown_keys(form, editing=True)
     message, channel = _message(call, interaction), _channel(call, interaction)
     if call.state.knobs.limits_old_webhook_edits:
         count_old_edit(call, channel, message)
-    _edit(call, channel, interaction, message, form)
+    _edit(call, channel, interaction, message, call.form())
     return 200, message_object(call.state.world, message)
 
 

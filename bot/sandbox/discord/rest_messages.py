@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from bot.sandbox.discord import installs, messages
 from bot.sandbox.discord.calls import Call, store_uploads
-from bot.sandbox.discord.errors import DiscordError, invalid_form, refused
+from bot.sandbox.discord.errors import (
+    DiscordError,
+    NotModelledError,
+    invalid_form,
+    refused,
+)
 from bot.sandbox.discord.intents import blank_content
 from bot.sandbox.discord.message_payloads import created_message, message_object
 from bot.sandbox.discord.permissions import Permission
@@ -15,7 +20,6 @@ from bot.sandbox.discord.validation import (
     check_message,
     is_snowflake,
     require_something,
-    unknown_keys,
 )
 from bot.sandbox.discord.world import (
     NO_MESSAGES_TYPES,
@@ -68,7 +72,6 @@ def require_can_speak(call: Call, channel: Channel) -> None:
 async def create_message(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/messages."""
     channel, form = call.channel(), call.form()
-    call.notes["unknown_keys"] = unknown_keys(form)
     require_can_speak(call, channel)
     check_message(form, file_count=len(call.uploads))
     require_something(form, file_count=len(call.uploads))
@@ -190,7 +193,6 @@ async def get_message(call: Call) -> tuple[int, Any]:
 async def edit_message(call: Call) -> tuple[int, Any]:
     """PATCH /channels/{channel_id}/messages/{message_id}."""
     channel, form = call.channel(), call.form()
-    call.notes["unknown_keys"] = unknown_keys(form, editing=True)
     message = call.message(channel)
     if message.author_id != call.me or message.webhook_id not in {None, call.me}:
         only_flags = set(form) <= {"flags"}
@@ -223,6 +225,10 @@ def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> No
     if for_all:
         _require_editable(call, channel, message)
     check_message(form, file_count=len(call.uploads), editing=True)
+    # Discord: an edit repeats the flags of the message, and sets or clears this one.
+    added = (form.get("flags") or 0) & ~(message.flags | MessageFlag.SUPPRESS_EMBEDS)
+    if added:
+        raise NotModelledError(f"flags={added}")
     call.state.refusals.judge(channel, form, files=len(call.uploads), for_all=for_all)
     changes = dict(form)
     if "attachments" in form or call.uploads:

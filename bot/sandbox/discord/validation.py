@@ -30,30 +30,6 @@ _SETTABLE: Final = (
     | MessageFlag.IS_COMPONENTS_V2
 )
 _PARSE: Final = ("users", "roles", "everyone")
-_EDIT_KEYS: Final = frozenset(
-    {
-        "content",
-        "embeds",
-        "flags",
-        "allowed_mentions",
-        "components",
-        "attachments",
-        "sticker_ids",
-        "poll",
-    }
-)
-_CREATE_KEYS: Final = _EDIT_KEYS | {
-    "nonce",
-    "enforce_nonce",
-    "tts",
-    "message_reference",
-    "shared_client_theme",
-}
-
-
-def unknown_keys(body: Json, *, editing: bool = False) -> list[str]:
-    """Return the keys that Discord silently ignores."""
-    return sorted(set(body) - (_EDIT_KEYS if editing else _CREATE_KEYS))
 
 
 def check_message(
@@ -77,16 +53,11 @@ def check_message_form(
     ephemeral_allowed: bool,
 ) -> None:
     """Note in *form*, under *path*, every error in a message."""
-    v2 = _check_flags(form, path, body, editing=editing, ephemeral_allowed=ephemeral_allowed)
+    _check_flags(form, path, body, editing=editing, ephemeral_allowed=ephemeral_allowed)
     _check_content(form, path, body)
     _check_embeds(form, path, body.get("embeds"))
     _check_allowed_mentions(form, path, body.get("allowed_mentions"))
-    check_components(form, (*path, "components"), body.get("components"), v2=v2)
-    if v2:
-        _check_v2_is_alone(form, path, body)
-    for key in ("poll", "sticker_ids"):
-        if body.get(key):
-            form.add((*path, key), "NOT_MODELLED", "The stand-in has none of these from a bot.")
+    check_components(form, (*path, "components"), body.get("components"), v2=False)
     _check_attachments(form, path, body.get("attachments"), file_count)
     for key in ("tts", "enforce_nonce"):
         if not isinstance(body.get(key), bool | None):
@@ -100,7 +71,7 @@ def require_something(body: Json, *, file_count: int, existing: bool = False) ->
     """Raise 50006 if the message would be empty; with *existing*, other parts remain."""
     content = body.get("content")
     text = content.strip() if isinstance(content, str) else ""
-    rest = any(body.get(key) for key in ("embeds", "components", "sticker_ids", "poll"))
+    rest = any(body.get(key) for key in ("embeds", "components"))
     if not (text or rest or file_count or existing):
         raise refused("empty_message")
 
@@ -123,29 +94,18 @@ def _check_flags(
     *,
     editing: bool,
     ephemeral_allowed: bool,
-) -> bool:
+) -> None:
     flags = body.get("flags")
     if flags is None:
-        return False
+        return
     where = (*path, "flags")
     if not isinstance(flags, int) or isinstance(flags, bool):
         form.add(where, "NUMBER_TYPE_COERCE", f'Value "{flags}" is not int.')
-        return False
+        return
     settable = _SETTABLE | (MessageFlag.EPHEMERAL if ephemeral_allowed else 0)
     # An edit must name the bits that are set already, no matter who set them.
     if flags & ~settable and not editing:
         form.add(where, "MESSAGE_FLAGS_INVALID", "Message flags can not be set by this request.")
-    return bool(flags & MessageFlag.IS_COMPONENTS_V2)
-
-
-def _check_v2_is_alone(form: FormErrors, path: tuple[str | int, ...], body: Json) -> None:
-    for key in ("content", "embeds", "sticker_ids", "poll"):
-        if body.get(key):
-            form.add(
-                (*path, key),
-                "MESSAGE_CANNOT_USE_LEGACY_FIELDS_WITH_COMPONENTS_V2",
-                f"The '{key}' field cannot be used when using MessageFlags.IS_COMPONENTS_V2",
-            )
 
 
 def _check_embeds(form: FormErrors, path: tuple[str | int, ...], embeds: Any) -> None:

@@ -216,6 +216,8 @@ class Happenings:
         detail = f"{entry['status']}, bucket {entry.get('bucket', '?')}{left}"
         if entry["faults"]:
             detail += ", by your switch"
+        if entry.get("unmodelled"):
+            detail += f", not modelled: {', '.join(entry['unmodelled'])}"
         step = Step(entry["at"], title, detail, BAD if refused else "")
         if line is None:
             if refused:
