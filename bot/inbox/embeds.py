@@ -43,8 +43,14 @@ class RecentForwards:
         """Remember *message* if it is a forward or has pictures; any other ends the one before."""
         key = (message.channel.id, message.author.id)
         self._newest.pop(key, None)
+        now_seconds = seconds_of(message.id)
+        while self._newest and now_seconds - self._oldest_seconds() > FORWARD_SECONDS:
+            self._newest.popitem(last=False)
         if message.message_snapshots or any(map(is_picture, message.attachments)):
             self._newest[key] = message
+
+    def _oldest_seconds(self) -> float:
+        return seconds_of(next(iter(self._newest.values())).id)
 
     def sent_with(self, message: discord.Message) -> discord.Message | None:
         """Return the forward or the pictures that *message* comments on, if there are any."""

@@ -129,7 +129,7 @@ class Questions:
         question = await self.read(message)
         read = question.exchange
         # What was sent just before a question is known only for a short time.
-        keeps_quote = question.unresolved or message.reference is None
+        keeps_quote = addressing.unresolved_id(message) is not None or message.reference is None
         source = stored if keeps_quote else read
         again = replace(
             stored,
@@ -158,7 +158,8 @@ class Questions:
             exchange = replace(exchange, conversation=conversation)
         if subject is None:
             subject = await self._channels.replied_to(message)
-            if subject is None and await self._begins(exchange, channel):
+            is_asked = question.refusal is None
+            if subject is None and is_asked and await self._begins(exchange, channel):
                 subject = await self._openings.bring_to(exchange)
             exchange = _quoting(exchange, subject, self._channels.me_id)
         resolved = replace(question, exchange=exchange, subject=subject, unresolved=False)

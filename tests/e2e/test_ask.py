@@ -1,5 +1,6 @@
 """/ask and "Ask about this": in places that the bot cannot read, private or public."""
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, Final
@@ -408,6 +409,24 @@ async def test_ask_about_this_reads_files_of_the_message(
     await answer(stage, await about(stage, said, person, f"{unique} what is in it?"))
     asked_with = (await stage.prompt_with(f"{unique} what is in it?"))[-1]["content"]
     assert f"{unique} stands in the file" in asked_with
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"components": [{"type": 10, "content": "Up {unique}"}], "flags": 1 << 15}, "⟦card⟧\nUp"),
+        ({"poll": {"question": "Lunch {unique}?", "answers": ["Soup", "Rice"]}}, "⟦poll⟧\nLunch"),
+    ],
+)
+async def test_ask_about_this_reads_cards_and_polls(
+    stage: Stage, unique: str, more: dict[str, Any], words: str
+) -> None:
+    place, person = await stage.channel(), await stage.person()
+    more = json.loads(json.dumps(more).replace("{unique}", unique))
+    said = await stage.discord.say(place, "OtherBot", "", **more)
+    await answer(stage, await about(stage, said, person, f"{unique} what is it?"))
+    asked_with = (await stage.prompt_with(f"{unique} what is it?"))[-1]["content"]
+    assert f"{words} {unique}" in asked_with
 
 
 async def test_ask_about_this_says_if_a_message_is_empty(stage: Stage) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bot.conversation.exchange import Conversation, State
 from bot.i18n.sentences import ENGLISH
+from bot.inbox import openings
 from bot.inbox.questions import Question
 from tests.doubles import an_exchange
 from tests.inbox_stage import InboxStage, Json
@@ -186,6 +187,26 @@ async def test_an_opening_that_cannot_be_fetched_delays_nothing(stage: InboxStag
     assert first.exchange.quoted_id is None
     assert first.refusal is None
     assert (await asked(stage, thread)).exchange.quoted_id == int(thread["id"])
+
+
+async def test_a_slow_opening_is_left_out(
+    stage: InboxStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(openings, "OPENING_SECONDS", 0.05)
+    thread = await forum_post(stage)
+    message = await stage.said(f"{stage.people.bot_mention} Why?", thread["id"])
+    await stage.people.fault("delay", method="GET", path=rf"/messages/{thread['id']}$", seconds=2)
+    question = await stage.questions.resolve(await stage.questions.read(message))
+    assert question.exchange.quoted_id is None
+    assert question.asks
+
+
+async def test_a_private_thread_has_no_opening(stage: InboxStage) -> None:
+    thread = await stage.people.start_thread(await a_channel(stage), "Jun", "Harbour", type=PRIVATE)
+    await stage.people.permit(stage.people.bot_id, 1 << 34 | 1 << 10 | 1 << 16 | 1 << 38)
+    question = await asked(stage, thread, force=True)
+    assert question.exchange.quoted_id is None
+    assert await fetches(stage, thread) == 0
 
 
 async def test_a_missed_question_is_about_the_opening_too(stage: InboxStage) -> None:

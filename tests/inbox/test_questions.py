@@ -146,6 +146,22 @@ async def test_a_stored_question_keeps_a_quote_that_cannot_be_fetched(
     assert (again.quoted, again.quoted_id) == ("A forward", 5)
 
 
+async def test_a_stored_question_loses_the_quote_of_a_deleted_message(stage: InboxStage) -> None:
+    """Also in a thread of people, where it gets the opening instead."""
+    thread = await in_thread(stage, own=False)
+    other = await stage.people.say(thread["id"], "Jun", "Some words")
+    mention = stage.people.bot_mention
+    message = await stage.said(f"{mention} Why?", thread["id"], reply_to=other["id"])
+    stored = (await stage.questions.read(message)).exchange
+    assert "Some words" in stored.quoted
+    await stage.people.delete(thread["id"], other["id"])
+    again = await stage.questions.read_again(
+        stored, await message.channel.fetch_message(message.id)
+    )
+    assert "Hello" in again.quoted
+    assert "Some words" not in again.quoted
+
+
 async def test_a_thread_is_named_after_the_question_or_its_subject(stage: InboxStage) -> None:
     message = await stage.said("Why?")
     topic = stage.questions.thread_title_source

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 from bot.sandbox.launch import LOCALES
@@ -236,11 +237,17 @@ def _files(message: Json) -> list[Json]:
     return list(message.get("attachments") or [])
 
 
+def _name(attachment: Json) -> str:
+    """Return the name of a file as its author gave it, as Discord's client shows it."""
+    filename, title = str(attachment["filename"]), attachment.get("title")
+    return f"{title}{PurePosixPath(filename).suffix}" if title else filename
+
+
 def _attachment(attachment: Json, channel_id: str) -> Json:
     kind = str(attachment.get("content_type") or "").partition(";")[0]
     return {
         "id": attachment["id"],
-        "name": attachment["filename"],
+        "name": _name(attachment),
         "size": attachment["size"],
         "path": f"files/{channel_id}/{attachment['id']}",
         "image": kind in _IMAGES,
