@@ -159,11 +159,13 @@ class Generator:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
         exchange = answer.exchange
         quoted = with_files(exchange.quoted, files.quoted)
-        text = shorten(files.text, token_limit)
+        unread = files.unread if exchange.asks or files.text else ""
+        whole = "\n".join(filter(None, (unread, files.text)))  # Its end is cut off first.
+        text = shorten(whole, token_limit)
         left = token_limit - estimate_tokens(text)
         kept_quotation = shorten(quoted, max(left, estimate_tokens(exchange.quoted)))
         answer.generation.note_unread(*files.notices)
-        read, length = len(text) + len(kept_quotation), len(files.text) + len(quoted)
+        read, length = len(text) + len(kept_quotation), len(whole) + len(quoted)
         if read < length:
             answer.generation.files_percent = 100 * read // length
         answer.exchange = replace(exchange, files=text or exchange.files, quoted=kept_quotation)

@@ -11,7 +11,7 @@ from bot.attachments.names import name_of
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
-from bot.conversation.prompt_markup import defused, file_block, image_line
+from bot.conversation.prompt_markup import NOT_READ, defused, file_block, image_line
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
 
 # For all files of a question together. More hardly fits into any prompt, and its tokens take 0.05 s
@@ -60,11 +60,15 @@ def names_of(message: discord.Message) -> frozenset[str]:
 
 @dataclass(slots=True)
 class _Budget:
-    """What is left for the files of a question, and the notices about the other files."""
+    """What is left for the files of a question, and the notices about the other files.
+
+    *unread* are the names of files of which nothing is read.
+    """
 
     characters: int = MAX_CHARACTERS
     image_bytes: int = PROMPT_IMAGE_BYTES
     notices: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 class _FileText(NamedTuple):
@@ -121,11 +125,15 @@ class Attachments:
     ) -> Files:
         """Read a question's *own* files and those of the message that it quotes.
 
-        Files keep their order, images first. A file that cannot be read becomes a notice.
+        Files keep their order, images first. A file that cannot be read becomes a notice, and the
+        model is told of it.
         """
         budget = _Budget()
         own_files = await self._read_all(own, budget, strings)
+        unread = "\n".join(file_block(name, NOT_READ) for name in budget.unread)
+        budget.unread.clear()
         quoted_files = await self._read_all(quoted, budget, strings)
+        quoted_blocks = {name: file_block(name, NOT_READ) for name in budget.unread}
         images = [file.markup for file in own_files if file.text is None]
         is_paste = [*map(name_of, own)] == [PASTED]
         texts = [
@@ -134,8 +142,9 @@ class Attachments:
         return Files(
             "\n".join(filter(None, (*images, *texts))),
             tuple(budget.notices),
-            {file.name: file.markup for file in quoted_files},
+            quoted_blocks | {file.name: file.markup for file in quoted_files},
             tuple(file.image for file in (*quoted_files, *own_files) if file.image is not None),
+            unread,
         )
 
     def pending_image(
@@ -161,6 +170,7 @@ class Attachments:
                 text = await self._text_of(attachment)
             except _NotRead as reason:
                 budget.notices.append(self._explained(reason, name, strings))
+                budget.unread.append(name)
                 continue
             if text is None:
                 image = self.pending_image(attachment, strings)

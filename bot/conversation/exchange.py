@@ -122,13 +122,15 @@ class Files:
     """The *text* of a question's files, ready for the prompt, and *notices* about them.
 
     *quoted* are the files of the message that it replies to: the text of each, by name. *images*
-    are still to be fetched, the quoted ones first; None if they were not looked for.
+    are still to be fetched, the quoted ones first; None if they were not looked for. *unread* names
+    the files that are not read, ready for the prompt: they ask nothing by themselves.
     """
 
     text: str = ""
     notices: tuple[str, ...] = ()
     quoted: Mapping[str, str] = field(default_factory=dict)
     images: tuple[PendingImage, ...] | None = None
+    unread: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

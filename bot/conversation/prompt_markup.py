@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import Final
 
 from bot.conversation.exchange import Exchange
@@ -26,13 +27,15 @@ CLOSED_POLL: Final = "⟦poll, closed⟧"
 STICKER: Final = "⟦sticker {name}⟧"
 STICKER_LINE: Final = re.compile("^⟦sticker .*⟧$\n?", re.MULTILINE)
 FILE: Final = "⟦file {name}⟧"
+NOT_READ: Final = "⟦you have not been given what is in this file⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 # Captures the names of files and pictures, which people wrote.
 PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
 # Stands for an image, of which only the name is stored.
 IMAGE: Final = "⟦picture {name}⟧"
 IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
-FILE_BLOCK: Final = re.compile("^⟦file (?P<name>.*)⟧(?:\n(?!⟦).*)*", re.MULTILINE)
+NOT_SHOWN: Final = "⟦you have not been given this picture⟧"
+FILE_BLOCK: Final = re.compile(f"^⟦file (?P<name>.*)⟧(?:\n(?:{NOT_READ}|(?!⟦).*))*", re.MULTILINE)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 CONTINUE_NOTE: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
@@ -42,7 +45,18 @@ GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
 # Whose words follow
 LABELS: Final = (WRITES, WROTE_EARLIER, ANSWERED_EARLIER)
 NOTES: Final = (CUT_MARK, CONTINUE_NOTE)  # on an answer
-BESIDE: Final = (FORWARDED, EMBED, CARD, POLL, CLOSED_POLL, STICKER, FILE, IMAGE)
+BESIDE: Final = (
+    FORWARDED,
+    EMBED,
+    CARD,
+    POLL,
+    CLOSED_POLL,
+    STICKER,
+    FILE,
+    NOT_READ,
+    IMAGE,
+    NOT_SHOWN,
+)
 FORMS: Final = (*LABELS, *NOTES, *BESIDE, GAP)  # all lines of the program
 SPEAKER_NAME_LENGTH: Final = 40  # Discord allows 32 characters; other names are cut here.
 GAP_TOKENS: Final = 24  # the most that such a line costs, by the estimate
@@ -86,6 +100,16 @@ def file_block(name: str, text: str) -> str:
 def image_line(name: str) -> str:
     """Return the line that stands for an image."""
     return IMAGE.format(name=name)
+
+
+def with_missing_images(text: str, images: int) -> str:
+    """Return the *text* of a turn with a note under each picture beyond its first *images*."""
+    numbers = count()
+
+    def line(found: re.Match[str]) -> str:
+        return found[0] if next(numbers) < images else f"{found[0]}\n{NOT_SHOWN}"
+
+    return IMAGE_LINE.sub(line, text)
 
 
 def image_names(exchange: Exchange) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from bot.conversation.exchange import scrubbed
 from bot.conversation.images import Image
 from bot.conversation.prompt import Turn
+from bot.conversation.prompt_markup import with_missing_images
 
 PIECE: Final = 3 * 65_536  # bytes; a multiple of 3, so that base64 of pieces can be joined
 
@@ -46,7 +47,7 @@ class RequestBody:
 
 def _content(turn: Turn, mark: str) -> str | list[dict[str, Any]]:
     """Return the content of a turn: text without images, because some servers take no list."""
-    text = scrubbed(turn.text)
+    text = scrubbed(with_missing_images(turn.text, len(turn.images)))
     if not turn.images:
         return text
     return [{"type": "text", "text": text}, *(_image_part(image, mark) for image in turn.images)]

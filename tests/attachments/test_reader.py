@@ -14,6 +14,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from bot.attachments.pdf import MAX_PDF_PAGES
 from bot.attachments.reader import MAX_CHARACTERS, PASTED, Attachments
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image
+from bot.conversation.prompt_markup import NOT_READ
 from bot.i18n.sentences import ENGLISH
 from tests.pdfs import pdf
 from tests.pictures import png
@@ -124,6 +125,14 @@ async def test_an_unread_file_is_named(
         files = await reader.read([cdn.attach(name, data, content_type)], [], ENGLISH)
     assert (files.text, files.images) == ("", ())
     assert files.notices == (sentence.format(name=name),)
+    assert files.unread == f"⟦file {name}⟧\n{NOT_READ}"
+
+
+async def test_an_unread_file_of_the_quoted_message_is_named(cdn: Cdn) -> None:
+    async with cdn.reader() as reader:
+        files = await reader.read([], [cdn.attach("film.mp4", b"film", "video/mp4")], ENGLISH)
+    assert files.unread == ""
+    assert files.quoted == {"film.mp4": f"⟦file film.mp4⟧\n{NOT_READ}"}
 
 
 async def test_a_file_over_the_limit_is_not_fetched(cdn: Cdn) -> None:

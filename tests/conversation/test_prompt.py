@@ -17,6 +17,7 @@ from bot.conversation.prompt_markup import (
     CONTINUE_NOTE,
     CUT_MARK,
     GAP_TOKENS,
+    NOT_READ,
     SPEAKERS_NOTE,
     continuation_request,
     defused,
@@ -428,6 +429,10 @@ def test_files_appear_under_their_names() -> None:
     assert kept_files(files, {"a.txt", "b [x].py", "c", "photo.png"}) == files
     assert kept_files(files, {"b [x].py", "c"}) == "⟦file b [x].py⟧\n\n⟦file c⟧\nthree"
     assert kept_files(files, {"photo.png"}) == ""
+    unread = f"⟦file film.mp4⟧\n{NOT_READ}"
+    assert kept_files(f"{unread}\n{files}", {"film.mp4"}) == unread
+    assert NOT_READ not in kept_files(f"{unread}\n{files}", {"a.txt"})
+    assert requoted("⟦file film.mp4⟧", f"Look\n{unread}\nmore") == f"{unread}\nmore"
     assert kept_files("a paste\nof lines", {"message.txt"}) == "a paste\nof lines"
     assert kept_files("a paste\nof lines", set()) == ""
     assert kept_files("", set()) == ""

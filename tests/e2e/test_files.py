@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from bot.conversation.prompt_markup import NOT_READ
 from bot.i18n.sentences import ENGLISH
-from tests.e2e.conftest import Message, Stage
+from tests.e2e.conftest import Message, Stage, question_of
 from tests.faults.points import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -99,9 +100,26 @@ async def test_unread_files_are_named_with_the_reason(stage: Stage, unique: str)
     ):
         assert f"\n-# {sentence}" in answer
     [*_, asked] = await stage.prompt_with(unique)
-    assert asked["content"].endswith(f"{unique}\n⟦file read.txt⟧\nThis is read.")
+    names = ("clip.mp4", "data.bin", "big.txt", "gone.txt", "mine.txt")
+    unread = "".join(f"⟦file {name}⟧\n{NOT_READ}\n" for name in names)
+    assert asked["content"].endswith(f"{unique}\n{unread}⟦file read.txt⟧\nThis is read.")
     assert await fetched(stage, question) == 3, "data.bin, gone.txt and read.txt"
     assert await fetched(stage, elsewhere) == 0
+
+
+async def test_the_model_is_told_of_what_it_does_not_get(stage: Stage, unique: str) -> None:
+    """Otherwise it makes up what is in a video: also in later turns, and if it is replied to."""
+    clip = a_file(b"\0\0\0\x18ftypmp42", f"{unique}.mp4", content_type="video/mp4")
+    question = await asked_with(stage, f"{unique} what do you see?", clip)
+    told = f"⟦file {unique}.mp4⟧\n{NOT_READ}"
+    assert (await question_of(stage, unique)).endswith(f"what do you see?\n{told}")
+    await stage.said(question["id"], "Mina", f"later {unique}")
+    assert told in await stage.memory_at(f"later {unique}")
+    channel = await stage.channel()
+    shown = await stage.discord.say(channel, "Jun", "Look", attachments=[clip])
+    again = f"{stage.discord.bot_mention} again {unique}"
+    await stage.said(channel, "Mina", again, reply_to=shown["id"])
+    assert told in await question_of(stage, f"again {unique}")
 
 
 async def test_model_is_not_asked_if_no_file_is_readable(stage: Stage) -> None:

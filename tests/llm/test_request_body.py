@@ -7,6 +7,7 @@ import pytest
 
 from bot.conversation.images import Image
 from bot.conversation.prompt import Role, Turn
+from bot.conversation.prompt_markup import NOT_SHOWN
 from bot.llm.request_body import PIECE, RequestBody
 
 
@@ -29,6 +30,17 @@ async def test_pictures_are_sent_as_base64_with_a_known_length(size: int) -> Non
         "stream": True,
     }
     assert b"".join([piece async for piece in body]) == sent, "a retry sends it again"
+
+
+@pytest.mark.parametrize("images", [0, 1, 2])
+async def test_the_model_is_told_of_pictures_that_are_not_sent(images: int) -> None:
+    text = "⟦picture a.png⟧\n⟦Mina (@mina) writes⟧\nSo?\n⟦picture b.png⟧"
+    turn = Turn(Role.USER, text, (Image(b"one", "image/png"),) * images)
+    sent = b"".join([piece async for piece in RequestBody([turn], {})])
+    [message] = json.loads(sent)["messages"]
+    said = message["content"] if not images else message["content"][0]["text"]
+    expected = [text, f"{text}\n{NOT_SHOWN}"][images < 2]
+    assert said == expected.replace("a.png⟧", f"a.png⟧\n{NOT_SHOWN}" if not images else "a.png⟧")
 
 
 async def test_released_pictures_are_still_sent_whole() -> None:
