@@ -72,12 +72,13 @@ _CREDIT_WORDS: Final = (
     r"|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费"
 )
 _MODEL_WORDS: Final = (
-    r"model\b.{0,80}\b(not exist|not found|not a valid|decommissioned|no longer (available|support)"
-    r"|not available)|not a valid model"
+    r"model\b.{0,80}\b(not (exist|found|loaded|a valid|available)|decommissioned"
+    r"|no longer (available|support))|not a valid model"
     r"|\b(invalid|unknown|no such|unrecogni[sz]ed|unsupported) model\b"
     r"|requested model\b.{0,80}\bnot supported|pinned to .{0,200}requested"
     r"|(not allowed to access|access to) (the )?model|unable to access\b.{0,30}\bmodel"
     r"|no (endpoints found for|models? (are |is )?(currently )?loaded)|LLM provider not provided"
+    r"|no 'model_name' with"
     r"|模型不存在"
 )
 # What an error means is in its words, whatever its status is, except those of NOT_IN_WORDS.
@@ -106,7 +107,9 @@ NO_ENDPOINT: Final = re.compile(
 OF_A_PATH: Final = frozenset({404, 405})  # They say so by themselves, or mean the model.
 NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be about anything.
 # Of OpenAI for an account without credit; Gemini says so of its allowance for a minute, too.
-OF_A_QUOTA: Final = re.compile(r"exceeded your current quota|insufficient quota", re.IGNORECASE)
+OF_A_QUOTA: Final = re.compile(
+    r"exceeded[ _](your[ _])?current[ _](token[ _])?quota|insufficient quota", re.IGNORECASE
+)
 OF_A_LIMIT: Final = re.compile(r"limit|quota|allowance|allocation|exceed|too many", re.IGNORECASE)
 _CODE_BREAK: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[ .-]+")
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
@@ -411,7 +414,7 @@ def _limited_class(
         return ModelContextExceeded if status == TOO_LARGE_STATUS else ModelBusy
     if told.is_long and status in MAY_BE_LIMITED and OF_A_LIMIT.search(message):
         return ModelBusy
-    if OF_A_QUOTA.search(message):
+    if OF_A_QUOTA.search(f"{codes} {message}"):
         return ModelBusy if told.seconds else ModelQuotaExceeded
     return None
 

@@ -64,7 +64,7 @@ _MIDNIGHT: Final = re.compile(rf"{_WORDS}\W{{0,3}}(?:midnight|00:00)\W{{0,2}}UTC
 _OF_A_TIME: Final = re.compile(
     r"(?P<long>(?:per|an?|/)[ _-]?(?:hour|day|week|month)|(?:per|by)day"
     r"|(?<![a-z])(?:hourly|daily|weekly|monthly)|\b[rt]p[dh]\b|\d+[ -]hours?\b|\b86400 ?s"
-    r"|(?:for|limit|requests) today)"
+    r"|\btoday\b|\bthis (?:week|month)\b|session usage limit)"
     r"|(?:per|an?|/)[ _-]?(?:second|minute|min\b)|(?:per|by)(?:second|minute)|\b[rt]p[ms]\b",
     re.IGNORECASE,
 )

@@ -418,6 +418,8 @@ GEMINI_KEY = {
         ),
         (400, said("LLM Provider NOT provided. You passed model=x"), ModelUnknown),
         (404, said("No endpoints found for a/b."), ModelUnknown),
+        (400, said("You passed in model=x. There is no 'model_name' with this"), ModelUnknown),
+        (400, {"detail": "model `x` is not loaded"}, ModelUnknown),
         (400, said("模型不存在，请检查模型代码。"), ModelUnknown),
         (410, said("Gone"), ModelUnknown),
         # A budget that is used up
@@ -439,6 +441,7 @@ GEMINI_KEY = {
             ModelQuotaExceeded,
         ),
         (429, said("You exceeded your current quota"), ModelQuotaExceeded),
+        (429, said("suspended", type="exceeded_current_quota_error"), ModelQuotaExceeded),
         # Withheld
         (
             400,

@@ -176,6 +176,8 @@ def test_the_longest_of_several_waits_is_the_right_one() -> None:
         ("Rate limit of 10 per 60s exceeded for UserByModelByMinute.", False),
         ("you have used up your daily free allocation of 10,000 neurons", True),
         ("Usage limit reached for 5 hour.", True),
+        ("you have reached your session usage limit", True),
+        ("The quota has been exceeded for this month.", True),
         ("Too many requests", False),
     ],
 )
