@@ -87,7 +87,8 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
                 log.warning("Cannot sync the commands: %s", type(error).__name__)
             except discord.HTTPException as error:
                 log.warning("Cannot sync the commands: %s", _reason(error))
-                return
+                if error.code:  # It is a refusal of Discord itself, not a page of Cloudflare.
+                    return
             await asyncio.sleep(jittered(SYNC_BACKOFF.seconds(failures)))
 
     async def _sync(self, ours: list[Definition]) -> None:

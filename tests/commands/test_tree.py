@@ -71,6 +71,11 @@ def unavailable() -> discord.DiscordServerError:
     return discord.DiscordServerError(response, "Unavailable")
 
 
+def page() -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=403, reason="Forbidden", headers={})
+    return discord.HTTPException(response, "<html>Blocked</html>")
+
+
 def as_discord_shows(definition: Definition, version: int) -> Definition:
     """Return a definition with what Discord adds to it."""
     added = {"id": str(version), "application_id": "5", "version": str(version), "type": 1}
@@ -322,18 +327,25 @@ async def test_the_entry_point_of_an_activity_is_kept(tree: SyncedTree) -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [OSError(), TimeoutError(), KeyError("id"), discord.RateLimited(9.0), unavailable()]
+    ("failure", "reason"),
+    [
+        *((error, type(error).__name__) for error in (OSError(), TimeoutError(), KeyError("id"))),
+        (discord.RateLimited(9.0), "RateLimited"),
+        (unavailable(), "DiscordServerError"),
+        (page(), "403 0 <html>Blocked</html>"),
+    ],
 )
 async def test_a_failed_sync_is_repeated_until_it_succeeds(
     tree: SyncedTree,
     failure: Exception,
+    reason: str,
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tree_module, "SYNC_BACKOFF", Backoff(0.001, 0.01))
     tree.failure = failure
     syncing = asyncio.create_task(tree.sync_if_changed())
-    line = f"Cannot sync the commands: {type(failure).__name__}"
+    line = f"Cannot sync the commands: {reason}"
     async with asyncio.timeout(PATIENCE_SECONDS):
         while caplog.messages.count(line) < 2:  # noqa: ASYNC110  # no event for a log line
             await asyncio.sleep(0.001)
