@@ -197,6 +197,20 @@ async def test_unmodelled_field_is_named_even_if_a_fault_answers(api: Api, peopl
     await refused(people, await api.send("general", stickers=[]), "stickers")
 
 
+@pytest.mark.parametrize(
+    "body",
+    [{"embeds": [{"fields": 5}]}, {"components": [{"type": 1, "components": 5}]}],
+)
+async def test_failure_of_the_stand_in_is_no_answer_of_discord(
+    api: Api, people: Driver, body: dict[str, Any]
+) -> None:
+    """A value that no rule expects must not look like a server error, which the bot repeats."""
+    answer = await api.send("general", **body)
+    assert answer.status == 501
+    [named] = (await people.requests())[-1]["unmodelled"]
+    assert named.startswith("TypeError")
+
+
 async def test_rights_of_discord_come_first_nowhere(api: Api, discord_state: State) -> None:
     """The test sees a mistake even if Discord would refuse the request for another reason."""
     answer = await api.request("GET", "/users/@me?with=all", token="wrong")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.world import Json
 
 Handler = Callable[[Call], Awaitable[tuple[int, Any]]]
+_log = logging.getLogger(__name__)
 PREFIX: Final = "/api/v10"
 NOT_MODELLED: Final = 501  # a status that Discord does not answer
 
@@ -257,6 +259,11 @@ class Rest:
         except NotModelledError as error:
             entry["unmodelled"] = list(error.fields)
             return _Answer(NOT_MODELLED, error.payload(), {})
+        except Exception as error:  # noqa: BLE001  # the one top handler of a request
+            _log.exception("Failed %s %s: the stand-in is wrong", route.method, route.path)
+            failure = NotModelledError(repr(error))
+            entry["unmodelled"] = list(failure.fields)
+            return _Answer(NOT_MODELLED, failure.payload(), {})
         finally:
             entry.update(call.notes)
 
