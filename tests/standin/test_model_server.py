@@ -174,32 +174,65 @@ async def test_token_multiplier_changes_the_usage(server: ModelDriver, client: A
 
 
 @pytest.mark.parametrize(
-    ("messages", "param"),
+    ("messages", "param", "code"),
     [
-        (["hello"], "messages[0]"),
-        ([{"role": "user", "content": ["hello"]}], "messages[0].content"),
-        ([{"role": "user", "content": [{"type": "text"}]}], "messages[0].content"),
-        ([{"role": "user", "content": [{"type": "sound"}]}], "messages[0].content"),
-        ([{"role": "user", "content": []}], "messages[0].content"),
-        ([{"role": "assistant", "content": None}], "messages[0].content"),
+        ([7], "messages[0]", "invalid_type"),
+        ([{"content": "hi"}], "messages[0].role", "missing_required_parameter"),
+        ([{"role": "user", "content": 7}], "messages[0].content", "invalid_type"),
+        ([{"role": "user", "content": ["hello"]}], "messages[0].content[0]", "invalid_type"),
+        (
+            [{"role": "user", "content": [{"type": "text"}]}],
+            "messages[0].content[0].text",
+            "missing_required_parameter",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}],
+            "messages[0].content[0].cache_control",
+            "unknown_parameter",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "sound"}]}],
+            "messages[0].content[0].type",
+            "invalid_value",
+        ),
+        (
+            [{"role": "user", "content": [{"type": "image_url", "image_url": "data:"}]}],
+            "messages[0].content[0].image_url",
+            "invalid_type",
+        ),
+        ([{"role": "user", "content": []}], "messages[0].content", "empty_array"),
+        ([{"role": "assistant", "content": None}], "messages.[0].content", None),
+        ([{"role": "user", "refusal": "no"}], "messages[0].refusal", "unknown_parameter"),
+        (
+            [{"role": "assistant", "content": "a", "reasoning_content": "b"}],
+            "messages[0].reasoning_content",
+            "unknown_parameter",
+        ),
+        (
+            [{"role": "tool", "content": "a"}],
+            "messages[0].tool_call_id",
+            "missing_required_parameter",
+        ),
+        ([{"role": "user", "content": "a", "name": 5}], "messages[0].name", "invalid_type"),
     ],
 )
 async def test_malformed_messages_are_refused(
-    server: ModelDriver, messages: object, param: str
+    server: ModelDriver, messages: object, param: str, code: str | None
 ) -> None:
     headers = {"Authorization": f"Bearer {server.api_key}"}
     body = {"model": "any-name", "messages": messages}
     url = f"{server.base_url}/chat/completions"
     async with server.http.post(url, json=body, headers=headers) as response:
         error = (await response.json())["error"]
-    assert (response.status, error["param"], error["code"]) == (400, param, "invalid_type")
+    assert (response.status, error["param"], error["code"]) == (400, param, code)
 
 
 async def test_content_parts_and_tool_calls_are_accepted(server: ModelDriver) -> None:
     headers = {"Authorization": f"Bearer {server.api_key}"}
-    image = {"type": "image_url", "image_url": {"url": data_url(png())}}
+    image = {"type": "image_url", "image_url": {"url": data_url(png()), "detail": "low"}}
     parts = [{"type": "text", "text": "look"}, image]
-    call = {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]}
+    tool = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    call = {"role": "assistant", "content": None, "tool_calls": [tool]}
     body = {"model": "any-name", "messages": [{"role": "user", "content": parts}, call]}
     url = f"{server.base_url}/chat/completions"
     async with server.http.post(url, json=body, headers=headers) as response:
@@ -293,8 +326,8 @@ async def test_other_token_limit_parameter_is_refused(
         ),
         (
             {"model": "m", "messages": [{"role": "user", "content": None}]},
-            "messages[0].content",
-            "invalid_type",
+            "messages.[0].content",
+            None,
         ),
         ({"model": "m", "messages": HELLO, "wishes": 3}, "wishes", "unknown_parameter"),
         (
@@ -321,6 +354,107 @@ async def test_malformed_request_gets_the_error_of_openai(
         await client.post("/chat/completions", body=body, cast_to=object)
     assert (caught.value.param, caught.value.code) == (param, code)
     assert caught.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize(
+    ("options", "param", "code", "words"),
+    [
+        ({"n": "2"}, "n", "invalid_type", "expected an integer, but got a string instead."),
+        ({"n": 0}, "n", "integer_below_min_value", "Expected a value >= 1, but got 0 instead."),
+        ({"seed": 1.5}, "seed", "invalid_type", "but got a decimal number instead."),
+        (
+            {"temperature": "hot"},
+            "temperature",
+            "invalid_type",
+            "expected a decimal, but got a string",
+        ),
+        ({"temperature": 3}, "temperature", "decimal_above_max_value", "a value <= 2, but got 3"),
+        ({"presence_penalty": -3}, "presence_penalty", "decimal_below_min_value", ">= -2"),
+        ({"logprobs": 1}, "logprobs", "invalid_type", "expected a boolean, but got an integer"),
+        (
+            {"stop": ["a"] * 5},
+            "stop",
+            "array_above_max_length",
+            "maximum length 4, but got an array with length 5",
+        ),
+        ({"stop": 5}, "stop", "invalid_type", "one of a string or array of strings"),
+        ({"tools": {}}, "tools", "invalid_type", "expected an array of objects, but got an object"),
+        ({"tools": [{}]}, "tools[0].type", "missing_required_parameter", "'tools[0].type'."),
+        ({"verbosity": "loud"}, "verbosity", "invalid_value", "'low', 'medium', and 'high'."),
+        ({"user": {"id": 1}}, "user", "invalid_type", "expected a string, but got an object"),
+        ({"response_format": {}}, "response_format.type", "missing_required_parameter", "Missing"),
+        (
+            {"stream": True, "stream_options": {"usage": True}},
+            "stream_options.usage",
+            "unknown_parameter",
+            "Unknown",
+        ),
+        ({"n": "2", "wishes": 3}, "wishes", "unknown_parameter", "Unknown parameter: 'wishes'."),
+        ({"temperature": 3, "n": "2"}, "n", "invalid_type", "Invalid type for 'n'"),
+    ],
+)
+async def test_wrong_type_or_value_of_an_option_is_refused(
+    client: AsyncOpenAI, options: dict[str, object], param: str, code: str, words: str
+) -> None:
+    body = {"model": "m", "messages": HELLO} | options
+    with pytest.raises(openai.BadRequestError) as caught:
+        await client.post("/chat/completions", body=body, cast_to=object)
+    assert (caught.value.param, caught.value.code) == (param, code)
+    assert words in caught.value.message
+
+
+async def test_options_of_openai_are_accepted(client: AsyncOpenAI) -> None:
+    body = {
+        "model": "m",
+        "messages": HELLO,
+        "temperature": None,
+        "top_p": 1,
+        "seed": -1,
+        "stop": "END",
+        "metadata": {"a": "b"},
+        "tools": [{"type": "web_search"}],
+        "web_search_options": {},
+        "reasoning_effort": "low",
+        "max_completion_tokens": 50,
+    }
+    await client.post("/chat/completions", body=body, cast_to=object)
+
+
+async def test_reply_limit_over_that_of_the_model_is_refused(
+    server: ModelDriver, client: AsyncOpenAI
+) -> None:
+    await server.change(max_reply_tokens=4096)
+    with pytest.raises(openai.BadRequestError, match="supports at most 4096 completion tokens"):
+        await client.chat.completions.create(
+            model="m", messages=HELLO, extra_body={"max_completion_tokens": 4097}
+        )
+    await client.chat.completions.create(
+        model="m", messages=HELLO, extra_body={"max_completion_tokens": 4096}
+    )
+
+
+@pytest.mark.parametrize(
+    ("roles", "accepted"),
+    [
+        ("user", True),
+        ("system user assistant user", True),
+        ("user user", False),
+        ("system assistant user", False),
+        ("user assistant", False),
+        ("system", False),
+    ],
+)
+async def test_roles_must_alternate_if_a_template_insists(
+    server: ModelDriver, client: AsyncOpenAI, roles: str, accepted: bool
+) -> None:
+    body = {"model": "m", "messages": [{"role": one, "content": "hi"} for one in roles.split()]}
+    await client.post("/chat/completions", body=body, cast_to=object)
+    await server.change(alternating=True)
+    if accepted:
+        await client.post("/chat/completions", body=body, cast_to=object)
+        return
+    with pytest.raises(openai.BadRequestError, match="roles must alternate"):
+        await client.post("/chat/completions", body=body, cast_to=object)
 
 
 async def test_stream_options_can_be_refused(server: ModelDriver, client: AsyncOpenAI) -> None:

@@ -1,4 +1,4 @@
-"""Check requests as a chat API does, and word refusals as OpenAI does."""
+"""Count tokens, and refuse what a chat server does: keys, models, pictures, roles, windows."""
 
 import base64
 import json
@@ -10,46 +10,6 @@ from typing import Any, Final
 
 JsonObject = dict[str, Any]
 
-ROLES: Final = ("system", "assistant", "user", "function", "tool", "developer")
-_ARGUMENTS: Final = frozenset(
-    {
-        "audio",
-        "frequency_penalty",
-        "function_call",
-        "functions",
-        "logit_bias",
-        "logprobs",
-        "max_completion_tokens",
-        "max_tokens",
-        "messages",
-        "metadata",
-        "modalities",
-        "model",
-        "n",
-        "parallel_tool_calls",
-        "prediction",
-        "presence_penalty",
-        "prompt_cache_key",
-        "prompt_cache_retention",
-        "reasoning_effort",
-        "response_format",
-        "safety_identifier",
-        "seed",
-        "service_tier",
-        "stop",
-        "store",
-        "stream",
-        "stream_options",
-        "temperature",
-        "tool_choice",
-        "tools",
-        "top_logprobs",
-        "top_p",
-        "user",
-        "verbosity",
-        "web_search_options",
-    }
-)
 _SYSTEM: Final = ("system", "developer")
 _IMAGES: Final = {
     "png": (b"\x89PNG\r\n\x1a\n",),
@@ -160,89 +120,6 @@ def check_model(model: str, models: Sequence[str]) -> None:
         )
 
 
-def check_request(body: object, tokens_parameter: str) -> JsonObject:
-    """Return *body* if a chat completions API accepts it, else raise `Refusal` 400.
-
-    *tokens_parameter* is the server's name for the limit of a reply: "max_completion_tokens"
-    (OpenAI's newer models), "max_tokens" (many compatible servers) or "either".
-    """
-    if not isinstance(body, dict):
-        raise Refusal(400, "We could not parse the JSON body of your request.")
-    if not isinstance(body.get("model"), str) or not body["model"]:
-        raise Refusal(400, "you must provide a model parameter")
-    for name in body:
-        if name not in _ARGUMENTS:
-            raise Refusal(400, f"Unknown parameter: '{name}'.", name, "unknown_parameter")
-    _check_messages(body)
-    _check_reply_limit(body, tokens_parameter)
-    if "stream_options" in body and not body.get("stream"):
-        raise Refusal(
-            400,
-            "The 'stream_options' parameter is only allowed when 'stream' is enabled.",
-            "stream_options",
-        )
-    return body
-
-
-def _check_messages(body: JsonObject) -> None:
-    if "messages" not in body:
-        raise Refusal(
-            400, "Missing required parameter: 'messages'.", "messages", "missing_required_parameter"
-        )
-    messages = body["messages"]
-    if not isinstance(messages, list):
-        raise Refusal(
-            400, "Invalid type for 'messages': expected an array.", "messages", "invalid_type"
-        )
-    if not messages:
-        raise Refusal(
-            400,
-            "Invalid 'messages': empty array. Expected an array with minimum length 1, "
-            "but got an empty array instead.",
-            "messages",
-            "empty_array",
-        )
-    for number, message in enumerate(messages):
-        _check_message(f"messages[{number}]", message)
-
-
-def _check_message(name: str, message: object) -> None:
-    if not isinstance(message, dict):
-        raise Refusal(400, f"Invalid type for '{name}': expected an object.", name, "invalid_type")
-    role, content = message.get("role"), message.get("content")
-    if role not in ROLES:
-        known = ", ".join(f"'{one}'" for one in ROLES[:-1])
-        raise Refusal(
-            400,
-            f"Invalid value: '{role}'. Supported values are: {known}, and '{ROLES[-1]}'.",
-            f"{name}.role",
-            "invalid_value",
-        )
-    if (
-        content is None
-        and role == "assistant"
-        and (message.get("tool_calls") or "refusal" in message)
-    ):
-        return
-    is_parts = isinstance(content, list) and content and all(map(_is_part, content))
-    if not isinstance(content, str) and not is_parts:
-        raise Refusal(
-            400,
-            f"Invalid type for '{name}.content': expected a string or an array of objects, "
-            f"but got {type(content).__name__} instead.",
-            f"{name}.content",
-            "invalid_type",
-        )
-
-
-def _is_part(part: object) -> bool:
-    if not isinstance(part, dict):
-        return False
-    if part.get("type") == "text":
-        return isinstance(part.get("text"), str)
-    return part.get("type") in ("image_url", "input_audio", "file", "refusal")
-
-
 def check_streaming(body: JsonObject, *, accepted: bool) -> None:
     """Raise `Refusal` 400 for a request to stream unless that is *accepted*.
 
@@ -291,34 +168,6 @@ def _check_image(part: JsonObject) -> None:
             "following formats: ['png', 'jpeg', 'gif', 'webp'].",
             code="invalid_image_format",
         )
-
-
-def _check_reply_limit(body: JsonObject, tokens_parameter: str) -> None:
-    given = [name for name in ("max_tokens", "max_completion_tokens") if body.get(name) is not None]
-    if len(given) == 2:
-        raise Refusal(
-            400,
-            "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported.",
-            "max_tokens",
-            "invalid_parameter_combination",
-        )
-    for name in given:
-        if tokens_parameter not in (name, "either"):
-            raise Refusal(
-                400,
-                f"Unsupported parameter: '{name}' is not supported with this model. "
-                f"Use '{tokens_parameter}' instead.",
-                name,
-                "unsupported_parameter",
-            )
-        if isinstance(body[name], bool) or not isinstance(body[name], int) or body[name] < 1:
-            raise Refusal(
-                400,
-                f"Invalid '{name}': integer below minimum value. Expected a value >= 1, "
-                f"but got {body[name]!r} instead.",
-                name,
-                "integer_below_min_value",
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -428,9 +277,32 @@ _REFUSALS: Final = {
     "llama.cpp": _as_llama_cpp,
     "dasllama": _as_dasllama,
 }
+_ALTERNATE: Final = "Conversation roles must alternate user/assistant/user/assistant/..."
 SYSTEM_ROLES: Final = (
     *("taken", "not supported", "gemma", "must alternate", "in stream", "bare", "silent"),
 )
+
+
+def check_turns(messages: Sequence[JsonObject], *, alternating: bool) -> None:
+    """Raise `Refusal` 400 unless user and assistant take turns, if they must be *alternating*.
+
+    So templates of Gemma, Llama 2 and Mistral do; the user begins and ends.
+    """
+    turns = [one["role"] for one in messages if one["role"] not in _SYSTEM]
+    wanted = [("user", "assistant")[number % 2] for number in range(len(turns))]
+    if alternating and (turns != wanted or len(turns) % 2 == 0):
+        raise Refusal(400, _ALTERNATE, type="BadRequestError")
+
+
+def check_reply_limit(reply_limit: int, most: int | None) -> None:
+    """Raise `Refusal` 400 if a reply may not have so many tokens."""
+    if most is not None and reply_limit > most:
+        raise Refusal(
+            400,
+            f"max_tokens is too large: {reply_limit}. This model supports at most {most} "
+            f"completion tokens, whereas you provided {reply_limit}.",
+            "max_tokens",
+        )
 
 
 def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
@@ -442,10 +314,7 @@ def check_roles(messages: Sequence[JsonObject], system_role: str) -> None:
     """
     if system_role == "taken" or all(one["role"] not in _SYSTEM for one in messages):
         return
-    alternate = (
-        "Error rendering prompt with jinja template: "
-        "Conversation roles must alternate user/assistant/user/assistant/..."
-    )
+    alternate = f"Error rendering prompt with jinja template: {_ALTERNATE}"
     if system_role == "silent":
         raise InStream(b"")
     if system_role == "in stream":

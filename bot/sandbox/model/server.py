@@ -18,6 +18,7 @@ from aiohttp import web
 
 from bot.sandbox.model.control import Control
 from bot.sandbox.model.replies import echo, offline_reply
+from bot.sandbox.model.request_rules import check_request
 from bot.sandbox.model.rules import (
     COUNT_THE_REPLY,
     InStream,
@@ -27,9 +28,10 @@ from bot.sandbox.model.rules import (
     check_images,
     check_key,
     check_model,
-    check_request,
+    check_reply_limit,
     check_roles,
     check_streaming,
+    check_turns,
     count_prompt_tokens,
     count_tokens,
     last_question,
@@ -223,6 +225,8 @@ class ChatAPI:
             raise Refusal(400, "Unrecognized request argument supplied: stream_options")
         check_images(body["messages"], accepted=settings.takes_images)
         check_roles(body["messages"], settings.system_role)
+        check_turns(body["messages"], alternating=settings.alternating)
+        check_reply_limit(_reply_limit(body) or 0, settings.max_reply_tokens)
         check_context(
             self._prompt_tokens(body),
             _reply_limit(body) or 0,

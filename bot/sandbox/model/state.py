@@ -33,9 +33,10 @@ class ModelSettings:
     or "either". `token_multiplier` is the number of tokens for four bytes, and each image costs
     `image_tokens`; `takes_images` False refuses them. `dialect` is the server whose refusal a
     request over `context_window` gets; with `lists_window` the list of models includes the window.
-    `system_role` is the treatment of a system turn; `streams` False refuses to stream. `trouble` is
-    the fault of each unscripted answer: "rate_limit" refuses it with 429, "stall" pauses it for a
-    minute, "cut" closes the connection.
+    `max_reply_tokens` is the highest limit of a reply, None the window. `system_role` is the
+    treatment of a system turn; `alternating` refuses turns that do not alternate; `streams` False
+    refuses to stream. `trouble` is the fault of each unscripted answer: "rate_limit" refuses it
+    with 429, "stall" pauses it for a minute, "cut" closes the connection.
     """
 
     mode: str = "echo"
@@ -44,7 +45,9 @@ class ModelSettings:
     context_window: int = 128_000  # tokens
     dialect: str = "openai"
     lists_window: bool = False
+    max_reply_tokens: int | None = None
     system_role: str = "taken"
+    alternating: bool = False
     tokens_parameter: str = "max_completion_tokens"
     streams: bool = True
     takes_stream_options: bool = True
