@@ -191,6 +191,10 @@ class Driver:
         """Remove a user, or the bot, from a guild."""
         await self.call("DELETE", f"/members/{guild}/{user}")
 
+    async def time_out(self, user: str, seconds: float, guild: str = "Sandbox") -> None:
+        """Put a user, or the bot, in time-out for *seconds*; 0 ends it."""
+        await self.call("PATCH", f"/members/{guild}/{user}", {"time_out_seconds": seconds})
+
     async def permit(self, user: str, permissions: int | list[str], guild: str = "Sandbox") -> None:
         """Give a member a role with *permissions*, by number or by names, in place of others."""
         await self.call("PATCH", f"/members/{guild}/{user}", {"permissions": permissions})
@@ -350,9 +354,9 @@ class Driver:
 
         close (code, forget_session), abort, reconnect, invalid_session (resumable), silence
         (seconds, new_connections), deaf (seconds: no ACKs), raw (text or hex, plain), dispatch (t,
-        d or op, d), refuse (seconds, status), refuse_resume (code, count), hello (interval,
-        count), ready (changes, drop, count), duplicate, swallow (count, event: a pattern), reorder
-        (count, seconds).
+        d or op, d), refuse (seconds, status), refuse_resume (code, count), hold_sessions (seconds:
+        READY and RESUMED come later), hello (interval, count), ready (changes, drop, count),
+        duplicate, swallow (count, event: a pattern), reorder (count, seconds).
         """
         await self.call("POST", "/gateway", {"action": action} | more)
 
@@ -369,8 +373,9 @@ class Driver:
 
         *action*, with its parameters in *more*: answer (status, body, headers, after: done all the
         same), delay (seconds, after: done at once but answered late), drop (not done), drop_after
-        (done, never answered), rate_limit (retry_after, global, scope, via); for all of them skip,
-        probability, seed.
+        (done, never answered), block (403 with the code of a deleted message, as Discord's abuse
+        protection answers; code: another one), rate_limit (retry_after, global, scope, via); for
+        all of them skip, probability, seed.
         """
         spec = {"action": action, "method": method, "path": path, "count": count}
         return dict(await self.call("POST", "/faults", spec | more))

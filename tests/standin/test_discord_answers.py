@@ -326,6 +326,18 @@ async def test_follow_up_after_a_modal_is_not_a_reply(bot: Bot, people: Driver) 
     assert "message_reference" not in (await bot.hook("POST", "", {"content": "x"})).body
 
 
+async def test_the_bot_hears_of_an_ephemeral_response_as_if_it_were_in_no_guild(
+    bot: Bot, people: Driver
+) -> None:
+    await people.command("general", "Jun", "choose")
+    await bot.hear()
+    await bot.answer(4, {"content": "psst", "flags": EPHEMERAL})
+    message = (await bot.socket.event("MESSAGE_CREATE"))["d"]
+    assert (message["content"], message["flags"]) == ("psst", EPHEMERAL)
+    assert message["channel_id"] == bot.api.channels["general"]
+    assert not {"guild_id", "member"} & message.keys()
+
+
 async def test_deleted_ephemeral_response_cannot_be_read(bot: Bot, people: Driver) -> None:
     await people.command("general", "Jun", "choose")
     await bot.hear()

@@ -414,4 +414,11 @@ async def test_message_in_a_voice_channel_needs_connect(api: Api, people: Driver
     assert (await api.send("Lounge")).status == 200
     overwrite = {"target": "ChatBot", "deny": ["CONNECT"]}
     await people.edit_channel("Lounge", overwrites=[overwrite])
-    assert (await api.send("Lounge")).code == 50013
+    lounge = api.channels["Lounge"]
+    for refused in (
+        await api.send("Lounge"),
+        await api.request("GET", f"/channels/{lounge}/messages"),
+        await api.request("POST", f"/channels/{lounge}/typing"),
+    ):
+        assert (refused.status, refused.code) == (403, 50001)
+    assert (await api.request("GET", f"/channels/{lounge}")).status == 200

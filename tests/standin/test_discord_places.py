@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from bot.sandbox.driver import ControlError
 from tests.standin.wire import code_at
 
 if TYPE_CHECKING:
@@ -158,6 +161,38 @@ async def test_thread_from_a_system_message_is_refused(api: Api, people: Driver)
     path = f"/channels/{api.channels['general']}/messages/{announcement['id']}/threads"
     answer = await api.request("POST", path, {"name": "x"})
     assert (answer.status, answer.code) == (403, 50021)
+
+
+async def test_a_member_in_time_out_only_views_and_reads(
+    api: Api, people: Driver, socket: Socket
+) -> None:
+    """The bot hears of its own time-out without the members intent."""
+    await socket.identify()
+    sent = (await api.send("general")).body["id"]
+    await people.time_out("ChatBot", 60)
+    event = (await socket.event("GUILD_MEMBER_UPDATE"))["d"]
+    assert event["user"]["id"] == people.bot_id
+    assert event["communication_disabled_until"] is not None
+    general = f"/channels/{api.channels['general']}/messages"
+    assert (await api.send("general")).code == 50013
+    assert (await api.request("GET", f"{general}/{sent}")).status == 200
+    await people.time_out("ChatBot", 0)
+    assert (await socket.event("GUILD_MEMBER_UPDATE"))["d"]["communication_disabled_until"] is None
+    assert (await api.send("general")).status == 200
+    await people.time_out("Jun", 60)
+    with pytest.raises(ControlError, match="may not send"):
+        await people.say("general", "Jun", "Hello?")
+
+
+async def test_a_blocked_request_has_the_code_of_a_deleted_message(
+    api: Api, people: Driver
+) -> None:
+    sent = (await api.send("general")).body["id"]
+    await people.fault("block", method="GET", path=r"/messages/\d+$")
+    path = f"/channels/{api.channels['general']}/messages/{sent}"
+    blocked = await api.request("GET", path)
+    assert (blocked.status, blocked.code) == (403, 10008)
+    assert (await api.request("GET", path)).status == 200
 
 
 async def test_thread_in_a_voice_channel_is_refused(api: Api) -> None:

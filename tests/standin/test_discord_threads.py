@@ -79,7 +79,6 @@ async def test_message_unarchives_a_thread_but_an_edit_does_not(api: Api, people
     await people.edit_channel(thread, archived=True)
     path = f"/channels/{thread}/messages/{message}"
     assert (await api.request("PATCH", path, {"content": "x"})).code == 50083
-    assert (await api.request("DELETE", path)).code == 50083
     assert (await api.send(thread)).status == 200
     assert (await api.request("PATCH", path, {"content": "x"})).status == 200
 
@@ -88,6 +87,45 @@ async def test_message_in_a_locked_thread_is_refused(api: Api, people: Driver) -
     thread = (await start(api, people)).body["id"]
     await people.edit_channel(thread, locked=True, archived=True)
     assert (await api.send(thread)).code == 160005
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ({"archived": True}, 204),
+        ({"locked": True}, 204),
+        ({"archived": True, "locked": True}, 403),
+    ],
+)
+async def test_messages_of_an_archived_thread_can_be_deleted_unless_it_is_locked(
+    api: Api, people: Driver, state: dict[str, bool], status: int
+) -> None:
+    thread = (await start(api, people)).body["id"]
+    message = (await api.send(thread)).body["id"]
+    await people.edit_channel(thread, **state)
+    path = f"/channels/{thread}/messages/{message}"
+    assert (await api.request("DELETE", path)).status == status
+
+
+async def opened(api: Api, people: Driver, owner: str, *, locked: bool = False) -> int:
+    """Return the status with which the bot opens an archived thread of *owner*."""
+    thread = (await people.start_thread("general", owner, "Talk"))["id"]
+    await people.edit_channel(thread, archived=True, locked=locked)
+    return (await api.request("PATCH", f"/channels/{thread}", {"archived": False})).status
+
+
+async def test_the_documents_contradict_each_other_about_who_opens_a_thread(
+    api: Api, people: Driver
+) -> None:
+    """Settings choose which of them the stand-in follows."""
+    await people.settings(buckets={"channel_edit": {"limit": 9}})
+    assert await opened(api, people, "Jun") == 200
+    assert await opened(api, people, "ChatBot", locked=True) == 403
+    await people.settings(only_members_open_threads=True, owners_open_locked_threads=True)
+    assert await opened(api, people, "Jun") == 403
+    assert await opened(api, people, "ChatBot") == 200
+    assert await opened(api, people, "ChatBot", locked=True) == 200
+    assert await opened(api, people, "Jun", locked=True) == 403
 
 
 async def test_message_in_a_thread_needs_its_own_permission(api: Api, people: Driver) -> None:

@@ -11,6 +11,7 @@ from aiohttp import BodyPartReader, web
 
 from bot.sandbox.discord.errors import NotModelledError, invalid_form, refused
 from bot.sandbox.discord.modelled import unmodelled
+from bot.sandbox.discord.permissions import VOICE_TYPES, Permission
 from bot.sandbox.discord.validation import is_snowflake
 from bot.sandbox.discord.world import Attachment
 
@@ -106,6 +107,13 @@ class Call:
         if channel is None:
             raise refused("unknown_channel")
         if not self.state.world.can_view(channel, self.me):
+            raise refused("missing_access")
+        return channel
+
+    def messages_channel(self) -> Channel:
+        """Return the channel of the path; in a voice channel, access needs CONNECT, too."""
+        channel = self.channel()
+        if channel.type in VOICE_TYPES and not self.may(channel, Permission.CONNECT):
             raise refused("missing_access")
         return channel
 

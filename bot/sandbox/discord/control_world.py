@@ -151,13 +151,16 @@ class WorldControl:
         return self._places.guild_overview(guild)
 
     async def _edit_member(self, request: web.Request) -> Json:
-        """Give a member a role of their own with `permissions`, by number or by names."""
+        """Give a member a role of their own with `permissions`, or a time-out (`seconds`)."""
         spec = await read_spec(request)
         guild = self._places.guild(request.match_info["guild"])
         user = self._places.user(request.match_info["user"])
-        bits = self._places.bits(spec["permissions"])
-        role = self._state.world.add_role(guild, f"{user.name}'s role", bits)
-        guild.members[user.id].roles = [role.id]
+        if "permissions" in spec:
+            bits = self._places.bits(spec["permissions"])
+            role = self._state.world.add_role(guild, f"{user.name}'s role", bits)
+            guild.members[user.id].roles = [role.id]
+        if "time_out_seconds" in spec:
+            guilds.time_out(self._state, guild, user.id, float(spec["time_out_seconds"]))
         return self._places.guild_overview(guild)
 
     async def _kick(self, request: web.Request) -> None:

@@ -13,8 +13,9 @@ from bot.sandbox.discord.rate_limits import rate_limited_body, rate_limited_head
 if TYPE_CHECKING:
     from bot.sandbox.discord.world import Json
 
-Action = Literal["answer", "delay", "drop", "drop_after", "rate_limit"]
-ACTIONS: Final = ("answer", "delay", "drop", "drop_after", "rate_limit")
+Action = Literal["answer", "delay", "drop", "drop_after", "block", "rate_limit"]
+ACTIONS: Final = ("answer", "delay", "drop", "drop_after", "block", "rate_limit")
+ANSWERING: Final = frozenset({"answer", "block", "rate_limit"})
 
 
 @dataclass(slots=True)
@@ -90,7 +91,10 @@ class Faults:
             body=spec.get("body"),
             headers={str(key): str(value) for key, value in (spec.get("headers") or {}).items()},
         )
-        if action == "rate_limit":
+        if action == "block":
+            fault.status = 403
+            fault.body = {"message": "Unknown Message", "code": int(spec.get("code", 10008))}
+        elif action == "rate_limit":
             _describe_rate_limit(fault, spec)
         self._faults.append(fault)
         return fault

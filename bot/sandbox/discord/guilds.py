@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from bot.sandbox.discord import payloads
@@ -122,6 +123,15 @@ def kick(state: State, guild: Guild, user_id: int) -> None:
     }
     state.gateway.dispatch("GUILD_MEMBER_REMOVE", removal, guild_id=guild.id)
     del guild.members[user_id]
+
+
+def time_out(state: State, guild: Guild, user_id: int, seconds: float) -> None:
+    """Put a member in time-out, or end it with 0 seconds. Bots hear of their own without intent."""
+    member = guild.members[user_id]
+    member.timed_out_until = datetime.now(UTC) + timedelta(seconds=seconds) if seconds else None
+    if user_id == state.world.bot.id:
+        event = payloads.member_object(state.world, member) | {"guild_id": str(guild.id)}
+        state.gateway.broadcast("GUILD_MEMBER_UPDATE", event)
 
 
 def set_available(state: State, guild: Guild, *, available: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from bot.sandbox.discord import installs, messages, payloads
 from bot.sandbox.discord.calls import FILE_LIMIT
-from bot.sandbox.discord.message_payloads import message_object, shown_message
+from bot.sandbox.discord.message_payloads import created_message, message_object, shown_message
 from bot.sandbox.discord.world import MessageFlag
 
 if TYPE_CHECKING:
@@ -211,5 +211,8 @@ def place(state: State, channel: Channel, draft: messages.Draft) -> Message:
         return messages.post(state, channel, state.world.bot.id, draft)
     message = messages.build(state, channel, state.world.bot.id, draft)
     state.ephemerals[message.id] = message
+    # The bot hears of its ephemeral messages, too, as if they were in no guild.
+    event = created_message(state.world, message) | {"channel_type": int(channel.type)}
+    state.gateway.dispatch("MESSAGE_CREATE", event)
     state.journal.note("message_create", message=shown_message(state.world, message))
     return message

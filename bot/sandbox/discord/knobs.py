@@ -86,6 +86,10 @@ class Knobs:
     # does not support, or of a text input in a row of a modal, which is deprecated.
     refuse_unsupported_installs: bool = True
     refuse_inputs_in_rows: bool = True
+    # Discord's documents contradict each other about who opens an archived thread by PATCH: who may
+    # send messages, or only its members; a locked one needs MANAGE_THREADS, or to have created it.
+    only_members_open_threads: bool = False
+    owners_open_locked_threads: bool = False
     ephemeral_answers: bool = False  # Every answer to an interaction is ephemeral.
     portal: Portal = field(default_factory=Portal)
     buckets: dict[str, Bucket] = field(default_factory=_default_buckets)

@@ -90,7 +90,9 @@ def bare_member(member: Member) -> Json:
     return {
         "avatar": None,
         "banner": None,
-        "communication_disabled_until": None,
+        "communication_disabled_until": (
+            timestamp(member.timed_out_until) if member.timed_out_until else None
+        ),
         "flags": 0,
         "joined_at": timestamp(member.joined_at),
         "nick": member.nick,

@@ -70,7 +70,9 @@ _NEEDS_SENDING = int(
     | Permission.ATTACH_FILES
     | Permission.EMBED_LINKS
 )
-_VOICE_TYPES = frozenset({2, 13})
+VOICE_TYPES = frozenset({2, 13})
+# Discord: what a member may do in time-out
+_IN_TIME_OUT = int(Permission.VIEW_CHANNEL | Permission.READ_MESSAGE_HISTORY)
 
 
 def guild_permissions(guild: Guild, user_id: int) -> int:
@@ -95,7 +97,10 @@ def permissions_in(world: World, channel: Channel, user_id: int) -> int:
     if user_id not in guild.members or bits == ALL:
         return bits
     source = world.channels[channel.parent_id] if channel.thread and channel.parent_id else channel
-    return _implied(_with_overwrites(guild, source, user_id, bits), channel)
+    bits = _with_overwrites(guild, source, user_id, bits)
+    if guild.members[user_id].in_time_out():
+        bits &= _IN_TIME_OUT
+    return _implied(bits, channel)
 
 
 def _with_overwrites(guild: Guild, channel: Channel, user_id: int, bits: int) -> int:
@@ -118,7 +123,7 @@ def _with_overwrites(guild: Guild, channel: Channel, user_id: int, bits: int) ->
 def _implied(bits: int, channel: Channel) -> int:
     if not bits & Permission.VIEW_CHANNEL:
         return 0
-    if channel.type in _VOICE_TYPES and not bits & Permission.CONNECT:
+    if channel.type in VOICE_TYPES and not bits & Permission.CONNECT:
         return int(Permission.VIEW_CHANNEL)
     speaking = Permission.SEND_MESSAGES_IN_THREADS if channel.thread else Permission.SEND_MESSAGES
     return bits if bits & speaking else bits & ~_NEEDS_SENDING

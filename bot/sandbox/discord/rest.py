@@ -19,6 +19,7 @@ from bot.sandbox.discord import rest_interactions as answers
 from bot.sandbox.discord import rest_messages as messages
 from bot.sandbox.discord.calls import REQUEST_LIMIT, Call, Upload, read_body
 from bot.sandbox.discord.errors import DiscordError, NotModelledError, refused
+from bot.sandbox.discord.faults import ANSWERING
 from bot.sandbox.discord.rate_limits import VIA, rate_limited_headers
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ class Rest:
             for fault in faults:
                 if fault.action == "drop":
                     return None
-                if fault.action in {"answer", "rate_limit"} and not fault.after:
+                if fault.action in ANSWERING and not fault.after:
                     return _Answer(fault.status, fault.body, dict(fault.headers))
             await asyncio.sleep(self._state.knobs.rest_latency_seconds)
             return await self._judge(request, route, call, entry)

@@ -14,7 +14,7 @@ from bot.sandbox.discord.world import ChannelType
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.calls import Call
-    from bot.sandbox.discord.world import Channel, Json
+    from bot.sandbox.discord.world import Channel, Json, Thread
 
 _ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
 
@@ -117,13 +117,22 @@ async def edit_channel(call: Call) -> tuple[int, Any]:
     if thread.archived and not opening:
         raise refused("thread_archived")
     if not moderator:
-        reopening = opening and set(form) == {"archived"} and not thread.locked
-        if reopening:
-            call.require(channel, Permission.SEND_MESSAGES_IN_THREADS)
+        if opening and set(form) == {"archived"}:
+            _require_can_open(call, channel, thread)
         elif thread.owner_id != call.me or "locked" in form or thread.locked:
             raise refused("missing_permissions")
     threads.change(call.state, channel, form)
     return 200, payloads.channel_object(call.state.world, channel)
+
+
+def _require_can_open(call: Call, channel: Channel, thread: Thread) -> None:
+    """Refuse if the bot, which may not manage threads, may not open *thread*."""
+    knobs = call.state.knobs
+    call.require(channel, Permission.SEND_MESSAGES_IN_THREADS)
+    if knobs.only_members_open_threads and call.me not in thread.members:
+        raise refused("missing_permissions")
+    if thread.locked and not (knobs.owners_open_locked_threads and thread.owner_id == call.me):
+        raise refused("missing_permissions")
 
 
 async def delete_channel(call: Call) -> tuple[int, Any]:

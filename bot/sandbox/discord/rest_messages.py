@@ -71,7 +71,7 @@ def require_can_speak(call: Call, channel: Channel) -> None:
 
 async def create_message(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/messages."""
-    channel, form = call.channel(), call.form()
+    channel, form = call.messages_channel(), call.form()
     require_can_speak(call, channel)
     check_message(form, file_count=len(call.uploads))
     require_something(form, file_count=len(call.uploads))
@@ -158,7 +158,7 @@ def reply_to(draft: Draft, channel: Channel, source: Message) -> None:
 
 async def list_messages(call: Call) -> tuple[int, Any]:
     """GET /channels/{channel_id}/messages."""
-    channel = call.channel()
+    channel = call.messages_channel()
     if channel.type in NO_MESSAGES_TYPES:
         raise refused("non_text_channel")
     limit = call.number("limit", 50, 1, 100)
@@ -185,14 +185,14 @@ def _seen(call: Call, channel: Channel, message: Message) -> Json:
 
 async def get_message(call: Call) -> tuple[int, Any]:
     """GET /channels/{channel_id}/messages/{message_id}."""
-    channel = call.channel()
+    channel = call.messages_channel()
     call.require(channel, Permission.READ_MESSAGE_HISTORY)
     return 200, _seen(call, channel, call.message(channel))
 
 
 async def edit_message(call: Call) -> tuple[int, Any]:
     """PATCH /channels/{channel_id}/messages/{message_id}."""
-    channel, form = call.channel(), call.form()
+    channel, form = call.messages_channel(), call.form()
     message = call.message(channel)
     if message.author_id != call.me or message.webhook_id not in {None, call.me}:
         only_flags = set(form) <= {"flags"}
@@ -266,7 +266,7 @@ def refuse_in_locked(call: Call, channel: Channel) -> None:
 
 async def delete_message(call: Call) -> tuple[int, Any]:
     """DELETE /channels/{channel_id}/messages/{message_id}."""
-    channel = call.channel()
+    channel = call.messages_channel()
     message = call.message(channel)
     if channel.guild_id is None and message.author_id != call.me:
         raise refused("dm_channel")
@@ -274,7 +274,10 @@ async def delete_message(call: Call) -> tuple[int, Any]:
         raise refused("system_message")
     if message.author_id != call.me:
         call.require(channel, Permission.MANAGE_MESSAGES)
-    if channel.thread and channel.thread.archived:
+    thread = channel.thread
+    # Discord: deleting is all that may happen in an archived thread, unless it is locked.
+    closed = thread and thread.archived and thread.locked
+    if closed and not call.may(channel, Permission.MANAGE_THREADS):
         raise refused("thread_archived")
     messages.delete(call.state, channel, message.id)
     return 204, None
@@ -282,7 +285,7 @@ async def delete_message(call: Call) -> tuple[int, Any]:
 
 async def bulk_delete(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/messages/bulk-delete."""
-    channel = call.channel()
+    channel = call.messages_channel()
     if channel.guild_id is None:
         raise refused("dm_channel")
     call.require(channel, Permission.MANAGE_MESSAGES)
@@ -299,7 +302,7 @@ async def bulk_delete(call: Call) -> tuple[int, Any]:
 
 async def type_in(call: Call) -> tuple[int, Any]:
     """POST /channels/{channel_id}/typing."""
-    channel = call.channel()
+    channel = call.messages_channel()
     require_can_speak(call, channel)
     call.state.journal.note("typing", channel_id=str(channel.id), user_id=str(call.me))
     return 204, None
@@ -307,7 +310,7 @@ async def type_in(call: Call) -> tuple[int, Any]:
 
 async def add_reaction(call: Call) -> tuple[int, Any]:
     """PUT /channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me."""
-    channel = call.channel()
+    channel = call.messages_channel()
     message = call.message(channel)
     call.require(channel, Permission.READ_MESSAGE_HISTORY)
     emoji = call.ids["emoji"]
@@ -324,7 +327,7 @@ async def add_reaction(call: Call) -> tuple[int, Any]:
 
 async def remove_reaction(call: Call) -> tuple[int, Any]:
     """DELETE /channels/{channel_id}/messages/{message_id}/reactions/{emoji}/@me."""
-    channel = call.channel()
+    channel = call.messages_channel()
     message = call.message(channel)
     users = message.reactions.get(call.ids["emoji"], [])
     if call.me in users:

@@ -118,6 +118,11 @@ class Member:
     joined_at: datetime
     roles: list[int] = field(default_factory=list)
     nick: str | None = None
+    timed_out_until: datetime | None = None
+
+    def in_time_out(self) -> bool:
+        """Return whether a moderator's time-out lasts."""
+        return self.timed_out_until is not None and self.timed_out_until > datetime.now(UTC)
 
 
 @dataclass(slots=True)
