@@ -284,6 +284,8 @@ class ModelFailedOnImages(ModelFailed):
 class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
+    may_pass = False
+
 
 # Their sentences advise to ask again in a minute.
 ASKS_AGAIN: Final = (ModelBusy, ModelUnreachable, ModelTimeout, ModelFailed)

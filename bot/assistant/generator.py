@@ -226,8 +226,8 @@ class Generator:
             request.images_refused = error
         elif await self._size_may_be_why(request, error):
             await self._make_smaller(request, error)
-        else:
-            raise error
+        elif request.budget.failed is not error or not request.budget.left:
+            raise error  # Else the same request is sent again, with its images fetched anew.
 
     async def _size_may_be_why(self, request: _Request, error: ModelError) -> bool:
         """Whether a smaller request may be accepted.

@@ -32,6 +32,7 @@ from bot.errors import (
     ModelUnreachable,
 )
 from bot.llm.reported_limits import exceeded_allowance, names_counts, reported_limits
+from bot.llm.stream_status import stream_status
 from bot.llm.told_waits import NO_WAIT, ToldWait, told_wait
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
@@ -274,9 +275,8 @@ def response_error(
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
-    """Return the error for an error object within a stream; its code may be a status."""
-    code = _word(problem.get("code"))
-    status = int(code) if re.fullmatch(r"[1-9][0-9]{2}", code) else 0
+    """Return the error for an error object within a stream, which may stand for a status."""
+    status = stream_status(problem)
     message = " ".join(_words(problem))
     body = json.dumps(dict(problem))
     told = told_wait(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)

@@ -127,6 +127,10 @@ class ChatCompletions:
                 yield completion
             if completion.ended_as:
                 note_end(budget.question_id, completion.ended_as, completion.characters)
+        except ModelError as error:
+            if error.may_pass and not completion.begun:
+                budget.failed = error
+            raise
         finally:
             await completion.close()
 
@@ -180,6 +184,9 @@ class ChatCompletions:
 
     async def _begin(self, request: _RequestState, budget: RequestBudget) -> "Completion":
         """Return the completion once it begins; retry if a retry may succeed."""
+        failed, budget.failed = budget.failed, None
+        if failed is not None and not await self._adapt(request, failed, budget.question_id):
+            raise failed
         while True:
             budget.left -= 1
             note_request(budget.question_id, request.prompt)
@@ -266,8 +273,9 @@ class ChatCompletions:
                 response = await self._post(request, limit)
         completion = Completion(response, deadlines, request.redactor, reply_tokens=limit)
         try:
-            # With images, the first event is not awaited here: the caller frees the images as soon
-            # as the response begins. It is if a page may come from the wrong address.
+            # With images, the first word is not awaited here: the caller frees the images as soon
+            # as the response begins, and may ask again if no word comes. It is awaited if a page
+            # may come from the wrong address.
             if not prompt.images or self._addresses.is_open:
                 await completion.begin()
         except BaseException:

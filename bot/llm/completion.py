@@ -36,6 +36,7 @@ from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.finish_reasons import End, end_of, loggable
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
+from bot.llm.stream_status import stream_status
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 BODY_END_SECONDS: Final = 0.1  # for the end of a complete body: the connection can be reused
@@ -56,7 +57,8 @@ class Completion:
     Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
     that are valid. For servers that ignore the limit, the text is cut at CHARACTERS_PER_TOKEN
     characters for each of *reply_tokens*. *ended_as* is the server's word for the end of a whole
-    answer, as the log may name it, "" before; *characters* is the number of characters received.
+    answer, as the log may name it, "" before. *begun* says that its first word came, *characters*
+    is the number of characters received.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Completion:
         reply_tokens: int,
     ) -> None:
         self.ended_as = ""
+        self.begun = False
         self.characters = 0
         self.begun = False  # as far as `begin` saw
         self._finish_reason: str | None = None
@@ -88,9 +91,10 @@ class Completion:
         self._first_error: ModelError | None = None
 
     async def begin(self) -> None:
-        """Read until the model thinks or speaks.
+        """Read until the first word of the answer.
 
-        Raises a ModelError only if another request may help; iterating raises any other.
+        Raises a ModelError only if another request may help, now or later; iterating raises any
+        other.
         """
         try:
             async for event in self._events:
@@ -100,6 +104,8 @@ class Completion:
         except OTHER_REQUEST_MAY_HELP:
             raise
         except ModelError as error:
+            if error.may_pass:
+                raise
             self._first_error = error
 
     async def close(self) -> None:
@@ -120,19 +126,19 @@ class Completion:
 
     async def _read_events(self) -> AsyncGenerator[Event, None]:
         data: bytes | None = b""
-        begun = False
         usage: TokenUsage | None = None
         while data is not None:
             try:
                 data, chunks = await self._read()
             except ModelError:
                 if self._rest:
+                    self.begun = True
                     yield Begin()
                     yield Delta(self._rest)
                 raise
             text, replaces = self._answer(data, chunks)
-            if not begun and (text or replaces or self._thinks_since is not None):
-                begun, usage = True, None  # `begin` drops a usage that came before.
+            if not self.begun and (text.strip() or replaces):
+                self.begun, usage = True, None  # `begin` drops a usage that came before.
                 yield Begin()
             if self._usage is not None and self._usage is not usage:
                 usage = self._usage
@@ -194,8 +200,9 @@ class Completion:
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
+            status = stream_status(chunk.error)
             self._failure = stream_error(chunk.error, self._redactor, now=time.time())
-            self._failure.__cause__ = ErrorResponse(body=json.dumps(chunk.error))
+            self._failure.__cause__ = ErrorResponse(status, json.dumps(chunk.error))
         if self._failure is not None:
             return ""
         self._usage = chunk.usage or self._usage

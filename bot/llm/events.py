@@ -1,11 +1,11 @@
-"""The events of a running completion: its beginning, text, thinking and token counts."""
+"""The events of a running completion: its first word, text, thinking and token counts."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 
 class Begin(NamedTuple):
-    """The model began to think or to speak."""
+    """The first word of the answer comes next."""
 
 
 class Delta(NamedTuple):

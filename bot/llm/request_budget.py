@@ -17,10 +17,15 @@ MAX_REQUESTS: Final = 4  # in all, however often the shape of the request or the
 
 @dataclass(slots=True)
 class RequestBudget:
-    """How many requests are left for one question, whatever prompts they have."""
+    """How many requests are left for one question, whatever prompts they have.
+
+    *failed* is the passing error of an answer with images that failed before its first word, when
+    the images were freed already. The next request begins with the pause after it.
+    """
 
     question_id: int
     left: int = MAX_REQUESTS
+    failed: ModelError | None = None
 
 
 def note_request(question_id: int, prompt: Prompt) -> None:

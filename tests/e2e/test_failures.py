@@ -140,6 +140,7 @@ async def test_model_request_is_retried_only_if_it_can_help(failed: Failed) -> N
             "until",
             "busy",
             "server-error",
+            "cut-before-text",
         )
     }
     assert counts == {
@@ -150,6 +151,7 @@ async def test_model_request_is_retried_only_if_it_can_help(failed: Failed) -> N
         "until": 1,
         "busy": 3,
         "server-error": 3,
+        "cut-before-text": 3,
     }
 
 
@@ -183,12 +185,15 @@ async def test_next_question_after_a_failure_is_answered(stage: Stage, unique: s
     assert f"second {unique}" in await stage.text_on(again)
 
 
-async def test_refusal_to_stream_gives_a_whole_answer(stage: Stage, unique: str) -> None:
-    message = "Your organization must be verified to stream this model."
-    error = {"message": message, "param": "stream", "code": "unsupported_value"}
-    await stage.model.reply_when(unique, Script(status=400, body={"error": error}), times=1)
-    question = await stage.asked(unique)
-    assert unique in await stage.text_on(question)
-    assert stage.state_of(question) == "answered"
-    given = [record.body.get("stream") for record in await stage.requests_with(unique)]
-    assert given == [True, None]
+async def test_refusal_to_stream_gives_a_whole_answer(own_stage: Stage, unique: str) -> None:
+    """The bot remembers it for the model."""
+    await own_stage.model.change(streams=False)
+    async with own_stage.bot():
+        for text in (f"{unique} one", f"{unique} two"):
+            question = await own_stage.asked(text)
+            assert text in await own_stage.text_on(question)
+            assert own_stage.state_of(question) == "answered"
+    requests = [
+        record for record in await own_stage.model.completions() if unique in str(record.body)
+    ]
+    assert [record.body.get("stream") for record in requests] == [True, None, None]

@@ -286,6 +286,25 @@ async def test_question_is_retried_without_refused_images(
         assert data_url(png(3))[40:] not in stage.log
 
 
+@pytest.mark.parametrize(
+    "failing",
+    [
+        Script(text="never", disconnect_after_chunks=0),
+        Script(events_before=({"error": {"message": "Overloaded", "code": 503}},)),
+    ],
+    ids=["cut", "overloaded"],
+)
+async def test_stream_that_fails_before_its_first_word_is_retried_with_its_images(
+    stage: Stage, unique: str, failing: Script
+) -> None:
+    """The bot freed them when the response began, so it fetches them again."""
+    await stage.model.reply_when(unique, failing, times=1)
+    question = await asked_with(stage, unique, a_picture(png(3)))
+    assert "\n-#" not in await stage.text_on(question)
+    asked = [urls(record.body["messages"][-1]) for record in await stage.requests_with(unique)]
+    assert asked == [[data_url(png(3))]] * 2
+
+
 async def test_image_is_sent_again_after_a_restart(own_stage: Stage, unique: str) -> None:
     stage = own_stage
     async with stage.bot():

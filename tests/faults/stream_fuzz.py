@@ -285,7 +285,7 @@ async def ending_of(model: ChatCompletions) -> Ending:
     try:
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            model.stream(PROMPT, RequestBudget(1), model=model.default_model) as completion,
+            model.stream(PROMPT, RequestBudget(1, left=1), model=model.default_model) as completion,
         ):
             async for event in completion:
                 if isinstance(event, Delta):

@@ -20,6 +20,7 @@ import pytest_asyncio
 import trustme
 from openai import AsyncOpenAI
 
+from bot.backoff import Backoff
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import (
@@ -108,6 +109,12 @@ def opened(server: ModelDriver, client: AsyncOpenAI) -> Open:
     return opened
 
 
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let retries begin soon."""
+    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.01, 0.01))
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def model(opened: Open) -> AsyncIterator[ChatCompletions]:
     async with opened() as one:
@@ -153,6 +160,14 @@ def raw(*pieces: bytes, **more: Any) -> Script:
 def data(text: str, finish: str | None = None) -> bytes:
     choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
     return b"data: " + json.dumps({"choices": [choice]}, ensure_ascii=False).encode() + b"\n\n"
+
+
+def thought() -> bytes:
+    return b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n'
+
+
+SIGNS: tuple[Any, ...] = (None, [], "keepalive", 17)
+PINGS = b"data: : ping\n\nevent: ping\ndata: ping\n\nevent: keepalive\ndata: {\n\ndata:\n\n"
 
 
 # What is asked
@@ -719,26 +734,17 @@ async def test_a_list_has_a_deadline(
         (Script(text="", reasoning="Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text="<think>Hm.", finish_reason="length"), "", ModelThoughtOnly),
         (Script(text=""), "", ModelEmpty),
-        (Script(text=" \n "), " \n ", ModelEmpty),
+        (Script(text=" \n "), "", ModelEmpty),
         (Script(text="", reasoning="Only thoughts."), "", ModelEmpty),
         (Script(text="<think>Only thoughts.</think>"), "", ModelEmpty),
         (Script(text="and then", finish_reason=None, done=False), "and then", ModelCut),
         (raw(data("and then", ""), data("", "")), "and then", ModelCut),
-        (Script(text="", finish_reason=None, done=False), "", ModelFailed),
         (Script(text="abcdefgh", disconnect_after_chunks=1), "abcd", ModelCut),
-        (Script(text="abcdefgh", disconnect_after_chunks=0), "", ModelFailed),
         (Script(text="half", events_after=(error_body(),)), "half", ModelFailed),
         (Script(events_before=(error_body(code="insufficient_quota"),)), "", ModelQuotaExceeded),
-        (Script(events_before=({"error": "overloaded"},)), "", ModelFailed),
         (Script(body="<html>Sign in</html>"), "", ModelAddressWrong),
-        (Script(body="{"), "", ModelFailed),
-        (Script(body="null"), "", ModelFailed),
-        (Script(body="[]"), "", ModelFailed),
-        (raw(b"data: {nonsense\n\n"), "", ModelFailed),
         (raw(data("a"), b"data: {nonsense\n\n"), "a", ModelCut),
         (raw(data("a"), b"\xff\xfe\n\n"), "a", ModelCut),
-        (raw(b"data: [DONE]\n\n"), "", ModelFailed),
-        (raw(b"data: " + b'{"a":' * 9999 + b"\n\n"), "", ModelFailed),
     ],
     ids=lambda one: repr(one)[:60] if not isinstance(one, Script) else "script",
 )
@@ -752,8 +758,74 @@ async def test_a_partial_answer_is_never_complete(
     assert len(await server.completions()) == 1
 
 
-SIGNS: tuple[Any, ...] = (None, [], "keepalive", 17)
-PINGS = b"data: : ping\n\nevent: ping\ndata: ping\n\nevent: keepalive\ndata: {\n\ndata:\n\n"
+BEFORE_THE_FIRST_WORD = {
+    "drop": (Script(text="never", disconnect_after_chunks=0), ModelFailed),
+    "drop while thinking": (raw(thought(), disconnect_after_chunks=1), ModelFailed),
+    "drop in a think tag": (raw(data("<think>Hm"), disconnect_after_chunks=1), ModelFailed),
+    "clean end": (Script(text="", finish_reason=None, done=False), ModelFailed),
+    "clean end after blanks": (raw(data(" "), data("\n")), ModelFailed),
+    "clean end while thinking": (raw(thought()), ModelFailed),
+    "done": (raw(b"data: [DONE]\n\n"), ModelFailed),
+    "role and done": (Script(text="", finish_reason=None), ModelFailed),
+    "signs of life and done": (raw(PINGS, b"data: [DONE]\n\n"), ModelFailed),
+    "reason error": (Script(text="", finish_reason="error"), ModelFailed),
+    "reason unknown": (Script(text="", finish_reason="MALFORMED_FUNCTION_CALL"), ModelFailed),
+    "broken chunk": (raw(b"data: {nonsense\n\n"), ModelFailed),
+    "deep chunk": (raw(b"data: " + b'{"a":' * 9999 + b"\n\n"), ModelFailed),
+    "broken JSON": (Script(body="{"), ModelFailed),
+    "null": (Script(body="null"), ModelFailed),
+    "list": (Script(body="[]"), ModelFailed),
+    "error": (Script(events_before=(error_body(),)), ModelFailed),
+    "overload": (Script(events_before=({"error": "overloaded"},)), ModelBusy),
+    "overload in JSON": (Script(body=error_body(code=503)), ModelBusy),
+    "overload by name": (Script(events_before=(error_body(type="overloaded_error"),)), ModelBusy),
+    "overload after thinking": (
+        Script(reasoning="Hm.", events_before=(error_body(code=429),)),
+        ModelBusy,
+    ),
+    "bad gateway": (
+        raw(
+            b'data: {"choices":[{"delta":{},"finish_reason":"error","error":{"code":502}}]}\n\n',
+        ),
+        ModelFailed,
+    ),
+    "event": (raw(b"event: error\ndata: Overloaded\n\n"), ModelBusy),
+}
+
+
+@pytest.mark.parametrize("case", BEFORE_THE_FIRST_WORD)
+async def test_a_stream_that_fails_before_its_first_word_is_retried_twice(
+    server: ModelDriver, model: ChatCompletions, case: str
+) -> None:
+    """Nobody has seen anything of it."""
+    script, kind = BEFORE_THE_FIRST_WORD[case]
+    await server.reply(script, script, "There.")
+    assert (await asked(model))[0] == "There."
+    await server.reply(*[script] * 3)
+    said, error = await failure(model)
+    assert (said, type(error)) == ("", kind)
+    assert len(await server.completions()) == 6
+
+
+@pytest.mark.parametrize("case", BEFORE_THE_FIRST_WORD)
+async def test_a_stream_with_images_that_fails_before_its_first_word_leaves_the_retry_to_the_caller(
+    server: ModelDriver, model: ChatCompletions, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    """The images were freed when it began; the pause is the client's."""
+    monkeypatch.setattr(model_module, "REQUEST_BACKOFF", Backoff(0.2, 0.2))
+    script, kind = BEFORE_THE_FIRST_WORD[case]
+    turn = Turn(Role.USER, "What?", (Image(png(), "image/png"),))
+    prompt, budget = Prompt((turn,), 9, 0, 100), RequestBudget(QUESTION_ID)
+    await server.reply(script, "There.")
+    with pytest.raises(kind) as caught:
+        async with model.stream(prompt, budget, model="any") as completion:
+            assert [event async for event in completion] == []
+    assert budget.failed is caught.value
+    async with model.stream(prompt, budget, model="any") as completion:
+        text = "".join([one.text async for one in completion if isinstance(one, Delta)])
+    assert (text, budget) == ("There.", RequestBudget(QUESTION_ID, left=2))
+    first, second = await server.completions()
+    assert second.at - first.at > 0.1
 
 
 @pytest.mark.parametrize("script", [Script(body=""), raw()], ids=["script", "raw"])
@@ -809,7 +881,7 @@ async def test_a_stream_cut_at_any_byte_fails(
     server: ModelDriver, model: ChatCompletions, cut: int
 ) -> None:
     """With the beginning of the text, and as ModelCut exactly where there is some."""
-    await server.reply(Script(text="all of this text", disconnect_after_bytes=cut))
+    await server.reply(*[Script(text="all of this text", disconnect_after_bytes=cut)] * 3)
     said, error = await failure(model)
     assert "all of this text".startswith(said)
     assert type(error) is (ModelCut if said else ModelFailed)
@@ -844,8 +916,7 @@ async def test_a_stall_within_the_stream(server: ModelDriver, opened: Open) -> N
 
 async def test_streamed_reasoning_is_not_a_stall(server: ModelDriver, opened: Open) -> None:
     """Reasoning counts as a sign of life although nobody sees it."""
-    thoughts = [b'data: {"choices":[{"delta":{"reasoning_content":"hm"}}]}\n\n' for _ in range(25)]
-    await server.reply(raw(*thoughts, data("fine", "stop"), chunks_per_second=10))
+    await server.reply(raw(*[thought()] * 25, data("fine", "stop"), chunks_per_second=10))
     async with opened(first_token_seconds=2.0, idle_seconds=2.0) as model:
         assert (await asked(model))[0] == "fine"
 
@@ -1023,7 +1094,8 @@ async def test_error_reasons_of_other_servers_are_recognised(
 async def test_a_status_in_a_stream_counts_as_the_status(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
-    await server.reply(raw(b'data: {"error": {"message": "slow down", "code": 429}}\n\n'))
+    problem = raw(b'data: {"error": {"message": "slow down", "code": 429}}\n\n')
+    await server.reply(*[problem] * 3)
     assert type((await failure(model))[1]) is ModelBusy
 
 
