@@ -71,14 +71,14 @@ def are_same(wanted: Sequence[Definition], registered: Sequence[Definition]) -> 
 
 def fingerprint(wanted: Sequence[Definition], registered: Sequence[Definition]) -> str:
     """Return a hash of what was *wanted* and of the versions that Discord gave to that."""
-    versions = sorted([str(one["id"]), str(one["version"])] for one in registered)
+    versions = {str(one.get("id")): one.get("version") or _plain(one) for one in registered}
     return hashlib.sha256(json.dumps([wanted, versions], sort_keys=True).encode()).hexdigest()
 
 
 def _by_name(definitions: Sequence[Definition]) -> dict[tuple[int, str], Any]:
     # Discord: a command without a type is a slash command.
     typed = [{**one, "type": one.get("type") or 1} for one in definitions]
-    return {(one["type"], one["name"]): _plain(one) for one in typed}
+    return {(one["type"], one.get("name", "")): _plain(one) for one in typed}
 
 
 def _plain(value: Any) -> Any:

@@ -261,6 +261,18 @@ async def test_a_form_that_discord_gives_to_commands_is_no_change(
 UNCLEAR: list[Any] = [{}, None, 5, "x", {"2": {}}]
 
 
+async def test_a_command_without_a_version_is_compared_by_its_fields(tree: SyncedTree) -> None:
+    await tree.sync_if_changed()
+    for one in tree.at_discord:
+        del one["version"]
+    await tree.sync_if_changed()
+    await tree.sync_if_changed()
+    assert len(tree.overwritten) == 1
+    tree.at_discord[0]["description"] = "Other"
+    await tree.sync_if_changed()
+    assert len(tree.overwritten) == 2
+
+
 @pytest.mark.parametrize(
     ("config", "installs"),
     [
