@@ -195,9 +195,13 @@ async def test_owner_can_rename_and_archive_a_thread_but_not_lock_it(
     path = f"/channels/{thread}"
     assert (await api.request("PATCH", path, {"name": "Better"})).body["name"] == "Better"
     assert (await api.request("PATCH", path, {"locked": True})).code == 50013
+    assert (await api.request("PATCH", path, {"rate_limit_per_user": 5})).code == 50013
+    message = (await api.send(thread)).body["id"]
     archived = await api.request("PATCH", path, {"archived": True})
     assert archived.body["thread_metadata"]["archived"] is True
     assert (await api.request("PATCH", path, {"name": "Again"})).code == 50083
+    reaction = f"{path}/messages/{message}/reactions/👍/@me"
+    assert (await api.request("PUT", reaction)).code == 50083
     assert (await api.request("PATCH", path, {"archived": False})).status == 200
     assert (await api.request("DELETE", path)).code == 50013
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bot.sandbox.discord.calls import Call
     from bot.sandbox.discord.world import Channel, Json, Thread
 
+_OF_MODERATORS = frozenset({"locked", "rate_limit_per_user"})  # fields of a thread
 _ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
 
 
@@ -119,7 +120,7 @@ async def edit_channel(call: Call) -> tuple[int, Any]:
     if not moderator:
         if opening and set(form) == {"archived"}:
             _require_can_open(call, channel, thread)
-        elif thread.owner_id != call.me or "locked" in form or thread.locked:
+        elif thread.owner_id != call.me or thread.locked or form.keys() & _OF_MODERATORS:
             raise refused("missing_permissions")
     threads.change(call.state, channel, form)
     return 200, payloads.channel_object(call.state.world, channel)

@@ -314,6 +314,8 @@ async def add_reaction(call: Call) -> tuple[int, Any]:
     message = call.message(channel)
     call.require(channel, Permission.READ_MESSAGE_HISTORY)
     emoji = call.ids["emoji"]
+    if channel.thread and channel.thread.archived:
+        raise refused("thread_archived")
     if emoji not in message.reactions:
         call.require(channel, Permission.ADD_REACTIONS)
         if len(message.reactions) >= 20:
