@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import discord
 
@@ -20,12 +20,15 @@ from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
-from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED
+from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED, may_pass
 
 log = logging.getLogger(__name__)
 
+DEFER_RETRY_SECONDS: Final = (0.2, 0.5)  # Discord: 3 s for the first response
 REJECT_SECONDS: Final = 0.5  # for the record of a rate-limited question, before its notice
 ACKNOWLEDGED: Final = 40060  # Discord: already answered, such as by a call whose response was lost
+
+T = TypeVar("T")
 
 
 class Interactions:
@@ -128,9 +131,13 @@ class Interactions:
         Raises ReplyLost if Discord takes no answer to the interaction.
         """
         private = bool(exchange.conversation.person_id)
+
+        async def defer() -> discord.InteractionCallbackResponse[Any] | None:
+            return await interaction.response.defer(ephemeral=private, thinking=True)
+
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                begun = await interaction.response.defer(ephemeral=private, thinking=True)
+                begun = await _again_if_passing(defer)
         except (*FAILURES, *GARBLED) as error:
             log.info(
                 "Cannot tell if command %d was deferred: %s", interaction.id, type(error).__name__
@@ -142,3 +149,18 @@ class Interactions:
             if begun is not None and begun.message_id is not None:
                 return Original(begun.message_id, begun.is_ephemeral())
         return None
+
+
+async def _again_if_passing(respond: Callable[[], Awaitable[T]]) -> T:
+    """Respond to an interaction, again after a refusal that passes.
+
+    Raises what *respond* raises.
+    """
+    for pause_seconds in DEFER_RETRY_SECONDS:
+        try:
+            return await respond()
+        except discord.HTTPException as error:
+            if not may_pass(error):
+                raise
+        await asyncio.sleep(pause_seconds)
+    return await respond()

@@ -27,7 +27,10 @@ TOKEN = FromInteraction("token")
 
 
 class Interaction:
-    """An interaction that Discord answers with a *deferral*: a message, None, or an error."""
+    """An interaction that Discord answers with a *deferral*: a message, None, or an error.
+
+    A list has one for each attempt.
+    """
 
     def __init__(self, number: int, deferral: Any) -> None:
         self.id = NOW_ID + number
@@ -38,9 +41,10 @@ class Interaction:
     async def defer(self, *, ephemeral: bool, thinking: bool) -> Any:
         assert thinking
         self.deferrals.append(ephemeral)
-        if isinstance(self._deferral, Exception):
-            raise self._deferral
-        return self._deferral
+        deferral = self._deferral.pop(0) if isinstance(self._deferral, list) else self._deferral
+        if isinstance(deferral, Exception):
+            raise deferral
+        return deferral
 
 
 class Scene:
@@ -84,8 +88,8 @@ def scene(stage: InboxStage) -> Scene:
     return Scene(stage)
 
 
-def refusal(code: int) -> discord.HTTPException:
-    response: Any = SimpleNamespace(status=400, reason="")
+def refusal(code: int, status: int = 400) -> discord.HTTPException:
+    response: Any = SimpleNamespace(status=status, reason="")
     return discord.HTTPException(response, {"code": code, "message": ""})
 
 
@@ -97,6 +101,21 @@ async def test_a_command_is_answered_in_its_deferred_message(scene: Scene, priva
     assert await scene.stage.shown() == [ANSWER]
     assert await scene.states() == [(State.ANSWERED, 99 if private else 0)]
     assert await scene.stage.open_questions() == []
+
+
+@pytest.mark.parametrize("status", [409, 423])
+async def test_a_refusal_of_the_deferral_that_passes_is_tried_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    """As long as Discord still takes a first response, and not for ever."""
+    monkeypatch.setattr(interactions_module, "DEFER_RETRY_SECONDS", (0.0, 0.0))
+    passing = refusal(0, status)
+    interaction = await scene.give(1, [passing, passing, await scene.thinking()])
+    assert interaction.deferrals == [False] * 3
+    assert await scene.stage.shown() == [ANSWER]
+    lasting = await scene.give(2, passing)
+    assert lasting.deferrals == [False] * 3
+    assert await scene.states() == [(State.ANSWERED, 0), (State.FAILED, 0)]
 
 
 async def test_an_interaction_that_comes_twice_is_answered_once(scene: Scene) -> None:
