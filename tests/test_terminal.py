@@ -8,8 +8,10 @@ import re
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing, suppress
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -200,6 +202,18 @@ async def test_a_failed_answer_has_its_own_exit_code(
     sentence, why = err.splitlines()
     assert sentence == ENGLISH.model_key_refused
     assert why.endswith("ModelKeyRefused 401 invalid_api_key Incorrect API key provided: (key)")
+
+
+async def test_the_end_of_a_long_wait_is_a_local_time(
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
+) -> None:
+    """A Discord timestamp means nothing in a terminal."""
+    until = int(time.time()) + 5 * 3600
+    headers = {"X-RateLimit-Reset": str(until)}
+    await server.reply(Script(status=429, body={"error": {"message": "no"}}, headers=headers))
+    _, err, _ = await chatted(with_model(server, tmp_path), "Tea?")
+    local = f"{datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M %Z}"
+    assert err.splitlines()[0] == ENGLISH.model_allowance_until.format(when=local)
 
 
 async def test_the_servers_words_are_shown_even_if_they_repeat_the_question(

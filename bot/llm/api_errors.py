@@ -74,7 +74,7 @@ _CREDIT_WORDS: Final = (
 )
 _MODEL_WORDS: Final = (
     r"model\b.{0,80}\b(not (exist|found|loaded|a valid|available)|decommissioned"
-    r"|no longer (available|support))|not a valid model"
+    r"|no longer (available|supported))|not a valid model"
     r"|\b(invalid|unknown|no such|unrecogni[sz]ed|unsupported) model\b"
     r"|requested model\b.{0,80}\bnot supported|pinned to .{0,200}requested"
     r"|(not allowed to access|access to) (the )?model|unable to access\b.{0,30}\bmodel"
@@ -133,7 +133,7 @@ TOO_LONG: Final = re.compile(
 # Rate limits and quotas use similar words; waiting or paying helps against those.
 OF_A_TIME: Final = re.compile(
     r"per[ -](min|minute|hour|day|month)\b|daily|monthly|quota|rate[ _-]?limit|\b[TR]P[MD]\b"
-    r"|(try again|retry|wait) (in|after|later|before|for)\b|please wait",
+    r"|(try again|retry|wait) (in|before|for)\b|(try again|retry) after \d|please wait",
     re.IGNORECASE,
 )
 # These are about the account or its quota, not about the length.

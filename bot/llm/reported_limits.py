@@ -66,7 +66,7 @@ _ALLOWED: Final = re.compile(rf"\blimit(?:ed to| of| is)?\W{{0,4}}{_NUMBER}", re
 _REQUESTED: Final = re.compile(rf"\brequested\W{{0,4}}{_NUMBER}", re.IGNORECASE)
 # Anthropic and Gemini name only the allowance.
 _TOKENS_A_MINUTE: Final = re.compile(
-    rf"{_NUMBER} (?:\w+ )?tokens?(?: ?/ ?| (?:per|a|each) )min"
+    rf"{_NUMBER} (?:(?!output|completion)\w+ )?tokens?(?: ?/ ?| (?:per|a|each) )min"
     rf"|(?<!output_)token_count\W+limit\W+{_NUMBER}",
     re.IGNORECASE,
 )

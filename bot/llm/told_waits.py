@@ -53,8 +53,8 @@ _PROSE: Final = (
 )
 # Fields of a body, without separators: Google's RetryInfo and ErrorInfo, Hugging Face's, ChatGPT's
 _FIELDS: Final = re.compile(
-    r"(?:retry(?:delay|after|in)|reset(?:s?(?:in|at|after))|quotareset(?:delay|timestamp)"
-    r"|estimatedtime|waittime|wait)(?P<unit>ms|milliseconds|seconds|secs|s)?"
+    r"(?:retry(?:delay|after|in|at)|(?:quota)?resets?(?:in|at|after|time|delay|timestamp)?"
+    r"|available(?:in|at)|cooldown|timeremaining|estimatedtime|wait(?:time)?)(?P<unit>ms|milliseconds|seconds|secs|s)?"
 )
 _RETRY_HEADERS: Final = ("retry-after", "x-retry-after")
 _RETRY_MILLISECONDS: Final = ("retry-after-ms", "x-ms-retry-after-ms")

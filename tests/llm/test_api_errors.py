@@ -336,6 +336,8 @@ def test_a_proxy_page_reports_no_window() -> None:
             ModelBusy,
         ),
         (429, "Rate limit of 9000 tokens per minute exceeded", ModelBusy),
+        (429, "This would exceed your rate limit of 400 output tokens per minute", ModelBusy),
+        (400, "The prompt is too long, try again after shortening it", ModelContextExceeded),
         (400, "Too many tokens, please wait before trying again.", ModelRequestRefused),
     ],
 )
@@ -479,6 +481,7 @@ GEMINI_KEY = {
         (424, said("Request failed during generation"), ModelFailed),
         (400, said("Unknown parameter: 'prompt_cache_key'"), ModelRequestRefused),
         (400, said("Model x does not support tools"), ModelRequestRefused),
+        (400, said("Model x no longer supports `temperature`"), ModelRequestRefused),
         (400, said("Image URL expired after 24 hours"), ModelRequestRefused),
         (500, said("Failed to fetch a token from x, status 401"), ModelFailed),
     ],

@@ -145,6 +145,8 @@ def test_words_tell_a_wait(words: str, seconds: float) -> None:
         ({"error": {"metadata": {"quotaResetDelay": "479.4ms"}}}, 0.4794),
         ({"error": "Model x is currently loading", "estimated_time": 20.0}, 20),
         ({"retry_after": 4}, 4),
+        ({"error": {"reset": "2026-12-01T20:00:04Z", "cooldown_seconds": 3}}, 4),
+        ({"quotaResetTimeStamp": "2026-12-01T20:00:04Z"}, 4),
         ({"retry_after_ms": 400}, 0.4),
         ({"retryAfterSeconds": 4}, 4),
         ({"error": {"type": "usage_limit_reached", "resets_in_seconds": 3600}}, 3600),
