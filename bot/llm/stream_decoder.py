@@ -130,9 +130,9 @@ class StreamDecoder:
         if self._data:
             self._add_data(data)
             return []
-        if self._event in SIGNS_OF_LIFE:
+        if self._event and self._event in SIGNS_OF_LIFE:
             return []
-        if "{" not in data and "}" not in data:
+        if not data.startswith("{") and "{" not in data and "}" not in data:
             return self._words(data.strip())
         try:
             return self._chunks(data)
@@ -167,12 +167,11 @@ class StreamDecoder:
         """Return the chunks in *data*, none if it is a sign of life."""
         try:
             value = json.loads(data)
-            if isinstance(value, dict):
-                chunk = self._parse(value)
-                if chunk.error is None and self._event.endswith("error"):
-                    return [Chunk(error=value)]
-                return [chunk]
-            return [self._parse(event) for event in _objects(value)]
+            if not isinstance(value, dict):
+                return [self._parse(event) for event in _objects(value)]
+            chunk = self._parse(value)
+            is_error = self._event and self._event.endswith("error") and chunk.error is None
+            return [Chunk(error=value)] if is_error else [chunk]
         except RecursionError:
             raise Malformed("an event nested without end") from None
 
@@ -186,30 +185,33 @@ class ChunkParser:
 
     def chunk(self, event: dict[str, Any]) -> Chunk:
         """Return the content of *event*."""
-        choice = next(iter(_objects(event.get("choices"))), {})
+        choices = event.get("choices")
+        choice = _first_object(choices)
         error = event.get("error") or choice.get("error")
-        if not error and "error" in (event.get("object"), event.get("type")):
+        if not choices and not error and "error" in (event.get("object"), event.get("type")):
             error = event
         if error:
             return Chunk(error=error if isinstance(error, dict) else {"message": str(error)})
         delta = choice.get("delta") or choice.get("message")
         delta = delta if isinstance(delta, dict) else {}
         content = delta.get("content")
+        reasoning = any(map(delta.get, REASONING_FIELDS))
+        if isinstance(content, list):
+            reasoning = reasoning or any(map(_is_reasoning, _objects(content)))
         text = _text(content) or _text(delta.get("refusal"))
-        in_fields = any(map(delta.get, REASONING_FIELDS))
-        usage = event.get("usage")
+        finish, usage = choice.get("finish_reason"), event.get("usage")
         usage = usage if isinstance(usage, dict) else {}
         self._prompt_added = self._prompt_added or shows_addition(event, delta, usage)
         return Chunk(
-            text=self._cleaned(text),
-            reasoning=in_fields or any(map(_is_reasoning, _objects(content))),
-            finish_reason=_reason(choice.get("finish_reason")),
-            usage=_usage(usage, prompt_added=self._prompt_added),
+            self._cleaned(text) if text else "",
+            reasoning,
+            _reason(finish) if finish else None,
+            _usage(usage, prompt_added=self._prompt_added) if usage else None,
         )
 
     def _cleaned(self, text: str) -> str:
         """Return *text* without NULs and lone surrogates; a pair may come in two chunks."""
-        if not text or (text.isascii() and not self._high_surrogate):
+        if text.isascii() and not self._high_surrogate:
             return text.replace("\0", "")
         text = self._high_surrogate + text
         self._high_surrogate = text[-1] if "\ud800" <= text[-1] <= "\udbff" else ""
@@ -222,6 +224,14 @@ def _objects(values: object) -> list[dict[str, Any]]:
     if not isinstance(values, list):
         return []
     return [item for item in values if isinstance(item, dict)]
+
+
+def _first_object(values: object) -> dict[str, Any]:
+    """Return the first object of a list, an empty one if there is none."""
+    for item in values if isinstance(values, list) else ():
+        if isinstance(item, dict):
+            return item
+    return {}
 
 
 def _reason(finish: object) -> str | None:
