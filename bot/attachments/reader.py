@@ -11,7 +11,7 @@ from bot.attachments.names import name_of
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
-from bot.conversation.prompt_markup import NOT_READ, defused, file_block, image_line
+from bot.conversation.prompt_markup import NOT_READ, by_name, defused, file_block, image_line
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
 
 # For all files of a question together. More hardly fits into any prompt, and its tokens take 0.05 s
@@ -133,7 +133,8 @@ class Attachments:
         unread = "\n".join(file_block(name, NOT_READ) for name in budget.unread)
         budget.unread.clear()
         quoted_files = await self._read_all(quoted, budget, strings)
-        quoted_blocks = {name: file_block(name, NOT_READ) for name in budget.unread}
+        quoted_unread = [(name, file_block(name, NOT_READ)) for name in budget.unread]
+        quoted_read = [(file.name, file.markup) for file in quoted_files]
         images = [file.markup for file in own_files if file.text is None]
         is_paste = [*map(name_of, own)] == [PASTED]
         texts = [
@@ -142,7 +143,7 @@ class Attachments:
         return Files(
             "\n".join(filter(None, (*images, *texts))),
             tuple(budget.notices),
-            quoted_blocks | {file.name: file.markup for file in quoted_files},
+            by_name((*quoted_read, *quoted_unread)),
             tuple(file.image for file in (*quoted_files, *own_files) if file.image is not None),
             unread,
         )

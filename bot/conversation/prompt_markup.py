@@ -1,7 +1,7 @@
 """The lines in ⟦double brackets⟧ by which the program speaks to the model, and what they frame."""
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -118,13 +118,30 @@ def image_names(exchange: Exchange) -> list[str]:
 
 
 def with_files(quotation: str, files: Mapping[str, str]) -> str:
-    """Return *quotation* with the text of its files, which *files* has by name."""
-    return FILE_BLOCK.sub(lambda file: files.get(file["name"], file[0]), quotation)
+    """Return *quotation* with the text of its files, which *files* has by name.
+
+    The texts of files that have the same name appear together, where the first of them is named.
+    """
+    unshown = dict(files)
+
+    def shown(file: re.Match[str]) -> str:
+        return unshown.pop(file["name"], "") if file["name"] in files else file[0]
+
+    return FILE_BLOCK.sub(shown, quotation)
+
+
+def by_name(files: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the texts of *files* by name; people may give the same name to several."""
+    texts: dict[str, str] = {}
+    for name, text in files:
+        texts[name] = f"{texts[name]}\n{text}" if name in texts else text
+    return texts
 
 
 def requoted(quotation: str, before: str) -> str:
     """Return *quotation* with the text of the files that it had in *before*."""
-    return with_files(quotation, {file["name"]: file[0] for file in FILE_BLOCK.finditer(before)})
+    files = ((file["name"], file[0].rstrip("\n")) for file in FILE_BLOCK.finditer(before))
+    return with_files(quotation, by_name(files))
 
 
 def kept_files(files: str, names: Collection[str]) -> str:

@@ -19,6 +19,7 @@ from bot.conversation.prompt_markup import (
     GAP_TOKENS,
     NOT_READ,
     SPEAKERS_NOTE,
+    by_name,
     continuation_request,
     defused,
     file_block,
@@ -533,3 +534,13 @@ def test_a_quote_includes_the_text_of_its_files() -> None:
     assert requoted(again, read) == edited
     assert requoted("", read) == ""
     assert without_program_lines(named) == "See:\np.png\na\nb\n"
+
+
+def test_files_of_one_name_are_both_quoted() -> None:
+    """Their names in another script are titles, which Discord does not make different."""
+    named = quote("Mina", "Look", "⟦file 회의록.txt⟧\n⟦file 회의록.txt⟧\n⟦file b⟧")
+    files = [("회의록.txt", "one"), ("회의록.txt", "two"), ("b", "three")]
+    read = with_files(named, by_name((name, file_block(name, text)) for name, text in files))
+    assert [read.count(text) for _, text in files] == [1, 1, 1]
+    assert read.index("one") < read.index("two") < read.index("three")
+    assert requoted(named, read) == read
