@@ -35,6 +35,7 @@ PATHS: Final = {
     "api.z.ai": "/api/paas/v4",
     "open.bigmodel.cn": "/api/paas/v4",
 }
+SECRET_FIELDS: Final = re.compile(r"key|token|secret|sig|pass|auth|code", re.IGNORECASE)
 LEAST_SECRET: Final = 4  # characters; a shorter password cannot be told from ordinary words
 
 
@@ -64,15 +65,16 @@ class BaseAddress:
         userinfo, _, host = parts.netloc.rpartition("@")
         url = urlunsplit((parts.scheme, host, parts.path, "", ""))
         query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        hidden = [value for field, value in query.items() if SECRET_FIELDS.search(field)]
         if not userinfo:
-            return cls(url, query)
+            return cls(url, query, secrets=tuple(filter(_is_secret, hidden)))
         name, _, password = userinfo.partition(":")
         if ":" in unquote(name):
             raise ValueError("a colon in a user name")
         plain = f"{unquote(name)}:{unquote(password)}"
         encoded = base64.b64encode(plain.encode()).decode()
-        hidden = password or name  # A token may stand in place of a name.
-        secrets = (encoded, plain, userinfo, unquote(hidden), hidden)
+        last = password or name  # A token may stand in place of a name.
+        secrets = (encoded, plain, userinfo, unquote(last), last, *hidden)
         return cls(url, query, f"Basic {encoded}", tuple(filter(_is_secret, secrets)))
 
 

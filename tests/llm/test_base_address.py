@@ -84,6 +84,13 @@ def test_a_query_is_sent_with_each_request() -> None:
     assert address.query == {"api-version": "7", "x": ""}
 
 
+def test_a_key_in_the_query_is_a_secret_and_a_version_is_not() -> None:
+    address = BaseAddress.parse(
+        "https://h/v1?api-version=2024-10-21&key=AIzaSy&subscription-key=99ab"
+    )
+    assert address.secrets == ("AIzaSy", "99ab")
+
+
 @pytest.mark.parametrize(
     ("userinfo", "plain"),
     [
