@@ -136,8 +136,11 @@ def _is_lasting(error: discord.HTTPException, place: Any, pacer: Pacer) -> bool:
     if error.code != MISSING_ACCESS or not is_direct(place):
         return False
     now = asyncio.get_running_loop().time()
-    since = pacer.direct_refusals.setdefault(place.id, now)
-    return now - since >= DIRECT_REFUSAL_SECONDS
+    first, last = pacer.direct_refusals.get(place.id, (now, now))
+    if now - last > DIRECT_REFUSAL_SECONDS:  # Longer than between two tries: this is a new one.
+        first = now
+    pacer.direct_refusals[place.id] = (first, now)
+    return now - first >= DIRECT_REFUSAL_SECONDS
 
 
 async def messages_after(channel: Any, after_id: int) -> list[discord.Message]:

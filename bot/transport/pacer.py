@@ -68,8 +68,8 @@ class Pacer:
         self._old_edits = BoundedDict[int, CallWindow](KNOWN_CHANNELS)
         self._edit_buckets = BoundedDict[int, _Bucket](KNOWN_CHANNELS)
         self._typed = BoundedDict[int, float](KNOWN_CHANNELS)
-        # Since when Discord refuses access to direct messages, by channel, in time of the loop
-        self.direct_refusals = BoundedDict[int, float](KNOWN_CHANNELS)
+        # When Discord first and last refused access to direct messages, in time of the loop
+        self.direct_refusals = BoundedDict[int, tuple[float, float]](KNOWN_CHANNELS)
 
     @asynccontextmanager
     async def slot(self, priority: Priority) -> AsyncIterator[None]:

@@ -186,10 +186,13 @@ def test_missing_access_to_direct_messages_is_believed_if_it_lasts() -> None:
         await asyncio.sleep(1)
         lasting = type(await outcome(missing, pacer, place))
         await call(nothing, pacer, Priority.RESPONSE, place)
-        return [first, before, lasting, type(await outcome(missing, pacer, place))]
+        again = type(await outcome(missing, pacer, place))
+        await asyncio.sleep(DIRECT_REFUSAL_SECONDS + 1)
+        much_later = type(await outcome(missing, pacer, place))
+        return [first, before, lasting, again, much_later]
 
     passing = DiscordUnavailable
-    assert run_virtually(scene()) == [passing, passing, discord.HTTPException, passing]
+    assert run_virtually(scene()) == [passing, passing, discord.HTTPException, passing, passing]
 
 
 @pytest.mark.parametrize("code", [10003, 10008])
