@@ -2,8 +2,8 @@
 
 import math
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from enum import IntEnum
 from typing import Final, NamedTuple
 
@@ -71,29 +71,24 @@ class Pacer:
         # When Discord first and last refused access to direct messages, in time of the loop
         self.direct_refusals = BoundedDict[int, tuple[float, float]](KNOWN_CHANNELS)
 
-    @asynccontextmanager
-    async def slot(self, priority: Priority) -> AsyncIterator[None]:
+    def slot(self, priority: Priority) -> AbstractAsyncContextManager[None]:
         """Wait for one of the slots of the whole bot, and make the call within the block."""
-        async with self._calls.slot(priority):
-            yield
+        return self._calls.slot(priority)
 
-    @asynccontextmanager
-    async def edit_slot(
+    def edit_slot(
         self, channel_id: int, message_id: int | None, priority: Priority
-    ) -> AsyncIterator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Wait until Discord accepts an edit of this message, and make it within the block.
 
         The old messages of a channel share a limit. None stands for a call that edits no message.
         """
         if message_id is None or not self._is_old(message_id):
-            yield
-            return
+            return nullcontext()
         if channel_id not in self._old_edits:
             self._old_edits[channel_id] = CallWindow(
                 OLD_EDITS, OLD_EDIT_WINDOW_SECONDS, self._clock
             )
-        async with self._old_edits[channel_id].slot(priority):
-            yield
+        return self._old_edits[channel_id].slot(priority)
 
     def block(self, seconds: float) -> None:
         """Give no slots for *seconds*, because Discord refuses all calls."""
