@@ -12,6 +12,7 @@ from bot.sandbox.model_script import Script
 from tests.e2e.conduct import CREATE
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.faults.points import until
+from tests.faults.test_crash import hours_later
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -331,3 +332,35 @@ async def test_leftover_buttons_of_old_replies_are_removed_at_their_pace(
     await until(removed)
     sent = await stage.discord.requests(after=first, method="PATCH")
     assert [one["status"] for one in sent] == [200] * 4
+
+
+async def test_old_answer_is_regenerated_at_the_pace_of_its_age(
+    own_stage: Stage, unique: str
+) -> None:
+    """People see it grow, Discord refuses no edit, and the end does not wait."""
+    stage = own_stage
+    await stage.model.reply_when(unique, "Once.", times=1)
+    slow = Script(text="word " * 100, chunk_size=5, chunks_per_second=8)
+    await stage.model.reply_when(unique, slow)
+    async with stage.bot():
+        message = await stage.asked(unique)
+        [shown] = await stage.parts_of(message)
+    await stage.discord.settings(old_message_seconds=0)
+    async with stage.bot(**hours_later(stage, 2)):
+        first = (await stage.discord.requests())[-1]["seq"]
+        place = shown["channel_id"]
+        await stage.discord.press(
+            place, message["author"]["id"], shown["id"], ReplyAction.REGENERATE
+        )
+
+        async def ended() -> bool:
+            after = await stage.discord.message(place, shown["id"])
+            is_whole = after["content"] == ("word " * 100).strip()
+            return is_whole and actions(after) == [ReplyAction.REGENERATE]
+
+        await until(ended)
+    edits = await stage.discord.requests(after=first, method="PATCH")
+    assert len(edits) >= 4
+    assert {one["status"] for one in edits} == {200}
+    assert edits[-1]["at"] - edits[-2]["at"] < 3.1
+    await stage.discord.settings(old_message_seconds=3600)
