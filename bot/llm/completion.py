@@ -236,8 +236,11 @@ class Completion:
         reason = loggable(self._finish_reason)
         if self._finish_reason is not None:
             end = end_of(self._finish_reason)
+        elif not (self._decoder.done and has_text):
+            end = End.CUT
         else:
-            end = End.WHOLE if self._decoder.done and has_text else End.CUT
+            spent = self._usage.completion_tokens if self._usage is not None else 0
+            end = End.AT_LIMIT if spent >= self._reply_tokens else End.WHOLE
         if end is End.WITHHELD:
             raise ContentFiltered
         if end is End.AT_LIMIT:

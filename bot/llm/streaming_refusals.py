@@ -11,7 +11,7 @@ from bot.llm.api_errors import MESSAGE_LENGTH, messages_of
 # "upstream" and "stream_options" are other words; a stream that broke is another problem.
 _STREAM: Final = (
     r"(?<!non-)(?<!non )\b(?:stream(?:s|ed|ing)?|server-sent events|SSE)\b"
-    r"(?!\W+(?:\w+ )?(?:end|clos|fail|error|abort|interrupt|disconnect|timed|timeout|broke|stall))"
+    r"(?!\W+(?:\w+ )?(?:end(?:s|ed)?\b|clos|fail|error|abort|interrupt|disconnect|time|broke))"
 )
 _NOT: Final = r"(?:\bno\b|\bnot?\b|n't\b|\bcannot\b|\bunable\b|\bneither\b)"
 _OFFERED: Final = (

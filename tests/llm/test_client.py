@@ -167,6 +167,7 @@ def thought() -> bytes:
 
 
 SIGNS: tuple[Any, ...] = (None, [], "keepalive", 17)
+SPENT = {"prompt_tokens": 9, "completion_tokens": 500}  # all tokens that a reply may have
 PINGS = b"data: : ping\n\nevent: ping\ndata: ping\n\nevent: keepalive\ndata: {\n\ndata:\n\n"
 
 
@@ -728,6 +729,11 @@ async def test_a_list_has_a_deadline(
     ("script", "text", "kind"),
     [
         (Script(text="and so", finish_reason="length"), "and so", OutputTruncated),
+        (
+            Script(text="and so", finish_reason=None, usage=SPENT),
+            "and so",
+            OutputTruncated,
+        ),
         (Script(text="and so", finish_reason="content_filter"), "and so", ContentFiltered),
         (Script(text="", finish_reason="content_filter"), "", ContentFiltered),
         (Script(text="", finish_reason="length"), "", ModelContextExceeded),

@@ -64,6 +64,7 @@ REFUSALS = (
             "To stream this model, verify your organization",
             "SSE is not supported",
             "This model doesn't stream",
+            "Streaming endpoint not available",
             "The stream option must be false",
             "该模型不支持流式输出",
             "이 모델은 스트리밍을 지원하지 않습니다",
