@@ -192,6 +192,14 @@ async def test_unmodelled_part_of_a_form_is_named(
     await refused(people, answer, field)
 
 
+async def test_attachment_without_its_file_is_named(api: Api, people: Driver) -> None:
+    field = "attachments without a file: 0"
+    await refused(people, await api.send("general", attachments=[{"id": 0}]), field)
+    message = (await api.send("general")).body
+    path = f"/channels/{message['channel_id']}/messages/{message['id']}"
+    await refused(people, await api.request("PATCH", path, {"attachments": [{"id": 0}]}), field)
+
+
 async def test_unmodelled_field_is_named_even_if_a_fault_answers(api: Api, people: Driver) -> None:
     await people.fault("answer", status=500)
     await refused(people, await api.send("general", stickers=[]), "stickers")

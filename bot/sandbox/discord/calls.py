@@ -16,6 +16,8 @@ from bot.sandbox.discord.validation import is_snowflake
 from bot.sandbox.discord.world import Attachment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bot.sandbox.discord.modelled import Shape
     from bot.sandbox.discord.state import State
     from bot.sandbox.discord.world import Channel, Guild, Json, Message
@@ -229,13 +231,21 @@ def store_file(
     return attachment
 
 
-def store_uploads(call: Call, channel_id: int, form: Json) -> list[Attachment]:
-    """Store the files of a request, described by the form's `attachments`."""
+def store_uploads(
+    call: Call, channel_id: int, form: Json, kept: Iterable[Attachment] = ()
+) -> list[Attachment]:
+    """Store the files of a request, described by the form's `attachments`.
+
+    Raises NotModelledError if they name a file that is neither among these nor among *kept*.
+    """
     described = {
         str(item.get("id")): item
         for item in form.get("attachments") or []
         if isinstance(item, dict)
     }
+    there = {str(one.number) for one in call.uploads} | {str(one.id) for one in kept}
+    if missing := [name for name in described if name not in there]:
+        raise NotModelledError(*(f"attachments without a file: {name}" for name in missing))
     stored = []
     for upload in call.uploads:
         about = described.get(str(upload.number), {})

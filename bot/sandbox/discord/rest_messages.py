@@ -235,7 +235,7 @@ def apply_edit(call: Call, channel: Channel, message: Message, form: Json) -> No
         listed_ids = {str(item.get("id")) for item in form.get("attachments") or []}
         keeps_all = "attachments" not in form
         kept = [item for item in message.attachments if keeps_all or str(item.id) in listed_ids]
-        changes["attachments"] = kept + store_uploads(call, channel.id, form)
+        changes["attachments"] = kept + store_uploads(call, channel.id, form, kept)
     after = {
         "content": changes.get("content", message.content),
         "embeds": changes.get("embeds", message.embeds),
