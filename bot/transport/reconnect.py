@@ -176,7 +176,7 @@ class ReconnectLoop:
         await asyncio.sleep(WAIT_LOG_SECONDS)
         while not ws.proven:
             log.info(
-                "Wait for %s: Discord acknowledges heartbeats, but sends no session for %.0f s",
+                "Wait for %s: Discord acknowledges heartbeats, but has sent no session for %.0f s",
                 "RESUMED" if ws.resuming else "READY",
                 self._time() - began,
             )

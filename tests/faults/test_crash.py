@@ -243,6 +243,8 @@ async def test_01_bot_abandons_answer_in_thread_without_permission(
         first_part = await stage.first_words_on(question)
         await killed(bot)
     locked = missing == "Manage Threads"
+    # The bot leaves its own thread closed even if Discord would let it open it.
+    await stage.discord.settings(owners_open_locked_threads=locked)
     await stage.discord.edit_channel(question["id"], archived=True, locked=locked)
     if not locked:
         denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
@@ -256,6 +258,30 @@ async def test_01_bot_abandons_answer_in_thread_without_permission(
         await stage.asked("And now?")
         assert len(await stage.requests_with(unique)) <= 2
     assert stage.log.count("is missing") == 1
+    await stage.discord.settings(owners_open_locked_threads=False)
+
+
+async def test_01_answer_continues_while_discord_blocks_reading(
+    own_stage: Stage, unique: str
+) -> None:
+    """Discord's abuse protection answers 403 with the code of a deletion: nothing is deleted."""
+    stage = own_stage
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=100)
+    held = replace(script, stall_after_chunks=1, stall_seconds=40)
+    await stage.model.reply_when(unique, held, times=1)
+    await stage.model.reply_when(unique, script)
+    async with stage.bot() as bot:
+        question = await stage.ask(unique)
+        first_part = await stage.first_words_on(question)
+        await killed(bot)
+    for code, path in ((10008, r"/messages(/\d+)?$"), (10003, r"/channels/\d+$")):
+        await stage.discord.fault("block", method="GET", path=path, code=code, count=None)
+    async with stage.bot():
+        parts = await stage.answer_to(question)
+        assert [part["content"] for part in parts] == split(TEXT)
+        assert parts[0]["id"] == first_part["id"]
+        assert stage.state_of(question) == "answered"
+    await stage.discord.clear_faults()
 
 
 async def test_01_answer_continues_far_below_its_question(own_stage: Stage, unique: str) -> None:
