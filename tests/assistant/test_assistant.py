@@ -290,9 +290,8 @@ async def test_a_failure_shows_a_sentence_and_keeps_the_partial(
         model.enqueue_refusal(error("more details"))
     partial = await stage.ask(an_exchange(1, "Why?"))
     nothing = await stage.ask(an_exchange(2, "How?"))
-    sentence = error().explain(ENGLISH)
-    assert (partial.text, partial.notices) == ("Beca", [sentence])
-    assert (nothing.text, nothing.notices) == ("", [sentence])
+    assert (partial.text, partial.notices) == ("Beca", [error().explain_unfinished(ENGLISH)])
+    assert (nothing.text, nothing.notices) == ("", [error().explain(ENGLISH)])
     assert await remembered(history) == [("Why?", "Beca", True)]
     assert states(path) == {1: "failed", 2: "failed"}
     assert f"{error.__name__} details for the log" in caplog.text

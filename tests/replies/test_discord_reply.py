@@ -626,7 +626,7 @@ async def test_a_second_refusal_without_the_reference_ends_the_reply(stage: Stag
             "answer", method="POST", path=MESSAGES, status=status, body=body, skip=skip
         )
     async with written(stage, "One") as reply:
-        with pytest.raises(ReplyLost, match="Send Messages is missing"):
+        with pytest.raises(ReplyLost, match="status 403, code 50013"):
             await reply.finish()
 
 
