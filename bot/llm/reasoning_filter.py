@@ -28,6 +28,7 @@ from bot.markdown.syntax import OPENING_FENCE, closing_fence
 PENDING_LENGTH: Final = 1000  # the most characters of white space before an answer that are kept
 WITHIN_LENGTH: Final = 8000  # characters between the tags within an answer, some 2000 tokens
 
+_SPECIAL: Final = re.compile(r"[<\n]")
 _PIECE: Final = re.compile(r"[^<\n]+|\n|<")
 _MARK_LENGTH: Final = 400  # the most characters that decide whether there is a mark
 _LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
@@ -58,8 +59,13 @@ class ReasoningFilter:
 
     def write(self, text: str) -> str:
         """Return the next piece of the answer."""
-        self._pending += text
         self.replaces = False
+        is_plain = self._begun and not (
+            self.reasons or self._pending or self._skipped or _SPECIAL.search(text)
+        )
+        if is_plain:  # Most pieces are.
+            return self._followed(text)
+        self._pending += text
         shown: list[str] = []
         while self._begun or self._begins():
             self._answer(shown)
