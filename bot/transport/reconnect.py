@@ -35,6 +35,9 @@ REQUESTED_SECONDS: Final = 5.0  # A request to reconnect that comes sooner count
 SPACING_SECONDS: Final = 5.0  # Discord: one IDENTIFY every 5 s
 INVALID_SECONDS: Final = (1.0, 5.0)  # Discord: wait a random time after an invalid session
 MAX_FAILED_RESUMES: Final = 2  # in a row; then the bot identifies
+WAITED_SECONDS: Final = (
+    20.0  # A resume that Discord ends sooner, without an event, is a failed one.
+)
 SESSION_ENDED: Final = frozenset({4003, 4007, 4009})  # Discord: close codes
 TOKEN_REFUSED: Final = (
     "Discord refused DISCORD_TOKEN: copy the token again from the Discord Developer Portal "
@@ -200,14 +203,17 @@ def session_after(
 ) -> Session | None:
     """Return what to resume after a connection that tried to resume *session*; None to identify.
 
-    *ws* is None if no server answered. A resume that waited in vain is not a failed one: Discord
-    may still know the session.
+    *ws* is None if no server answered. A resume that waited in vain is not a failed one, unless
+    Discord says that the session is over.
     """
-    answered = ws is not None and (ws.proven or (ws.resuming and not disconnect.silent))
-    if session is not None and not answered:
+    over = disconnect.invalid or disconnect.code in SESSION_ENDED
+    proven = ws is not None and ws.proven
+    unanswered = ws is None or not (proven or ws.resuming)
+    waited = disconnect.silent or (ws is not None and ws.age_seconds() > WAITED_SECONDS)
+    if session is not None and (unanswered or (waited and not proven and not over)):
         # The address in READY may be the reason: resume at the usual one.
         return replace(session, gateway=GatewaySocket.DEFAULT_GATEWAY)
-    if ws is None or disconnect.invalid or disconnect.code in SESSION_ENDED:
+    if ws is None or over:
         return None
     if ws.session_id is None or ws.sequence is None:
         return None

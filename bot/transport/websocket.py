@@ -167,6 +167,10 @@ class GatewaySocket(DiscordWebSocket):
         if self._sequence != before and self.session_id is not None:
             self.proven = True
 
+    def age_seconds(self) -> float:
+        """Return for how long the connection has been open."""
+        return time.perf_counter() - self._opened
+
     def seconds_left(self) -> float:
         """Return the time until the connection counts as dead if nothing arrives.
 

@@ -31,9 +31,10 @@ SESSION = Session("abc", 7, OWN_ADDRESS)
 
 
 async def socket(
-    *, session: str | None = "abc", sequence: int | None = 9, **is_: bool
+    *, session: str | None = "abc", sequence: int | None = 9, age: float = 0.0, **is_: bool
 ) -> GatewaySocket:
     ws = GatewaySocket(None, loop=asyncio.get_running_loop())
+    ws._opened -= age
     ws.gateway, ws.session_id, ws.sequence = OWN_ADDRESS, session, sequence
     ws.proven, ws.resuming = is_.get("proven", False), is_.get("resuming", False)
     return ws
@@ -60,6 +61,15 @@ async def socket(
             {"resuming": True},
             replace(SESSION, failed_resumes=1, gateway=yarl.URL("wss://gateway.discord.gg/")),
         ),
+        # Discord made the bot wait for RESUMED before it ended the connection.
+        (
+            replace(SESSION, failed_resumes=1),
+            Disconnect(code=4000),
+            {"resuming": True, "age": 30.0},
+            replace(SESSION, failed_resumes=1, gateway=yarl.URL("wss://gateway.discord.gg/")),
+        ),
+        (SESSION, Disconnect(invalid=True), {"resuming": True, "age": 30.0}, None),
+        (SESSION, Disconnect(code=4009), {"resuming": True, "age": 30.0}, None),
         (None, Disconnect(silent=True), {"session": None}, None),
         (SESSION, Disconnect(silent=True), {"proven": True}, replace(SESSION, sequence=9)),
         (
