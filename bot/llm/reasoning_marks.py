@@ -27,7 +27,11 @@ _CHANNELS: Final = (
     "analysis<|message|>",
     "commentary<|message|>",
 )
-_FINAL: Final = r"<\|channel\|>\s?final\b[^<\n]{0,40}(?:<\|constrain\|>[^<\n]{0,20})?<\|message\|>"
+_FINAL: Final = r"<\|channel\|>final\b[^<\n]{0,40}(?:<\|constrain\|>[^<\n]{0,20})?<\|message\|>"
+_FINAL_HEADER: Final = re.compile(_FINAL)
+_MAY_BE_FINAL_HEADER: Final = re.compile(
+    r"<\|channel\|>final[^<\n]{0,40}(?:<[a-z|]{0,12}>?[^<\n]{0,20}){0,2}"
+)
 # The last alternative is an answer that follows without a channel.
 _AFTER_ANALYSIS: Final = (
     rf"{_FINAL}|<\|start\|>assistant<\|message\|>|<\|end\|>(?=\s{{0,8}}(?:<[^|]|[^\s<]))"
@@ -154,6 +158,8 @@ def front_mark(text: str, *, is_after_reasoning: bool, is_whole: bool = False) -
     mark = opening(text)
     if mark is not None and mark.kind is Kind.OPENS:
         return _unless_mentioned(mark, text, is_whole=is_whole)
+    if final := _FINAL_HEADER.match(text):
+        return Mark(Kind.FRAMES, final.end(), ends=_ENDS)
     for frame in _FRAMES:
         if text.startswith(frame):
             return Mark(Kind.FRAMES, len(frame), ends=_ENDS)
@@ -161,7 +167,8 @@ def front_mark(text: str, *, is_after_reasoning: bool, is_whole: bool = False) -
         if text.startswith(tag):
             mark = Mark(Kind.FRAMES, len(tag), ends=(f"</{tag[1:]}",))
             return _unless_mentioned(mark, text, is_whole=is_whole)
-    if mark is None and any(begun.startswith(text) for begun in _FRONT):
+    is_begun = any(begun.startswith(text) for begun in _FRONT)
+    if mark is None and (is_begun or _MAY_BE_FINAL_HEADER.fullmatch(text)):
         mark = UNDECIDED
     return None if is_whole else mark
 
