@@ -183,17 +183,3 @@ async def test_next_question_after_a_failure_is_answered(stage: Stage, unique: s
     thread = (await stage.asked(f"first {unique}"))["id"]
     again = await stage.said(thread, "Mina", f"second {unique}")
     assert f"second {unique}" in await stage.text_on(again)
-
-
-async def test_refusal_to_stream_gives_a_whole_answer(own_stage: Stage, unique: str) -> None:
-    """The bot remembers it for the model."""
-    await own_stage.model.change(streams=False)
-    async with own_stage.bot():
-        for text in (f"{unique} one", f"{unique} two"):
-            question = await own_stage.asked(text)
-            assert text in await own_stage.text_on(question)
-            assert own_stage.state_of(question) == "answered"
-    requests = [
-        record for record in await own_stage.model.completions() if unique in str(record.body)
-    ]
-    assert [record.body.get("stream") for record in requests] == [True, None, None]

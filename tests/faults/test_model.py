@@ -290,6 +290,20 @@ async def test_20_unreachable_api_shows_a_sentence_until_it_returns(
             assert await own_stage.text_on(again) == "Here I am."
 
 
+async def test_20_refusal_to_stream_gives_a_whole_answer(own_stage: Stage, unique: str) -> None:
+    """The bot remembers it for the model."""
+    await own_stage.model.change(streams=False)
+    async with own_stage.bot():
+        for text in (f"{unique} one", f"{unique} two"):
+            question = await own_stage.asked(text)
+            assert text in await own_stage.text_on(question)
+            assert own_stage.state_of(question) == "answered"
+    requests = [
+        record for record in await own_stage.model.completions() if unique in str(record.body)
+    ]
+    assert [record.body.get("stream") for record in requests] == [True, None, None]
+
+
 @pytest.mark.parametrize("case", STALLED)
 async def test_21_stall_before_text_ends_at_its_deadline(
     ended: Mapping[str, Ended], case: str
