@@ -151,7 +151,12 @@ ROUTES: Final = [
     Route("GET", "/gateway", channels.get_gateway, authorized=False),
     Route("GET", "/gateway/bot", channels.get_gateway_bot),
     Route("GET", "/users/@me", channels.get_me),
-    Route("GET", "/users/@me/guilds", channels.my_guilds, query=_query("limit", "after")),
+    Route(
+        "GET",
+        "/users/@me/guilds",
+        channels.my_guilds,
+        query=_query("limit", "after", "with_counts"),
+    ),
     Route("DELETE", "/users/@me/guilds/{guild_id}", channels.leave_guild),
     Route("POST", "/users/@me/channels", channels.open_dm, "dm_open", {"recipient_id": None}),
     Route("GET", "/users/{user_id}", channels.get_user),

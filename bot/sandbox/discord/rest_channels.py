@@ -14,7 +14,7 @@ from bot.sandbox.discord.world import ChannelType
 
 if TYPE_CHECKING:
     from bot.sandbox.discord.calls import Call
-    from bot.sandbox.discord.world import Channel, Json, Thread
+    from bot.sandbox.discord.world import Channel, Guild, Json, Thread
 
 _OF_MODERATORS = frozenset({"locked", "rate_limit_per_user"})  # fields of a thread
 _ARCHIVE_MINUTES = (60, 1440, 4320, 10080)
@@ -86,6 +86,7 @@ async def my_guilds(call: Call) -> tuple[int, Any]:
             "permissions": str(int(guild_permissions(guild, call.me))),
             "features": guild.features,
         }
+        | _counts(call, guild)
         for guild in sorted(call.state.world.guilds.values(), key=lambda item: item.id)
         if call.me in guild.members and guild.id > after
     ]
@@ -253,11 +254,15 @@ def _open_thread(call: Call) -> Channel:
 async def get_guild(call: Call) -> tuple[int, Any]:
     """GET /guilds/{guild_id}."""
     guild = call.guild()
-    body = payloads.guild_object(guild)
-    if call.query.get("with_counts") in {"1", "true"}:
-        body["approximate_member_count"] = len(guild.members)
-        body["approximate_presence_count"] = len(guild.members)
-    return 200, body
+    return 200, payloads.guild_object(guild) | _counts(call, guild)
+
+
+def _counts(call: Call, guild: Guild) -> Json:
+    """Return the numbers of people in *guild* if the query asks for them."""
+    if call.query.get("with_counts") not in {"1", "true"}:
+        return {}
+    names = ("approximate_member_count", "approximate_presence_count")
+    return dict.fromkeys(names, len(guild.members))
 
 
 async def guild_channels(call: Call) -> tuple[int, Any]:
