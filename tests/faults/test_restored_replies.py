@@ -136,7 +136,7 @@ async def test_old_reply_is_restored_if_the_bot_may_no_longer_post(
 async def test_old_reply_stays_stored_if_the_bot_loses_access(stage: Stage, unique: str) -> None:
     """Once it has access again, a leftover Stop button repairs the message."""
     question = await answered(stage, "direct message", unique, Script(text=OLD))
-    body = {"code": 50001, "message": "Missing Access"}
+    body = {"code": 50007, "message": "Cannot send messages to this user"}
     await stage.model.reply_when(f"tell {unique}", pausing_script(NEW, *[NEW] * 100), times=1)
     await press(question, ReplyAction.REGENERATE)
     await question.shows(NEW.strip())
