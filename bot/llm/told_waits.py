@@ -28,12 +28,13 @@ _FOREIGN_UNITS: Final = {
 }
 # "4.77s", "1m2s", "6m0s", "500ms", "23 hours and 5 minutes", "30 秒", "30초"
 _PART: Final = (
-    r"(\d+(?:\.\d+)?)\s*"
+    r"(?<![\d.])(\d{1,9}(?:\.\d{1,18})?)\s?"
     r"(milliseconds?|millis|msecs?|ms|毫秒|밀리초|days?|d|天|일|hours?|hrs?|h|小时|시간"
     r"|minutes?|mins?|m|分钟|分|분|seconds?|secs?|s|秒|초)(?![a-z])"
 )
 _PARTS: Final = re.compile(_PART, re.IGNORECASE)
-_WHOLE: Final = rf"{_PART}(?:\s*(?:,|and)?\s*{_PART})*"
+# At most five parts, so that no text takes long to search.
+_WHOLE: Final = rf"{_PART}(?:,?\s?(?:and\s)?{_PART}){{0,4}}"
 _DURATION: Final = re.compile(_WHOLE, re.IGNORECASE)
 _MOMENT: Final = (
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s*(?:Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b)"
@@ -63,7 +64,8 @@ _MIDNIGHT: Final = re.compile(rf"{_WORDS}\W{{0,3}}(?:midnight|00:00)\W{{0,2}}UTC
 # Whether a limit is one of an hour or longer: the first time that the words name says so.
 _OF_A_TIME: Final = re.compile(
     r"(?P<long>(?:per|an?|/)[ _-]?(?:hour|day|week|month)|(?:per|by)day"
-    r"|(?<![a-z])(?:hourly|daily|weekly|monthly)|\b[rt]p[dh]\b|\d+[ -]hours?\b|\b86400 ?s"
+    r"|(?<![a-z])(?:hourly|daily|weekly|monthly)|\b[rt]p[dh]\b|(?<!\d)\d{1,3}[ -]hours?\b"
+    r"|\b86400 ?s"
     r"|\btoday\b|\bthis (?:week|month)\b|session usage limit)"
     r"|(?:per|an?|/)[ _-]?(?:second|minute|min\b)|(?:per|by)(?:second|minute)|\b[rt]p[ms]\b",
     re.IGNORECASE,
@@ -227,9 +229,10 @@ def _moment(text: str) -> float:
     """Return a moment in seconds since 1970, 0 if *text* is none or names no time zone."""
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         try:
             moment = datetime.fromisoformat(re.sub(r"\s*(UTC|GMT)$", "+00:00", text.strip()))
         except ValueError:
             return 0.0
-    return moment.timestamp() if moment.tzinfo is not None else 0.0
+    seconds = moment.timestamp() if moment.tzinfo is not None else 0.0
+    return seconds if EPOCH_SECONDS <= seconds < EPOCH_MILLISECONDS else 0.0

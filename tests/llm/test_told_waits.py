@@ -1,6 +1,7 @@
 """How long a server asks to wait, in the forms that servers use."""
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -202,3 +203,17 @@ def test_googles_allowance_of_a_day_ends_at_midnight_in_california(
     violation = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}
     body = {"error": {"details": [{"violations": [violation]}, {"retryDelay": delay}]}}
     assert told({}, body) == ToldWait(seconds, is_long=True, until=int(NOW + seconds))
+
+
+@pytest.mark.parametrize(
+    "words", ["1" * 4000, "1m" * 2000, "1s " * 1300, "1s, and " * 500, "wait" + " " * 3990]
+)
+def test_no_words_take_long_to_read(words: str) -> None:
+    begun = time.perf_counter()
+    told({}, words=words)
+    assert time.perf_counter() - begun < 1
+
+
+def test_a_moment_out_of_range_is_none() -> None:
+    far = {"Date": "0001-01-01T00:00:00+14:00", "Retry-After": "Mon, 01 Jan 99999 00:00:00 GMT"}
+    assert told(far, {"quotaId": "PerDay"}).until
