@@ -209,7 +209,13 @@ class Driver:
         force: bool = False,
         target: str | None = None,
     ) -> str:
-        """Use a command (`name subcommand`), or a message menu on *target*; return the id."""
+        """Use a command (`name subcommand`), or a message menu on *target*; return the id.
+
+        Wait until the bot has registered commands: it does that a moment after it connects.
+        """
+        before = await self.last_event()
+        if not await self.commands():
+            await self.wait_for(lambda _: True, types=["commands_registered"], after=before)
         body = {
             "channel_id": channel,
             "user_id": user,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bot.conversation.prompt_markup import NOT_READ, file_block
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Stage
 from tests.e2e.test_files import a_file, asked_with
@@ -96,7 +97,7 @@ async def test_pdf_bomb_delays_no_other_question(stage: Stage, unique: str) -> N
     sentence = ENGLISH.pdf_too_complex.format(name="bomb.pdf")
     await stage.discord.wait_for_bot(sentence, channel=question["id"], timeout_seconds=90)
     [*_, asked] = await stage.prompt_with(unique)
-    assert "bomb.pdf" not in asked["content"]
+    assert asked["content"].endswith(f"\n{file_block('bomb.pdf', NOT_READ)}")
 
 
 async def test_pdf_gets_a_notice_if_pypdf_is_missing(own_stage: Stage, unique: str) -> None:
