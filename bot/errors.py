@@ -22,7 +22,7 @@ BotError
     ├── ModelUnknown          the API does not know the model
     │   └── ModelAddressWrong     there is no chat API at the address
     ├── ModelBusy             the API is overloaded or limits requests
-    │   └── ModelAllowanceUsed    for more than a minute
+    │   └── ModelRateLimited      it does so for more than a minute
     ├── ModelUnreachable      there is no connection to the API
     ├── ModelTimeout          the API was silent for too long
     ├── ModelContextExceeded  the request is too long
@@ -35,7 +35,7 @@ BotError
     ├── ModelThoughtOnly      thinking used up that limit before the answer began
     │   └── ModelThoughtCramped   thinking filled the context window
     ├── ModelCut              the stream ended before the answer did
-    │   └── ModelStopped          the API ended the answer for a reason that nobody knows
+    │   └── ModelStopped          the API named an unknown reason for the end
     └── ModelFailed           everything else that the API can do wrong
         ├── ModelEmptyBody    a response of status 200 with an empty body
         └── ModelFailedOnImages   a bare error 500 to a request with images
@@ -88,12 +88,12 @@ class QuestionRefused(StartRefused):
 class HistoryFailed(BotError):
     """One read or write of the database failed, and nothing was stored.
 
-    *may_pass* says whether it may succeed later, for example if the disk is full.
+    *is_transient* says whether it may succeed later, for example if the disk is full.
     """
 
-    def __init__(self, why: str, *, may_pass: bool = True) -> None:
+    def __init__(self, why: str, *, is_transient: bool = True) -> None:
         super().__init__(why)
-        self.may_pass = may_pass
+        self.is_transient = is_transient
 
 
 class SystemPromptTooLong(BotError):
@@ -153,20 +153,20 @@ class ReplyDelayed(BotError):
 class ModelError(BotError):
     """A completion failed.
 
-    *may_pass* says whether the same request may succeed later, *wait_seconds* how long the server
-    asks to wait, 0 if it does not say. *reported* are the token counts in the error, if it has any.
+    *is_transient* means that the same request may succeed later. *wait_seconds* is how long the
+    server asks to wait, 0 if it does not say. *reported* are the token counts in the error, if any.
     """
 
-    may_pass = False
+    is_transient = False
     wait_seconds = 0.0
     reported: ReportedLimits = NO_REPORTED_LIMITS
 
     def explain_unfinished(self, strings: Sentences) -> str:
-        """Return the sentence under the text of an answer that failed before its end.
+        """Return the sentence under an answer that failed before its end.
 
-        A question that may succeed in a minute is not to be asked again then: its answer goes on.
+        It advises to continue the answer where `explain` advises to ask again.
         """
-        asks_again = isinstance(self, ASKS_AGAIN) and not isinstance(self, ModelAllowanceUsed)
+        asks_again = isinstance(self, ASKS_AGAIN) and not isinstance(self, ModelRateLimited)
         return strings.model_unfinished if asks_again else self.explain(strings)
 
 
@@ -187,36 +187,36 @@ class ModelUnknown(ModelError):
 
 
 class ModelAddressWrong(ModelUnknown):
-    """The address has a page or another API in place of a chat API."""
+    """There is a web page or another API at the address, but no chat API."""
 
 
 class ModelBusy(ModelError):
     """Too many requests, or the API is overloaded (429, 503)."""
 
-    may_pass = True
+    is_transient = True
 
 
-class ModelAllowanceUsed(ModelBusy):
-    """The API takes no requests for more than a minute, for example for the rest of the day.
+class ModelRateLimited(ModelBusy):
+    """The API refuses requests for more than a minute, for example for the rest of the day.
 
-    *until* is when it does again, in seconds since 1970, 0 if that is unknown.
+    *until* is when it accepts them again, in seconds since 1970, 0 if that is unknown.
     """
 
     def __init__(self, why: str = "", until: int = 0) -> None:
         super().__init__(why)
         self.until = until
-        self.may_pass = until > 0
+        self.is_transient = until > 0
 
     def explain(self, strings: Sentences) -> str:
         if not self.until:
-            return strings.model_allowance_used
-        return strings.model_allowance_until.format(when=discord_time(self.until))
+            return strings.model_rate_limited
+        return strings.model_rate_limited_until.format(when=discord_time(self.until))
 
 
 class ModelUnreachable(ModelError):
     """No connection to the API."""
 
-    may_pass = True
+    is_transient = True
 
 
 class ModelTimeout(ModelError):
@@ -268,26 +268,26 @@ class ModelCut(ModelError):
 
 
 class ModelStopped(ModelCut):
-    """The API ended the answer with a finish reason that says nothing about whether it is whole."""
+    """The API ended the answer with an unknown finish reason, so the answer may not be whole."""
 
 
 class ModelFailed(ModelError):
     """The API failed in a way that no other class names."""
 
-    may_pass = True
+    is_transient = True
 
 
 class ModelFailedOnImages(ModelFailed):
-    """The API failed without a reason at a request with images, which may be the reason (500)."""
+    """The API failed without saying why (500); the images in the request may be the reason."""
 
 
 class ModelEmptyBody(ModelFailed):
     """The API sent a success and an empty body, as some servers do if a prompt is too long."""
 
-    may_pass = False
+    is_transient = False
 
 
-# Their sentences advise to ask again in a minute.
+# Errors whose sentences advise to ask again in a minute.
 ASKS_AGAIN: Final = (ModelBusy, ModelUnreachable, ModelTimeout, ModelFailed)
 EXPLANATIONS: Final[Mapping[type, Explain]] = {
     BotError: lambda t: t.answer_failed,

@@ -213,7 +213,7 @@ async def test_the_end_of_a_long_wait_is_a_local_time(
     await server.reply(Script(status=429, body={"error": {"message": "no"}}, headers=headers))
     _, err, _ = await chatted(with_model(server, tmp_path), "Tea?")
     local = f"{datetime.fromtimestamp(until).astimezone():%Y-%m-%d %H:%M %Z}"
-    assert err.splitlines()[0] == ENGLISH.model_allowance_until.format(when=local)
+    assert err.splitlines()[0] == ENGLISH.model_rate_limited_until.format(when=local)
 
 
 async def test_the_servers_words_are_shown_even_if_they_repeat_the_question(

@@ -82,10 +82,10 @@ class Korean(Sentences):
         "알려 주세요. 주소는 보통 v1로 끝나요."
     )
     model_busy = "지금은 AI 서비스가 너무 바빠요. 1분 뒤에 다시 시도해 주세요."
-    model_allowance_until = (
+    model_rate_limited_until = (
         "지금은 AI 서비스가 제 질문을 더 받지 않아요. {when} 이후에 다시 물어봐 주세요."
     )
-    model_allowance_used = (
+    model_rate_limited = (
         "AI 서비스에서 제게 허용된 양을 다 썼어요. 언제 다시 쓸 수 있는지는 알려 주지 않았으니, 몇 "
         "시간 뒤나 내일 다시 물어봐 주세요. 어떤 한도인지는 관리자가 로그에서 볼 수 있어요."
     )

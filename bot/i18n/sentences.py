@@ -102,10 +102,10 @@ class Sentences:
         "OPENAI_BASE_URL needs to be corrected; it usually ends in v1."
     )
     model_busy = "The AI service is too busy right now. Please try again in a minute."
-    model_allowance_until = (
+    model_rate_limited_until = (
         "The AI service takes no more questions from me for now. Please ask again after {when}."
     )
-    model_allowance_used = (
+    model_rate_limited = (
         "My allowance at the AI service is used up, and it does not say until when. Please ask "
         "again later today or tomorrow. An admin can read in the log which limit it is."
     )

@@ -200,7 +200,7 @@ class Edits:
                 try:
                     await change.apply()
                 except HistoryFailed as error:
-                    if error.may_pass:
+                    if error.is_transient:
                         if not self._failed.is_set():
                             log.warning("Postpone edits and deletions: %s", error)
                         self._failed.set()

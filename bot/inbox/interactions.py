@@ -20,7 +20,7 @@ from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
-from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED, may_pass
+from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED, is_transient
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ class Interactions:
 
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                begun = await _again_if_passing(defer)
+                begun = await _retried_if_transient(defer)
         except (*FAILURES, *GARBLED) as error:
             log.info(
                 "Cannot tell if command %d was deferred: %s", interaction.id, type(error).__name__
@@ -151,7 +151,7 @@ class Interactions:
         return None
 
 
-async def _again_if_passing(respond: Callable[[], Awaitable[T]]) -> T:
+async def _retried_if_transient(respond: Callable[[], Awaitable[T]]) -> T:
     """Respond to an interaction, again after a refusal that passes.
 
     Raises what *respond* raises.
@@ -160,7 +160,7 @@ async def _again_if_passing(respond: Callable[[], Awaitable[T]]) -> T:
         try:
             return await respond()
         except discord.HTTPException as error:
-            if not may_pass(error):
+            if not is_transient(error):
                 raise
         await asyncio.sleep(pause_seconds)
     return await respond()

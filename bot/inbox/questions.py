@@ -26,8 +26,8 @@ from bot.i18n.sentences import Sentences
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.embeds import RecentForwards
-from bot.inbox.openings import Openings
 from bot.inbox.reply_chain import ReplyChain
+from bot.inbox.starter_messages import StarterMessages
 from bot.inbox.threads import QuestionMessage, thread_possible
 from bot.storage.exchanges import History
 
@@ -40,7 +40,7 @@ class Question:
 
     *refusal* is the state and the notice with which it ends if it is not answered. *subject* is the
     message that it is about. *unresolved* means that this has to be fetched: the event left out the
-    message that it replies to, or it is the first question in a thread that people opened.
+    message that it replies to, or it is the first question in a thread with a starter message.
     """
 
     message: discord.Message
@@ -76,7 +76,7 @@ class Questions:
         self._languages = languages
         self._message_content = message_content
         self._chain = ReplyChain(channels, history)
-        self._openings = Openings(channels, history)
+        self._starter_messages = StarterMessages(channels, history)
         self._forwards = RecentForwards()
 
     async def is_for_me(self, message: discord.Message) -> bool:
@@ -140,7 +140,9 @@ class Questions:
             quoted_author_id=source.quoted_author_id,
         )
         if await self._begins(again, self._channels.known(message)):
-            return _quoting(again, await self._openings.bring_to(again), self._channels.me_id)
+            return _quoting(
+                again, await self._starter_messages.fetch_for(again), self._channels.me_id
+            )
         return again
 
     async def resolve(self, question: Question) -> Question:
@@ -160,7 +162,7 @@ class Questions:
             subject = await self._channels.replied_to(message)
             is_asked = question.refusal is None
             if subject is None and is_asked and await self._begins(exchange, channel):
-                subject = await self._openings.bring_to(exchange)
+                subject = await self._starter_messages.fetch_for(exchange)
             exchange = _quoting(exchange, subject, self._channels.me_id)
         resolved = replace(question, exchange=exchange, subject=subject, unresolved=False)
         if resolved.asks or resolved.refusal is not None:
@@ -217,7 +219,9 @@ class Questions:
         context = await self._chain.above_again(exchange)
         asked_in = exchange.conversation
         channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
-        return QuestionContext(reply_context=await self._below_opening(exchange, channel, context))
+        return QuestionContext(
+            reply_context=await self._below_starter_message(exchange, channel, context)
+        )
 
     async def past_images(self, exchange: Exchange) -> Sequence[PendingImage]:
         """Return the images of an earlier question that still exist, those that it quotes first.
@@ -230,8 +234,8 @@ class Questions:
             names = set(IMAGE_LINE.findall(text))
             if message_id is None or not names:
                 continue
-            if _quotes_opening(exchange) and message_id == exchange.quoted_id:
-                message = await self._openings.fetched(conversation)
+            if _quotes_starter_message(exchange) and message_id == exchange.quoted_id:
+                message = await self._starter_messages.fetched(conversation)
             else:
                 channel = self._channels.at(conversation.channel_id, conversation.guild_id)
                 message = await self._channels.message(channel, message_id)
@@ -281,25 +285,27 @@ class Questions:
         return replace(question, exchange=replace(question.exchange, place_id=place_id))
 
     async def _begins(self, exchange: Exchange, channel: object) -> bool:
-        """Whether a question is the first to be about the message that opened its thread."""
-        return exchange.quoted_id is None and await self._openings.is_new_to(exchange, channel)
+        """Whether a question is the first one about the starter message of its thread."""
+        return exchange.quoted_id is None and await self._starter_messages.is_new_to(
+            exchange, channel
+        )
 
-    async def _below_opening(
+    async def _below_starter_message(
         self, exchange: Exchange, channel: object, context: ReplyContext
     ) -> ReplyContext:
-        """Return the *context* of a reply in a thread, below the opening if that is new there.
+        """Return the *context* of a reply, below the starter message of its thread if that is new.
 
-        It is not stored, so a question that replies to nothing brings it once more.
+        It is not stored, so the first question that replies to nothing quotes it once more.
         """
         if (
             exchange.quoted_id is None
             or context.answer is not None
-            or _quotes_opening(exchange)
-            or not await self._openings.is_new_to(exchange, channel)
+            or _quotes_starter_message(exchange)
+            or not await self._starter_messages.is_new_to(exchange, channel)
         ):
             return context
-        opening = await self._openings.fetched(exchange.conversation)
-        text = addressing.quotation(opening, self._channels.me_id) if opening is not None else ""
+        starter = await self._starter_messages.fetched(exchange.conversation)
+        text = addressing.quotation(starter, self._channels.me_id) if starter is not None else ""
         if not text or text in context.quotations:
             return context
         return replace(context, quotations=(text, *context.quotations))
@@ -313,8 +319,8 @@ class Questions:
     ) -> QuestionContext:
         if not isinstance(message, discord.Message):  # The bot may not read it any more.
             return QuestionContext()
-        if subject is None and _quotes_opening(exchange):
-            subject = await self._openings.fetched(exchange.conversation)
+        if subject is None and _quotes_starter_message(exchange):
+            subject = await self._starter_messages.fetched(exchange.conversation)
         files = Files()
         if not exchange.files:
             by_others = subject is not None and subject.author.id != self._channels.me_id
@@ -325,7 +331,7 @@ class Questions:
                 files = replace(files, images=None)
         context = await self._chain.above(message, exchange.conversation)
         channel = self._channels.known(message)
-        return QuestionContext(files, await self._below_opening(exchange, channel, context))
+        return QuestionContext(files, await self._below_starter_message(exchange, channel, context))
 
 
 def with_refusal(question: Question, state: State, sentence: str) -> Question:
@@ -334,8 +340,8 @@ def with_refusal(question: Question, state: State, sentence: str) -> Question:
     return replace(question, exchange=exchange, refusal=(state, sentence))
 
 
-def _quotes_opening(exchange: Exchange) -> bool:
-    """Whether a question in a thread quotes the message that opened it, which has the same id."""
+def _quotes_starter_message(exchange: Exchange) -> bool:
+    """Whether a question quotes the starter message of its thread, which has the thread's id."""
     return exchange.quoted_id == exchange.conversation.channel_id
 
 

@@ -1,15 +1,15 @@
-"""Remove from the text of a stream what is not the answer: reasoning, and imitated lines."""
+"""Remove reasoning and echoes of the prompt from the streamed text of an answer."""
 
-from bot.conversation.imitations import ImitationFilter
+from bot.conversation.prompt_echoes import PromptEchoFilter
 from bot.llm.reasoning_filter import ReasoningFilter
 
 
 class AnswerFilter:
-    """Passes the answer on. Text may arrive in any pieces."""
+    """Removes both from text that arrives in pieces of any length."""
 
     def __init__(self) -> None:
         self._reasoning = ReasoningFilter()
-        self._imitations = ImitationFilter()
+        self._echoes = PromptEchoFilter()
 
     @property
     def reasons(self) -> bool:
@@ -25,9 +25,9 @@ class AnswerFilter:
         """Return the next piece of the answer."""
         answer = self._reasoning.write(text)
         if self._reasoning.replaces:
-            self._imitations = ImitationFilter()
-        return self._imitations.write(answer)
+            self._echoes = PromptEchoFilter()
+        return self._echoes.write(answer)
 
     def end(self) -> str:
         """Return the rest of the answer."""
-        return self._imitations.write(self._reasoning.end()) + self._imitations.end()
+        return self._echoes.write(self._reasoning.end()) + self._echoes.end()

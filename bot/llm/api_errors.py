@@ -17,7 +17,6 @@ from bot.errors import (
     ImagesUnsupported,
     ModelAccessDenied,
     ModelAddressWrong,
-    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
@@ -25,15 +24,16 @@ from bot.errors import (
     ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
+    ModelRateLimited,
     ModelReplyTooLong,
     ModelRequestRefused,
     ModelTimeout,
     ModelUnknown,
     ModelUnreachable,
 )
-from bot.llm.reported_limits import exceeded_allowance, names_counts, reported_limits
+from bot.llm.reported_limits import exceeded_rate_limit, names_counts, reported_limits
+from bot.llm.retry_delays import NO_DELAY, RetryDelay, retry_delay
 from bot.llm.stream_status import stream_status
-from bot.llm.told_waits import NO_WAIT, ToldWait, told_wait
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
@@ -188,8 +188,8 @@ ERRORS_BY_STATUS: Final[Mapping[int, type[ModelError]]] = {
     598: ModelTimeout,
     599: ModelTimeout,
 }
-# The server, or a proxy before it, gave up waiting; the next attempt may be faster.
-TIMEOUTS_THAT_PASS: Final = frozenset({408, 504, 524, 598, 599})
+# The server, or a proxy in front of it, stopped waiting. The next attempt may be faster.
+TRANSIENT_TIMEOUTS: Final = frozenset({408, 504, 524, 598, 599})
 LONG_SECONDS: Final = 60.0  # A sentence says when a longer wait ends.
 NO_HEADERS: Final[Mapping[str, str]] = {}
 
@@ -269,9 +269,9 @@ def response_error(
     """
     message = messages_of(body)
     limited = status == LIMITED_STATUS
-    told = told_wait(headers, body, message[:MESSAGE_LENGTH], now, limited=limited)
+    delay = retry_delay(headers, body, message[:MESSAGE_LENGTH], now, limited=limited)
     fields = {**_fields(body), "message": message}
-    return _waiting(_error(status, fields, redactor, told), told)
+    return _with_delay(_error(status, fields, redactor, delay), delay)
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
@@ -279,16 +279,16 @@ def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float =
     status = stream_status(problem)
     message = " ".join(_words(problem))
     body = json.dumps(dict(problem))
-    told = told_wait(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)
-    return _waiting(_error(status, {**problem, "message": message}, redactor, told), told)
+    delay = retry_delay(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)
+    return _with_delay(_error(status, {**problem, "message": message}, redactor, delay), delay)
 
 
-def _waiting(error: ModelError, told: ToldWait) -> ModelError:
-    """Return *error* with the wait that the server *told*."""
-    is_long = told.seconds > LONG_SECONDS or (told.is_long and not told.seconds)
+def _with_delay(error: ModelError, delay: RetryDelay) -> ModelError:
+    """Return *error* with the *delay* that the server asks for: ModelRateLimited if it is long."""
+    is_long = delay.seconds > LONG_SECONDS or (delay.is_long and not delay.seconds)
     if type(error) is ModelBusy and is_long:
-        error = ModelAllowanceUsed(str(error), told.until)
-    error.wait_seconds = told.seconds
+        error = ModelRateLimited(str(error), delay.until)
+    error.wait_seconds = delay.seconds
     return error
 
 
@@ -305,7 +305,7 @@ def names_system_role(body: str) -> bool:
 def names_model(body: str) -> bool:
     """Whether a server says that it does not know the model, rather than the path."""
     message = messages_of(body)[:MESSAGE_LENGTH]
-    return _named_class(0, _codes(_fields(body)), message, NO_WAIT) is ModelUnknown
+    return _named_class(0, _codes(_fields(body)), message, NO_DELAY) is ModelUnknown
 
 
 def _codes(fields: Mapping[str, Any]) -> str:
@@ -351,15 +351,17 @@ def _word(value: object) -> str:
     return str(value)[:MESSAGE_LENGTH] if value and isinstance(value, str | int | float) else ""
 
 
-def _error(status: int, body: Mapping[str, Any], redactor: Redactor, told: ToldWait) -> ModelError:
+def _error(
+    status: int, body: Mapping[str, Any], redactor: Redactor, delay: RetryDelay
+) -> ModelError:
     words = [_word(body.get(name)) for name in ("code", "type", "param", "message")]
     message = words[-1]
     redacted = map(redactor.redact, words)
     details = " ".join(dict.fromkeys(filter(None, (str(status or ""), *redacted))))
-    allowance = exceeded_allowance(message, redactor.tokens[0])
-    if allowance != NO_REPORTED_LIMITS and status not in OF_THE_ACCOUNT:
-        return ModelContextExceeded(details, allowance)
-    named = _named_class(status, _codes(body), message, told)
+    rate_limit = exceeded_rate_limit(message, redactor.tokens[0])
+    if rate_limit != NO_REPORTED_LIMITS and status not in OF_THE_ACCOUNT:
+        return ModelContextExceeded(details, rate_limit)
+    named = _named_class(status, _codes(body), message, delay)
     guessed = named is None
     if named is None and redactor.with_images and (status == 404 or status not in ERRORS_BY_STATUS):
         named = _picture_class(message)
@@ -375,7 +377,7 @@ def _error(status: int, body: Mapping[str, Any], redactor: Redactor, told: ToldW
     if named is None and status == 500 and redactor.with_images:
         kind_of = ModelFailedOnImages
     error = kind_of(details)
-    error.may_pass = error.may_pass or status in TIMEOUTS_THAT_PASS
+    error.is_transient = error.is_transient or status in TRANSIENT_TIMEOUTS
     return error
 
 
@@ -385,7 +387,9 @@ def _picture_class(message: str) -> type[ModelError] | None:
     return ModelRequestRefused if OF_IMAGES.search(message) else None
 
 
-def _named_class(status: int, codes: str, message: str, told: ToldWait) -> type[ModelError] | None:
+def _named_class(
+    status: int, codes: str, message: str, delay: RetryDelay
+) -> type[ModelError] | None:
     """Return the class that *codes* or a *message* name, None if they name none."""
     if TOO_LARGE.search(f"{codes} {message}"):
         return ModelContextExceeded
@@ -396,7 +400,7 @@ def _named_class(status: int, codes: str, message: str, told: ToldWait) -> type[
         is_clear = named is ModelQuotaExceeded or status not in NOT_IN_WORDS
         if is_clear and re.search(pattern, message, re.IGNORECASE):
             return named
-    if (limited := _limited_class(status, codes, message, told)) is not None:
+    if (limited := _limited_class(status, codes, message, delay)) is not None:
         return limited
     if status in NOT_OF_THE_REQUEST or OF_A_TIME.search(message):
         return None
@@ -407,15 +411,15 @@ def _named_class(status: int, codes: str, message: str, told: ToldWait) -> type[
 
 
 def _limited_class(
-    status: int, codes: str, message: str, told: ToldWait
+    status: int, codes: str, message: str, delay: RetryDelay
 ) -> type[ModelError] | None:
     """Return the class of an error about a limit on requests, None if it is about none."""
     if LIMITED_CODE.search(codes):
         return ModelContextExceeded if status == TOO_LARGE_STATUS else ModelBusy
-    if told.is_long and status in MAY_BE_LIMITED and OF_A_LIMIT.search(message):
+    if delay.is_long and status in MAY_BE_LIMITED and OF_A_LIMIT.search(message):
         return ModelBusy
     if OF_A_QUOTA.search(f"{codes} {message}"):
-        return ModelBusy if told.seconds else ModelQuotaExceeded
+        return ModelBusy if delay.seconds else ModelQuotaExceeded
     return None
 
 

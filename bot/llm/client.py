@@ -128,7 +128,7 @@ class ChatCompletions:
             if completion.ended_as:
                 note_end(budget.question_id, completion.ended_as, completion.characters)
         except ModelError as error:
-            if error.may_pass and not completion.begun:
+            if error.is_transient and not completion.begun:
                 budget.failed = error
             raise
         finally:
@@ -228,7 +228,7 @@ class ChatCompletions:
             return True
         if isinstance(error, ModelUnknown):
             return self._move(request, error, question_id)
-        return error.may_pass and await self._wait(request, error, question_id)
+        return error.is_transient and await self._wait(request, error, question_id)
 
     def _move(self, request: _RequestState, error: ModelUnknown, question_id: int) -> bool:
         """Try another address unless the server names the model; False if there is no other."""

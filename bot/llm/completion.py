@@ -104,7 +104,7 @@ class Completion:
         except OTHER_REQUEST_MAY_HELP:
             raise
         except ModelError as error:
-            if error.may_pass:
+            if error.is_transient:
                 raise
             self._first_error = error
 

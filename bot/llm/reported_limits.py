@@ -81,7 +81,7 @@ def reported_limits(message: str, fields: Mapping[str, Any]) -> ReportedLimits:
     return ReportedLimits(window if SMALLEST <= window <= LARGEST else 0, prompt)
 
 
-def exceeded_allowance(message: str, prompt_tokens: int) -> ReportedLimits:
+def exceeded_rate_limit(message: str, prompt_tokens: int) -> ReportedLimits:
     """Return the allowance for a time that one request exceeds alone, so that waiting is in vain.
 
     A request of *prompt_tokens* by the estimate was refused. Returns NO_REPORTED_LIMITS if the

@@ -131,9 +131,9 @@ class Database:
                 # ValueError: the connection is closed. OverflowError: an id is too large.
                 except (sqlite3.Error, ValueError, OverflowError) as error:
                     if not (_is_locked(error) and self._waits()):
-                        may_pass = isinstance(error, sqlite3.OperationalError)
+                        is_transient = isinstance(error, sqlite3.OperationalError)
                         why = f"{type(error).__name__}: {error}"
-                        raise HistoryFailed(why, may_pass=may_pass) from error
+                        raise HistoryFailed(why, is_transient=is_transient) from error
                 await asyncio.sleep(LOCK_RETRY_SECONDS)
 
     def _waits(self) -> bool:

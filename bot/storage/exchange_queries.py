@@ -118,11 +118,11 @@ class ExchangeQueries(Store):
             )
         )
 
-    async def knows_opening(self, conversation: Conversation, before_id: int) -> bool:
-        """Whether a thread's *conversation* needs the message that opened it no more.
+    async def has_seen_starter_message(self, conversation: Conversation, before_id: int) -> bool:
+        """Whether the starter message of a thread need not be shown to its *conversation* again.
 
-        It was a question or an answer itself, or a question before *before_id* quotes it that is
-        open or has an answer, or it is older than a reset.
+        That is so if it was a question or an answer itself, if a question before *before_id* that
+        is open or answered quotes it, or if it is older than a reset.
         """
         sql = f"""
             SELECT 1 FROM exchanges WHERE message_id = :thread

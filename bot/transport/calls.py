@@ -25,9 +25,9 @@ UNKNOWN_INTERACTION: Final = 10062
 # Discord: also the answer in direct messages after an outage, for some hours and at random
 MISSING_ACCESS: Final = 50001
 # Refusals that pass. HTTP: request timeout, conflict, locked for a moment, too early
-PASSING_STATUSES: Final = frozenset({408, 409, 423, 425})
+TRANSIENT_STATUSES: Final = frozenset({408, 409, 423, 425})
 # Discord: sending or a feature is switched off for now, blocked by Cloudflare, overloaded
-PASSING_CODES: Final = frozenset({40004, 40006, 40333, 130000})
+TRANSIENT_CODES: Final = frozenset({40004, 40006, 40333, 130000})
 DIRECT_REFUSAL_SECONDS: Final = 3600.0  # An error 50001 in direct messages that lasts is believed.
 # The shortest and the longest wait after a 429 of Cloudflare, whatever it asks for.
 CLOUDFLARE_SECONDS: Final = (5.0, 300.0)
@@ -67,10 +67,10 @@ async def call(
         except discord.RateLimited as error:
             raise DiscordUnavailable(type(error).__name__, error.retry_after) from error
         except discord.HTTPException as error:
-            passing = _passing(error, place, pacer)
-            if passing is None:
+            transient = _transient(error, place, pacer)
+            if transient is None:
                 raise
-            raise passing from error
+            raise transient from error
         except discord.InvalidData:
             raise
         except GARBLED as error:
@@ -92,12 +92,12 @@ def is_gone(error: BaseException | None, *codes: int) -> bool:
     return error.code in codes if codes else error.code != 0
 
 
-def may_pass(error: discord.HTTPException, place: Any = None) -> bool:
+def is_transient(error: discord.HTTPException, place: Any = None) -> bool:
     """Whether a refusal about *place* may end by itself, so that a later try can succeed.
 
     During an outage of a guild, Discord may not know what is in it.
     """
-    if error.status in PASSING_STATUSES or error.code in PASSING_CODES:
+    if error.status in TRANSIENT_STATUSES or error.code in TRANSIENT_CODES:
         return True
     if error.status == NOT_FOUND:
         guild = place if isinstance(place, discord.Guild) else getattr(place, "guild", None)
@@ -112,7 +112,7 @@ def is_direct(channel: Any) -> bool:
     return isinstance(channel, discord.DMChannel)
 
 
-def _passing(error: discord.HTTPException, place: Any, pacer: Pacer) -> DiscordUnavailable | None:
+def _transient(error: discord.HTTPException, place: Any, pacer: Pacer) -> DiscordUnavailable | None:
     """Return what to raise for a refusal that may pass, None for one that is Discord's last word.
 
     Blocks all calls of *pacer* if Cloudflare refuses them.
@@ -126,7 +126,7 @@ def _passing(error: discord.HTTPException, place: Any, pacer: Pacer) -> DiscordU
         return DiscordUnavailable("refused by Cloudflare", seconds)
     if _is_page(error) and error.status != TOO_LARGE:
         return DiscordUnavailable(f"a page with status {error.status}")
-    if may_pass(error, place) and not _is_lasting(error, place, pacer):
+    if is_transient(error, place) and not _is_lasting(error, place, pacer):
         return DiscordUnavailable(f"status {error.status}, code {error.code}")
     return None
 

@@ -50,11 +50,11 @@ SENTENCES: Final = {
     "overloaded": (refused(503, "overloaded", "Later"), ENGLISH.model_busy),
     "day": (
         Script(status=429, body={"error": {"message": "Limit reached: tokens per day"}}),
-        ENGLISH.model_allowance_used,
+        ENGLISH.model_rate_limited,
     ),
     "until": (
         Script(status=429, body=LIMITED_UNTIL),
-        ENGLISH.model_allowance_until.format(when=discord_time(MIDNIGHT)),
+        ENGLISH.model_rate_limited_until.format(when=discord_time(MIDNIGHT)),
     ),
     "gateway-timeout": (refused(504, "", "Later"), ENGLISH.model_timeout),
     "bad-request": (refused(400, "invalid_value", "No"), ENGLISH.model_request_refused),

@@ -12,7 +12,6 @@ from bot.errors import (
     ContentFiltered,
     ImagesUnsupported,
     ModelAccessDenied,
-    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelError,
@@ -20,6 +19,7 @@ from bot.errors import (
     ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
+    ModelRateLimited,
     ModelReplyTooLong,
     ModelRequestRefused,
     ModelTimeout,
@@ -321,8 +321,8 @@ def test_a_proxy_page_reports_no_window() -> None:
             ModelQuotaExceeded,
         ),
         (402, "Prompt tokens limit exceeded: 9000 > 1200. Upgrade.", ModelQuotaExceeded),
-        (403, "You have exceeded your daily token limit of 3000. Used 4123.", ModelAllowanceUsed),
-        (400, "You have exceeded your monthly token limit (3000): 4123", ModelAllowanceUsed),
+        (403, "You have exceeded your daily token limit of 3000. Used 4123.", ModelRateLimited),
+        (400, "You have exceeded your monthly token limit (3000): 4123", ModelRateLimited),
         (500, "Failed to fetch a token from http://auth:8080, status 401", ModelFailed),
         (500, "token bucket 1732999999 is before 1732999000", ModelFailed),
         (400, "Unknown parameter: 'context_length'.", ModelRequestRefused),
@@ -471,8 +471,8 @@ GEMINI_KEY = {
         (429, said("You exceeded your current quota", status="RESOURCE_EXHAUSTED"), ModelBusy),
         (503, said("The model x is not available: overloaded"), ModelBusy),
         (498, said("Flex tier capacity exceeded"), ModelBusy),
-        (403, said("Key limit exceeded (daily limit)"), ModelAllowanceUsed),
-        (429, said("You have used up your daily free allocation of neurons"), ModelAllowanceUsed),
+        (403, said("Key limit exceeded (daily limit)"), ModelRateLimited),
+        (429, said("You have used up your daily free allocation of neurons"), ModelRateLimited),
         # Neither
         (501, said("Not Implemented"), ModelRequestRefused),
         (504, "<h1>504 Gateway Time-out</h1>", ModelTimeout),
@@ -494,8 +494,8 @@ def test_the_words_of_an_error_say_what_it_means(
 
 
 @pytest.mark.parametrize(
-    ("status", "may_pass"),
+    ("status", "is_transient"),
     [(408, True), (429, True), (500, True), (504, True), (529, True), (400, False), (501, False)],
 )
-def test_only_a_failure_that_may_pass_is_retried(status: int, *, may_pass: bool) -> None:
-    assert response_error(status, "", private(PLAIN)).may_pass is may_pass
+def test_only_a_failure_that_may_pass_is_retried(status: int, *, is_transient: bool) -> None:
+    assert response_error(status, "", private(PLAIN)).is_transient is is_transient

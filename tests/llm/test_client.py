@@ -27,7 +27,6 @@ from bot.errors import (
     ContentFiltered,
     ModelAccessDenied,
     ModelAddressWrong,
-    ModelAllowanceUsed,
     ModelBusy,
     ModelContextExceeded,
     ModelCut,
@@ -38,6 +37,7 @@ from bot.errors import (
     ModelFailedOnImages,
     ModelKeyRefused,
     ModelQuotaExceeded,
+    ModelRateLimited,
     ModelReplyTooLong,
     ModelRequestRefused,
     ModelStopped,
@@ -436,7 +436,7 @@ async def test_an_allowance_of_a_day_is_asked_for_once(
     await server.reply(Script(status=429, body=body, headers=headers))
     before = time.time()
     _, error = await failure(model)
-    assert isinstance(error, ModelAllowanceUsed)
+    assert isinstance(error, ModelRateLimited)
     if seconds:
         assert before + seconds - 2 <= error.until <= time.time() + seconds + 1
     else:
@@ -452,7 +452,7 @@ async def test_a_reset_told_in_the_body_counts_as_told_in_a_header(
     problem = {"message": PER_DAY, "code": 429, "metadata": {"headers": headers}}
     await server.reply(Script(status=429, body={"error": problem}))
     _, error = await failure(model)
-    assert isinstance(error, ModelAllowanceUsed)
+    assert isinstance(error, ModelRateLimited)
     assert abs(error.until - until) <= 1
 
 

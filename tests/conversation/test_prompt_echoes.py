@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.conversation import prompt_markup
-from bot.conversation.imitations import ImitationFilter
+from bot.conversation.prompt_echoes import PromptEchoFilter
 from bot.conversation.prompt_markup import CONTINUE_NOTE, CUT_MARK, FORMS, time_gap
 
 WRITES = "⟦Helperbot (@helperbot) writes⟧"
@@ -32,7 +32,7 @@ WORDS = st.sampled_from(
 
 
 def shown(*pieces: str) -> str:
-    answer = ImitationFilter()
+    answer = PromptEchoFilter()
     return "".join(map(answer.write, pieces)) + answer.end()
 
 
@@ -123,7 +123,7 @@ def test_how_the_text_is_cut_does_not_matter(said: str, data: st.DataObject) -> 
 
 
 def test_an_answer_is_passed_on_at_once() -> None:
-    answer = ImitationFilter()
+    answer = PromptEchoFilter()
     assert [answer.write(piece) for piece in ("Hello", " ", "`x`", "\n")] == [
         "Hello",
         " ",

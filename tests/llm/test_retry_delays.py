@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.llm.told_waits import NO_WAIT, ToldWait, told_wait
+from bot.llm.retry_delays import NO_DELAY, RetryDelay, retry_delay
 
 NOW = datetime(2026, 12, 1, 20, tzinfo=UTC).timestamp()  # noon in California
 DATE = "Tue, 01 Dec 2026 20:00:00 GMT"
@@ -14,8 +14,8 @@ DATE = "Tue, 01 Dec 2026 20:00:00 GMT"
 
 def told(
     headers: dict[str, str], body: object = None, words: str = "", *, limited: bool = True
-) -> ToldWait:
-    return told_wait(headers, json.dumps(body), words, NOW, limited=limited)
+) -> RetryDelay:
+    return retry_delay(headers, json.dumps(body), words, NOW, limited=limited)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_headers_tell_a_wait(headers: dict[str, str], seconds: float) -> None:
 
 
 def test_the_state_of_the_limits_is_no_wait_if_the_request_was_not_limited() -> None:
-    assert told({"x-ratelimit-reset-tokens": "7.66s"}, limited=False) == NO_WAIT
+    assert told({"x-ratelimit-reset-tokens": "7.66s"}, limited=False) == NO_DELAY
     assert told({"Retry-After": "2"}, limited=False).seconds == 2
 
 
@@ -99,7 +99,7 @@ def test_the_state_of_the_limits_is_no_wait_if_the_request_was_not_limited() -> 
     ],
 )
 def test_the_end_of_a_wait_is_a_moment_here(headers: dict[str, str], after: int) -> None:
-    until = told_wait(headers, "", "", NOW + 0.9, limited=True).until
+    until = retry_delay(headers, "", "", NOW + 0.9, limited=True).until
     assert until == (int(NOW) + after if after else 0)
 
 
@@ -185,12 +185,12 @@ def test_the_longest_of_several_waits_is_the_right_one() -> None:
     ],
 )
 def test_an_allowance_of_an_hour_or_longer_is_named(words: str, is_long: bool) -> None:
-    assert told({}, words=words) == ToldWait(0, is_long=is_long)
+    assert told({}, words=words) == RetryDelay(0, is_long=is_long)
 
 
 def test_the_source_of_a_limit_names_its_time() -> None:
     body = {"error": {"metadata": {"limit_source": "openrouter_free_tier_daily"}}}
-    assert told({}, body, "Rate limit exceeded") == ToldWait(0, is_long=True)
+    assert told({}, body, "Rate limit exceeded") == RetryDelay(0, is_long=True)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def test_googles_allowance_of_a_day_ends_at_midnight_in_california(
     """The wait that it asks for within a minute is that of another limit."""
     violation = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}
     body = {"error": {"details": [{"violations": [violation]}, {"retryDelay": delay}]}}
-    assert told({}, body) == ToldWait(seconds, is_long=True, until=int(NOW + seconds))
+    assert told({}, body) == RetryDelay(seconds, is_long=True, until=int(NOW + seconds))
 
 
 @pytest.mark.parametrize(

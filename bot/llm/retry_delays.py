@@ -73,7 +73,7 @@ _OF_A_TIME: Final = re.compile(
 _POLICY: Final = re.compile(r"\b(?:t|reset)=(\d+)")  # the header RateLimit of the IETF's draft
 
 
-class ToldWait(NamedTuple):
+class RetryDelay(NamedTuple):
     """What a server says about its limits.
 
     *seconds* is how long it asks to wait, 0 if it does not say. *is_long* means that its allowance
@@ -86,12 +86,12 @@ class ToldWait(NamedTuple):
     until: int = 0
 
 
-NO_WAIT: Final = ToldWait()
+NO_DELAY: Final = RetryDelay()
 
 
-def told_wait(
+def retry_delay(
     headers: Mapping[str, str], body: str, words: str, now: float, *, limited: bool
-) -> ToldWait:
+) -> RetryDelay:
     """Return what a server says about its limits, in *headers*, a *body* or the *words* in it.
 
     *now* is in seconds since 1970, used if the response has no Date. Some servers send the state of
@@ -114,7 +114,7 @@ def told_wait(
     sources = [str(fields["limit_source"]) for fields in objects if "limit_source" in fields]
     named = _OF_A_TIME.search(" ".join((quotas, *sources, words)))
     is_long = "PerDay" in quotas or (named is not None and named["long"] is not None)
-    return ToldWait(seconds, is_long, round(here + seconds) if 0 < seconds < YEAR_SECONDS else 0)
+    return RetryDelay(seconds, is_long, round(here + seconds) if 0 < seconds < YEAR_SECONDS else 0)
 
 
 def _until_midnight(now: float) -> float:

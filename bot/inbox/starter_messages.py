@@ -1,4 +1,8 @@
-"""Find the message that opened a thread of people, which their first question there is about."""
+"""Find the starter message of a thread, which the first question there is about.
+
+That is Discord's name for the first message of a forum post, or for the message of a channel that
+somebody started a thread from. It has the same id as its thread.
+"""
 
 import asyncio
 import logging
@@ -15,14 +19,15 @@ from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
 
-OPENING_SECONDS: Final = 3.0  # An answer waits for it.
+FETCH_SECONDS: Final = 3.0  # The answer waits for the starter message.
 MAX_THREADS: Final = 1000  # of each kind that is remembered
 
 
-class Openings:
-    """The messages that opened threads: a post of a forum, or the message of a channel.
+class StarterMessages:
+    """Fetches starter messages, but not those of the bot's own threads, which are questions.
 
-    Such a message has the id of its thread. A thread of the bot's own was opened by a question.
+    A thread may have no starter message, or it was deleted: *_missing* has the ids of such threads.
+    *_asked_with* has the question, by thread, for which the starter message is being fetched.
     """
 
     def __init__(self, channels: Channels, history: History) -> None:
@@ -32,10 +37,10 @@ class Openings:
         self._asked_with = BoundedDict[int, int](MAX_THREADS)
 
     async def is_new_to(self, exchange: Exchange, channel: object) -> bool:
-        """Whether *channel* is a thread with an opening that its conversation has not seen.
+        """Whether *channel* is a thread with a starter message that its conversation has not seen.
 
-        It has if an earlier question quotes the opening, and is open or was answered. What was
-        deleted, forgotten or reset stays out. Makes no request.
+        An earlier question showed it if that quotes the starter message, and is open or answered.
+        A starter message that was deleted, forgotten or reset is never new. Makes no request.
         """
         thread_id = exchange.conversation.channel_id
         if (
@@ -50,7 +55,9 @@ class Openings:
         try:
             if await self._history.places.is_own_thread(thread_id):
                 return False
-            if await self._history.knows_opening(exchange.conversation, exchange.message_id):
+            if await self._history.has_seen_starter_message(
+                exchange.conversation, exchange.message_id
+            ):
                 return False
             before = self._asked_with.get(thread_id, exchange.message_id)
             return before == exchange.message_id or not await self._history.is_open(before)
@@ -58,29 +65,31 @@ class Openings:
             log.warning("Cannot read whether thread %d has a question: %s", thread_id, error)
             return False
 
-    async def bring_to(self, exchange: Exchange) -> discord.Message | None:
-        """Fetch the opening for a question, None if it cannot be had in time.
+    async def fetch_for(self, exchange: Exchange) -> discord.Message | None:
+        """Fetch the starter message for a question; None if there is none, or Discord is too slow.
 
-        Another question there that comes meanwhile does not fetch it as well.
+        A question that comes meanwhile in the same thread does not fetch it again.
         """
         thread_id = exchange.conversation.channel_id
         self._asked_with[thread_id] = exchange.message_id
-        opening = await self.fetched(exchange.conversation)
-        if opening is None:
+        starter = await self.fetched(exchange.conversation)
+        if starter is None:
             self._asked_with.pop(thread_id, None)
-        return opening
+        return starter
 
     async def fetched(self, conversation: Conversation) -> discord.Message | None:
-        """Return the message that opened the thread of *conversation*, None if it cannot be had."""
+        """Fetch the starter message of a thread; None if there is none, or Discord is too slow."""
         thread_id, places = conversation.channel_id, self._places_of(conversation)
         try:
-            async with asyncio.timeout(OPENING_SECONDS):
+            async with asyncio.timeout(FETCH_SECONDS):
                 for channel in places:
-                    opening = await self._message(channel, thread_id)
-                    if opening is not None:
-                        return opening
+                    starter = await self._message(channel, thread_id)
+                    if starter is not None:
+                        return starter
         except (discord.DiscordException, ReplyDelayed, TimeoutError) as error:
-            log.info("Cannot fetch the opening of thread %d: %s", thread_id, type(error).__name__)
+            log.info(
+                "Cannot fetch the starter message of thread %d: %s", thread_id, type(error).__name__
+            )
             return None
         if places:
             self._missing[thread_id] = None
@@ -90,13 +99,13 @@ class Openings:
         """Return a message, None if it does not exist; raises DiscordException or ReplyDelayed."""
         try:
             request = partial(channel.fetch_message, message_id)
-            opening: discord.Message = await self._channels.call(request)
+            starter: discord.Message = await self._channels.call(request)
         except discord.NotFound:
             return None
-        return opening
+        return starter
 
     def _places_of(self, conversation: Conversation) -> list[Any]:
-        """Return the channels in which the opening may be."""
+        """Return the channels in which the starter message may be."""
         guild_id, parent_id = conversation.guild_id, conversation.parent_id
         thread = self._channels.at(conversation.channel_id, guild_id)
         parent = self._channels.at(parent_id, guild_id) if parent_id is not None else None

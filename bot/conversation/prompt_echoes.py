@@ -1,9 +1,9 @@
-"""Remove from an answer the program's own lines in ⟦double brackets⟧ that a model imitates.
+"""Remove from an answer the lines of the prompt in ⟦double brackets⟧ that a model echoes.
 
-Models continue the form of their prompt: they begin an answer with "⟦Name (@name) writes⟧" or end
-it with a note of the program. People must not see such a line, and if it were stored, the next
-answer would imitate it the more. An answer may also be about such lines: in code, or as a word of a
-sentence, they are written in ordinary brackets. Brackets around anything else stay: ⟦x⟧ is
+Models continue the form of their prompt: they begin an answer with "⟦Name (@name) writes⟧", or end
+it with a note of the program. People must not see such a line. If it were stored, the next answers
+would echo it more often. An answer may also be about such lines: in code and within a sentence,
+they keep their words and get ordinary brackets. Brackets around any other text stay, because ⟦x⟧ is
 mathematics, too.
 """
 
@@ -14,7 +14,7 @@ from typing import Final
 from bot.conversation.prompt_markup import FORMS, LABELS, NOTES, defused
 from bot.markdown.syntax import OPENING_FENCE, closing_fence
 
-LENGTH: Final = 300  # characters between the brackets; the program's own lines have fewer
+LENGTH: Final = 300  # characters between the brackets; lines of the prompt have fewer
 
 # Bracketed words, perhaps in emphasis, and what may follow a label.
 _BRACKETS: Final = re.compile(
@@ -39,8 +39,8 @@ _LABEL: Final = _pattern(
 )
 
 
-class ImitationFilter:
-    """Passes an answer on without imitations. Text may arrive in any pieces."""
+class PromptEchoFilter:
+    """Removes echoes of the prompt from an answer that arrives in pieces of any length."""
 
     def __init__(self) -> None:
         self._pending = ""
