@@ -41,8 +41,8 @@ ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the 
 MESSAGE_LENGTH: Final = 4000  # the most characters of a message that are searched
 # In codes and types, written in lower case with underscores
 ERRORS_BY_CODE: Final = {
-    r"insufficient_(quota|balance|credit|fund)|billing|budget_exceeded|arrear|overdue"
-    r"|payment_required": ModelQuotaExceeded,
+    r"insufficient_(\w+_)?(quota|balance|credit|fund)|billing|budget_exceeded|arrear|overdue"
+    r"|payment_required|consume_token_quota|free_tier_only": ModelQuotaExceeded,
     r"context_length_exceeded|exceed_context_size|string_above_max_length|tokens_limit_reached"
     r"|context_window_exceeded": ModelContextExceeded,
     r"content_filter|content_policy|data_inspection|prohibited_content|content_violation"
@@ -50,8 +50,10 @@ ERRORS_BY_CODE: Final = {
     r"model_not_(found|available|supported|exist)|(invalid|unknown|unsupported)_model"
     r"|model_(access_denied|decommissioned|deprecated)|deployment_not_found": ModelUnknown,
     r"(invalid|expired|incorrect|missing)_api_key|api_key_(invalid|expired|not_found|missing)"
-    r"|authentication|unauthori[sz]ed|expired_key|no_db_connection": ModelKeyRefused,
-    r"unsupported_country": ModelAccessDenied,
+    r"|authentication|auth_error|unauthori[sz]ed|expired_key|(invalid|expired)_token"
+    r"|token_not_found|no_db_connection": ModelKeyRefused,
+    r"unsupported_country|missing_scope|ip_not_authori[sz]ed|account_deactivated"
+    r"|organization_(restricted|disabled)": ModelAccessDenied,
 }
 LIMITED_CODE: Final = re.compile(
     r"rate_?limit|overload|too_many_requests|throttl|resource_exhausted|server_busy|capacity"
@@ -59,43 +61,59 @@ LIMITED_CODE: Final = re.compile(
 # Groq, OpenAI and Anthropic: one request has more tokens than a minute allows, or more bytes than a
 # request may have. Waiting does not help, even if the code is that of a rate limit.
 TOO_LARGE: Final = re.compile(r"request (body )?too large|request_too_large", re.IGNORECASE)
+_NEAR: Final = r"(?:[^.]|\.(?!\s)){0,80}"  # within a sentence; names of models have dots
 _KEY: Final = (
-    r"(api[ _-]?key|access[ _-]?token|bearer|credentials?|authorization|auth\w* (token|header|key))"
+    r"((api|virtual|subscription)[ _-]?key|access[ _-]?token|bearer|credentials?|authorization"
+    r"|auth\w* (token|header|key))"
 )
 _WRONG: Final = (
     r"(invalid|incorrect|wrong|expired|missing|malformed|unknown|revoked|leaked|disabled|deleted"
-    r"|not valid|not found|not exist|required|blocked|suspended|inactive)"
+    r"|not valid|not found|not exist|not provided|required|expected|blocked|suspended|inactive)"
 )
 _CREDIT_WORDS: Final = (
-    r"insufficient[ _](credit|balance|fund)|insufficient_quota|credit balance is too low"
-    r"|out of credits|budget has been exceeded|any credits|used all\b.{0,20}\bcredits"
-    r"|spending limit|monthly included credits"
-    r"|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费"
+    r"insufficient[ _](credit|balance|fund)|insufficient_quota"
+    r"|(balance|credits?|funds|token quota) (is |are )?(too low|insufficient|not enough|depleted"
+    r"|exhausted|used up)|free tier\b.{0,30}\bexhausted"
+    r"|out of credits|budget has been exceeded|over budget|exceeded\w*budget"
+    r"|any credits|used all\b.{0,20}\bcredits|spending limit|monthly included credits"
+    r"|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费|额度(已用尽|不足)"
+    r"|잔액이? 부족|크레딧이? 부족"
 )
 _MODEL_WORDS: Final = (
-    r"model\b.{0,80}\b(not (exist|found|loaded|a valid|available)|decommissioned"
+    rf"model\b{_NEAR}\b(not (exist|found|loaded|a valid|available)|decommissioned"
     r"|no longer (available|supported))|not a valid model"
     r"|\b(invalid|unknown|no such|unrecogni[sz]ed|unsupported) model\b"
+    r"|model \S{1,100} is (not supported|unsupported)\b|model identifier is invalid"
+    r"|supported (API )?models? (names )?are\b.{0,200}\bpassed|on-demand throughput"
+    r"|(could not|cannot|can't|unable to) find\b.{0,20}\bmodel"
     r"|requested model\b.{0,80}\bnot supported|pinned to .{0,200}requested"
     r"|(not allowed to access|access to) (the )?model|unable to access\b.{0,30}\bmodel"
     r"|no (endpoints found for|models? (are |is )?(currently )?loaded)|LLM provider not provided"
     r"|no 'model_name' with"
-    r"|模型不存在"
+    r"|模型不存在|(不支持|无权使用|找不到|未找到)(该|此)?模型"
 )
 # What an error means is in its words, whatever its status is, except those of NOT_IN_WORDS.
 # LiteLLM puts other servers' words, and the names of its own errors, into the message.
 ERRORS_BY_MESSAGE: Final = {
     _CREDIT_WORDS: ModelQuotaExceeded,
     _MODEL_WORDS: ModelUnknown,
-    rf"\b{_KEY}\b.{{0,80}}\b{_WRONG}\b|\b{_WRONG}\b (\w+ ){{0,3}}{_KEY}\b|unregistered callers"
-    r"|authentication ?(error|fail)|unauthenticated|no connected db": ModelKeyRefused,
+    rf"\b{_KEY}\b{_NEAR}\b{_WRONG}\b|\b{_WRONG}\b (\w+ ){{0,3}}{_KEY}\b|unregistered callers"
+    r"|no api key\b|(pass|provide|use|supply|enter) a valid\b.{0,20}\bkey"
+    r"|authentication ?(error|fail)|unauthenticated|no connected db"
+    r"|无效的?(令牌|密钥)|(令牌|密钥|api ?key).{0,4}(无效|过期|错误|不存在)": ModelKeyRefused,
     r"content ?policy ?violation|content (management|filtering|safety) policy|content filter\w*"
-    r"|inappropriate content|content exists risk|considered high risk|sensitive content"
-    r"|violat\w+\b.{0,40}(usage guidelines|polic)|potentially violating|safety system"
-    r"|(input|prompt|content|request|message)s?\b.{0,40}\bflagged|guardrail|敏感"
+    r"|inappropriate content|content exists risk|considered high risk|sensitive (content|words)"
+    r"|violat\w+\b.{0,40}(usage guidelines|polic|responsible ai)|potentially violating"
+    r"|(our|the) safety system|(prohibited|blocked)[ _]content|content (was |is )?blocked"
+    r"|(input|prompt|content|request|message)s?\b.{0,40}\bflagged(?! as duplicate)"
+    r"|guardrail\w*\b.{0,40}\b(block|violat|interven|trigger|reject|den)"
+    r"|(block|violat|interven|trigger|reject|den)\w*\b.{0,40}\bguardrail|敏感"
     r"|不安全": ContentFiltered,
     r"(location|country|region|territory)\b.{0,60}\bnot (supported|available|allowed)"
-    r"|not (supported|available) in (your|this) (country|region|location)": ModelAccessDenied,
+    r"|not (supported|available) in (your|this) (country|region|location)"
+    r"|insufficient permissions?|missing scopes?"
+    r"|(organization|account|project|workspace)\b.{0,60}\b(disabled|deactivated|suspended"
+    r"|banned|terminated)\b": ModelAccessDenied,
 }
 # LM Studio, with status 200; Express, OpenAI and others: the path of the request is no endpoint.
 NO_ENDPOINT: Final = re.compile(
@@ -111,7 +129,11 @@ NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be abou
 OF_A_QUOTA: Final = re.compile(
     r"exceeded[ _](your[ _])?current[ _](token[ _])?quota|insufficient quota", re.IGNORECASE
 )
-OF_A_LIMIT: Final = re.compile(r"limit|quota|allowance|allocation|exceed|too many", re.IGNORECASE)
+USED_UP: Final = re.compile(
+    r"exceed|reach|used|exhaust|deplet|too many|超|达|초과|소진", re.IGNORECASE
+)
+# DashScope: too many tokens in a minute, under the code of an account without credit
+OF_A_RATE: Final = re.compile(r"allocated quota exceeded", re.IGNORECASE)
 _CODE_BREAK: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[ .-]+")
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
@@ -393,6 +415,8 @@ def _named_class(
     """Return the class that *codes* or a *message* name, None if they name none."""
     if TOO_LARGE.search(f"{codes} {message}"):
         return ModelContextExceeded
+    if OF_A_RATE.search(message):
+        return ModelBusy
     for pattern, named in ERRORS_BY_CODE.items():
         if re.search(pattern, codes):
             return named
@@ -416,7 +440,8 @@ def _limited_class(
     """Return the class of an error about a limit on requests, None if it is about none."""
     if LIMITED_CODE.search(codes):
         return ModelContextExceeded if status == TOO_LARGE_STATUS else ModelBusy
-    if delay.is_long and status in MAY_BE_LIMITED and OF_A_LIMIT.search(message):
+    is_used_up = status == LIMITED_STATUS or USED_UP.search(message)
+    if delay.is_long and status in MAY_BE_LIMITED and is_used_up:
         return ModelBusy
     if OF_A_QUOTA.search(f"{codes} {message}"):
         return ModelBusy if delay.seconds else ModelQuotaExceeded

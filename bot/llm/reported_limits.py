@@ -63,7 +63,10 @@ _COUNT_OF_TOKENS: Final = re.compile(
 
 # Groq and OpenAI count a request against the allowance of a minute: "Limit 6000, Requested 6294".
 _ALLOWED: Final = re.compile(rf"\blimit(?:ed to| of| is)?\W{{0,4}}{_NUMBER}", re.IGNORECASE)
-_REQUESTED: Final = re.compile(rf"\brequested\W{{0,4}}{_NUMBER}", re.IGNORECASE)
+_REQUESTED: Final = re.compile(
+    rf"\b(?:requested|request(?: (?:needs|requires|has|of|tokens))+)\W{{0,4}}{_NUMBER}",
+    re.IGNORECASE,
+)
 # Anthropic and Gemini name only the allowance.
 _TOKENS_A_MINUTE: Final = re.compile(
     rf"{_NUMBER} (?:(?!output|completion)\w+ )?tokens?(?: ?/ ?| (?:per|a|each) )min"

@@ -37,7 +37,8 @@ _PARTS: Final = re.compile(_PART, re.IGNORECASE)
 _WHOLE: Final = rf"{_PART}(?:,?\s?(?:and\s)?{_PART}){{0,4}}"
 _DURATION: Final = re.compile(_WHOLE, re.IGNORECASE)
 _MOMENT: Final = (
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s*(?:Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b)"
+    r"(?:\d{4}-\d\d-\d\d[T ]|(?:\w{3}, )?\d\d? \w{3} \d{4} )"
+    r"\d\d:\d\d(?::\d\d(?:\.\d+)?)?\s*(?:Z\b|UTC\b|GMT\b|[+-]\d\d:?\d\d\b)"
 )
 _ASKS: Final = r"(?:try(?:ing)?(?: again)?|retry(?:ing)?|wait|resets?|refresh(?:es)?|available)"
 _WORDS: Final = (
@@ -66,7 +67,8 @@ _OF_A_TIME: Final = re.compile(
     r"(?P<long>(?:per|an?|/)[ _-]?(?:hour|day|week|month)|(?:per|by)day"
     r"|(?<![a-z])(?:hourly|daily|weekly|monthly)|\b[rt]p[dh]\b|(?<!\d)\d{1,3}[ -]hours?\b"
     r"|\b86400 ?s"
-    r"|\btoday\b|\bthis (?:week|month)\b|session usage limit)"
+    r"|\btoday\b|\bthis (?:week|month)\b|session usage limit"
+    r"|今[日天]|每[日天周月]|本[周月]|오늘|하루|일일|이번 [주달])"
     r"|(?:per|an?|/)[ _-]?(?:second|minute|min\b)|(?:per|by)(?:second|minute)|\b[rt]p[ms]\b",
     re.IGNORECASE,
 )

@@ -218,6 +218,16 @@ OPENAI = (
             },
             ReportedLimits(3000),
         ),
+        (
+            429,
+            {"error": {"message": "TPM limit 3000 exceeded: your request needs 5500 tokens"}},
+            ReportedLimits(3000, requested=5500),
+        ),
+        (
+            429,
+            {"error": {"message": "Request tokens (5500) exceed the per-minute limit (3000)"}},
+            ReportedLimits(3000, requested=5500),
+        ),
         (413, {"error": {"message": "It is so.", "code": "rate_limit"}}, NO_REPORTED_LIMITS),
         (
             413,
@@ -336,6 +346,8 @@ def test_a_proxy_page_reports_no_window() -> None:
             ModelBusy,
         ),
         (429, "Rate limit of 9000 tokens per minute exceeded", ModelBusy),
+        (429, "current tpm: 12260, tpm limit: 5000, rpm limit: 15", ModelBusy),
+        (429, "Limit 1000 requests. You made 1001 requests.", ModelBusy),
         (429, "This would exceed your rate limit of 400 output tokens per minute", ModelBusy),
         (400, "The prompt is too long, try again after shortening it", ModelContextExceeded),
         (400, "Too many tokens, please wait before trying again.", ModelRequestRefused),
@@ -390,12 +402,21 @@ GEMINI_KEY = {
         (403, said("Method doesn't allow unregistered callers"), ModelKeyRefused),
         (400, said("litellm.AuthenticationError: OpenAIException - nope"), ModelKeyRefused),
         (401, said("nope", code="InvalidApiKey"), ModelKeyRefused),
+        (400, said("Please pass a valid API key."), ModelKeyRefused),
+        (400, said("No API key passed in."), ModelKeyRefused),
+        (403, said("API key was not provided"), ModelKeyRefused),
+        (400, said("LiteLLM Virtual Key expected. Received=(key)"), ModelKeyRefused),
+        (403, said("x: wrong. Make sure to provide a valid key"), ModelKeyRefused),
+        (403, said("该令牌已过期"), ModelKeyRefused),
         # Access that another key does not give
         (403, said("Forbidden"), ModelAccessDenied),
         (403, "<html><h1>403 Forbidden</h1></html>", ModelAccessDenied),
         (403, said("x", code="unsupported_country_region_territory"), ModelAccessDenied),
         (400, said("User location is not supported for the API use."), ModelAccessDenied),
         (451, said("Unavailable"), ModelAccessDenied),
+        (401, said("You have insufficient permissions. Missing scopes: x"), ModelAccessDenied),
+        (401, said("Your IP may not", code="ip_not_authorized"), ModelAccessDenied),
+        (400, said("This organization has been disabled."), ModelAccessDenied),
         # An unknown model
         (
             400,
@@ -424,6 +445,12 @@ GEMINI_KEY = {
         (400, {"detail": "model `x` is not loaded"}, ModelUnknown),
         (400, said("模型不存在，请检查模型代码。"), ModelUnknown),
         (410, said("Gone"), ModelUnknown),
+        (400, said("Model x is not supported, available models: a, b"), ModelUnknown),
+        (400, said("The supported API model names are a or b, but you passed x."), ModelUnknown),
+        (400, {"message": "The provided model identifier is invalid."}, ModelUnknown),
+        (400, {"message": "Invocation of x with on-demand throughput isn't so"}, ModelUnknown),
+        (400, said("could not find model x in configuration"), ModelUnknown),
+        (403, said("该令牌无权使用模型：x"), ModelUnknown),
         # A budget that is used up
         (
             400,
@@ -444,6 +471,22 @@ GEMINI_KEY = {
         ),
         (429, said("You exceeded your current quota"), ModelQuotaExceeded),
         (429, said("suspended", type="exceeded_current_quota_error"), ModelQuotaExceeded),
+        (400, said("ExceededTokenBudget: Current spend for token: 0.02"), ModelQuotaExceeded),
+        (
+            429,
+            said("Your prepayment credits are depleted.", status="RESOURCE_EXHAUSTED"),
+            ModelQuotaExceeded,
+        ),
+        (403, said("Sorry, your account balance is insufficient", code=30001), ModelQuotaExceeded),
+        (
+            403,
+            said("The free tier of the model has been exhausted.", code="x"),
+            ModelQuotaExceeded,
+        ),
+        (403, said("x", code="AllocationQuota.FreeTierOnly"), ModelQuotaExceeded),
+        (403, said("用户额度不足", code="insufficient_user_quota"), ModelQuotaExceeded),
+        (403, said("该令牌额度已用尽"), ModelQuotaExceeded),
+        (403, said("token quota is not enough, need 5"), ModelQuotaExceeded),
         # Withheld
         (
             400,
@@ -462,6 +505,9 @@ GEMINI_KEY = {
         (400, said("The response was filtered", code="content_filter"), ContentFiltered),
         (400, said("Output blocked by content filtering policy"), ContentFiltered),
         (400, said("Violated guardrail policy"), ContentFiltered),
+        (400, said("Content blocked: PROHIBITED_CONTENT"), ContentFiltered),
+        (400, said("It contains sensitive words that violate Responsible AI"), ContentFiltered),
+        (400, said("Your request was rejected by our safety system."), ContentFiltered),
         # What waiting helps against
         (429, said("x", type="tokens", code="rate_limit_exceeded"), ModelBusy),
         (429, said("Too many requests: your prompt was not flagged"), ModelBusy),
@@ -471,6 +517,12 @@ GEMINI_KEY = {
         (429, said("You exceeded your current quota", status="RESOURCE_EXHAUSTED"), ModelBusy),
         (503, said("The model x is not available: overloaded"), ModelBusy),
         (498, said("Flex tier capacity exceeded"), ModelBusy),
+        (
+            429,
+            said("Allocated quota exceeded, please increase it.", code="insufficient_quota"),
+            ModelBusy,
+        ),
+        (429, said("该API已达今日调用次数限额", code="1304"), ModelRateLimited),
         (403, said("Key limit exceeded (daily limit)"), ModelRateLimited),
         (429, said("You have used up your daily free allocation of neurons"), ModelRateLimited),
         # Neither
@@ -483,6 +535,12 @@ GEMINI_KEY = {
         (400, said("Model x does not support tools"), ModelRequestRefused),
         (400, said("Model x no longer supports `temperature`"), ModelRequestRefused),
         (400, said("Image URL expired after 24 hours"), ModelRequestRefused),
+        (400, said("The daily date is invalid: limit is 1 to 31"), ModelRequestRefused),
+        (400, said("Model `x` does not do this. `y` is not available."), ModelRequestRefused),
+        (400, said("`safety_identifier` is not supported by safety systems"), ModelRequestRefused),
+        (400, said("guardrail_id is not a valid field"), ModelRequestRefused),
+        (400, said("The message was flagged as duplicate"), ModelRequestRefused),
+        (400, said("Unsupported parameter: 'temperature' with this model"), ModelRequestRefused),
         (500, said("Failed to fetch a token from x, status 401"), ModelFailed),
     ],
 )

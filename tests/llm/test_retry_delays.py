@@ -125,6 +125,7 @@ def test_the_end_of_a_wait_is_a_moment_here(headers: dict[str, str], after: int)
         ("Limit resets at: 2026-12-01 20:00:09 UTC", 9),
         ("try again at 2026-12-01T21:00:09+01:00", 9),
         ("It resets at midnight UTC.", 4 * 3600),
+        ("It resets on Tue, 01 Dec 2026 20:00:09 GMT", 9),
         ("Please retry after a brief wait.", 0),
         ("Please try again in a minute.", 0),
         ("I gave up: retry after 3 attempts", 0),
@@ -181,6 +182,9 @@ def test_the_longest_of_several_waits_is_the_right_one() -> None:
         ("Usage limit reached for 5 hour.", True),
         ("you have reached your session usage limit", True),
         ("The quota has been exceeded for this month.", True),
+        ("该API已达今日调用次数限额", True),
+        ("하루 사용량을 모두 썼습니다", True),
+        ("每分钟最多20次", False),
         ("Too many requests", False),
     ],
 )
