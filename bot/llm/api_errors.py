@@ -92,7 +92,7 @@ _MODEL_WORDS: Final = (
     r"|no 'model_name' with"
     r"|模型不存在|(不支持|无权使用|找不到|未找到)(该|此)?模型"
 )
-# What an error means is in its words, whatever its status is, except those of NOT_IN_WORDS.
+# Words decide what an error means before its status does; NOT_IN_WORDS has the exceptions.
 # LiteLLM puts other servers' words, and the names of its own errors, into the message.
 ERRORS_BY_MESSAGE: Final = {
     _CREDIT_WORDS: ModelQuotaExceeded,
@@ -115,7 +115,7 @@ ERRORS_BY_MESSAGE: Final = {
     r"|(organization|account|project|workspace)\b.{0,60}\b(disabled|deactivated|suspended"
     r"|banned|terminated)\b": ModelAccessDenied,
 }
-# LM Studio, with status 200; Express, OpenAI and others: the path of the request is no endpoint.
+# The server has no endpoint at the path: LM Studio, with status 200; Express, OpenAI and others.
 NO_ENDPOINT: Final = re.compile(
     r"unexpected endpoint|(invalid|unknown|unrecognized) (request )?url:? ?\(?(get|post)"
     r"|(unknown|unrecognized|unsupported) (route|method)\b|cannot (get|post) /"
@@ -123,9 +123,10 @@ NO_ENDPOINT: Final = re.compile(
     r"|route\b.{0,60}\bnot found|page not found",
     re.IGNORECASE,
 )
-OF_A_PATH: Final = frozenset({404, 405})  # They say so by themselves, or mean the model.
-NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})  # Their words may be about anything.
-# Of OpenAI for an account without credit; Gemini says so of its allowance for a minute, too.
+OF_A_PATH: Final = frozenset({404, 405})  # These mean an unknown path or an unknown model.
+# With these statuses, words count only if they are about credit.
+NOT_IN_WORDS: Final = frozenset({429, 502, 503, 529})
+# OpenAI says this of an account without credit, Gemini also of its rate limit for a minute.
 OF_A_QUOTA: Final = re.compile(
     r"exceeded[ _](your[ _])?current[ _](token[ _])?quota|insufficient quota", re.IGNORECASE
 )
@@ -239,9 +240,9 @@ TAG: Final = re.compile(r"</?[A-Za-z!][^>]*>")
 
 
 class Redactor:
-    """Keeps the API key, "" if there is none, and what people wrote out of error messages.
+    """Removes secrets from error messages, and what people wrote if *hides_conversation*.
 
-    Other *secrets* are kept out, too. The texts are not if not *hides_conversation*.
+    Secrets are the API key, "" if there is none, and other *secrets*.
     """
 
     def __init__(
@@ -297,7 +298,7 @@ def response_error(
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
-    """Return the error for an error object within a stream, which may stand for a status."""
+    """Return the error for an error object within a stream; the object may name a status."""
     status = stream_status(problem)
     message = " ".join(_words(problem))
     body = json.dumps(dict(problem))

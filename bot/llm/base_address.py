@@ -1,4 +1,4 @@
-"""The address of a chat API: as operators paste it, and where its endpoints really are."""
+"""Read the address of a chat API as operators paste it, and find where its endpoints are."""
 
 import base64
 import logging
@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
 log = logging.getLogger(__name__)
 
-# What people copy together with the base address: endpoints of OpenAI's, Anthropic's and Ollama's.
+# What people copy together with the base address: endpoints of OpenAI, Anthropic and Ollama.
 ENDPOINTS: Final = re.compile(
     r"(?:/(?:chat/completions|completions|responses|embeddings|models|messages|moderations"
     r"|images/generations|audio/(?:speech|transcriptions)|(?<=/v1/)chat|api/(?:chat|generate|tags)"
@@ -19,7 +19,7 @@ ENDPOINTS: Final = re.compile(
 )
 SLASHES: Final = re.compile(r"/{2,}")
 VERSION: Final = re.compile(r"/v\d+(?:(?:alpha|beta)\d*)?(?:/|$)", re.IGNORECASE)
-# Where the compatible API is at providers that have it elsewhere than at /v1, by their documents.
+# Providers whose compatible API is not at /v1, according to their documents.
 PATHS: Final = {
     "generativelanguage.googleapis.com": "/v1beta/openai",
     "openrouter.ai": "/api/v1",
@@ -36,7 +36,7 @@ PATHS: Final = {
     "open.bigmodel.cn": "/api/paas/v4",
 }
 SECRET_FIELDS: Final = re.compile(r"key|token|secret|sig|pass|auth|code", re.IGNORECASE)
-LEAST_SECRET: Final = 4  # characters; a shorter password cannot be told from ordinary words
+MIN_SECRET_LENGTH: Final = 4  # characters; a shorter password cannot be told from ordinary words
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -86,13 +86,13 @@ def without_endpoint(address: str) -> str:
 
 
 def _is_secret(text: str) -> bool:
-    return len(text) >= LEAST_SECRET
+    return len(text) >= MIN_SECRET_LENGTH
 
 
 class AddressSearch:
-    """Finds the address of the API: the given one, or one with /v1, which operators forget.
+    """Finds the address of the API: the given one, or the same with the /v1 that operators forget.
 
-    Only the server's answers tell which is right: some APIs have no /v1.
+    Only the server's answers show which one is right, because some APIs have no /v1.
     """
 
     def __init__(self, given: str) -> None:

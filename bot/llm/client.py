@@ -45,7 +45,7 @@ NO_KEY: Final = "none"  # The openai package insists on a key; servers without k
 # disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
 REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
-# With these, servers refuse to stream; 0 is an error within a stream.
+# Servers refuse to stream with these statuses; 0 is an error within a stream.
 STREAMING_STATUSES: Final = frozenset({0, 400, 403, 404, 405, 406, 415, 422, 500, 501})
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0
@@ -57,8 +57,8 @@ class _RequestState:
     """One prompt on its way to a model, in one shape after the other until one is accepted.
 
     *suspected* means that the system turn was left out on a guess: the server did not say that it
-    refuses one. *tried* are the shapes that were refused, *addresses* those that were asked, the
-    present one last.
+    refuses one. *tried* has the shapes that were refused, *addresses* the addresses that were
+    asked; the last of them is the one in use.
     """
 
     prompt: Prompt
@@ -231,7 +231,7 @@ class ChatCompletions:
         return error.is_transient and await self._wait(request, error, question_id)
 
     def _move(self, request: _RequestState, error: ModelUnknown, question_id: int) -> bool:
-        """Try another address unless the server names the model; False if there is no other."""
+        """Use another address, unless the server does not know the model; False if none is left."""
         from bot.llm.api_errors import names_model  # noqa: PLC0415  # saves idle memory
 
         address = self._addresses.next_after(request.addresses)
@@ -273,9 +273,9 @@ class ChatCompletions:
                 response = await self._post(request, limit)
         completion = Completion(response, deadlines, request.redactor, reply_tokens=limit)
         try:
-            # With images, the first word is not awaited here: the caller frees the images as soon
-            # as the response begins, and may ask again if no word comes. It is awaited if a page
-            # may come from the wrong address.
+            # With images, do not wait for the first word here: the caller frees the images as soon
+            # as the response begins, and asks again if the answer fails before its first word. But
+            # do wait while the address is in doubt, because the response may be a web page.
             if not prompt.images or self._addresses.is_open:
                 await completion.begin()
         except BaseException:

@@ -56,9 +56,9 @@ class Completion:
 
     Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
     that are valid. For servers that ignore the limit, the text is cut at CHARACTERS_PER_TOKEN
-    characters for each of *reply_tokens*. *ended_as* is the server's word for the end of a whole
-    answer, as the log may name it, "" before. *begun* says that its first word came, *characters*
-    is the number of characters received.
+    characters for each of *reply_tokens*. *begun* means that the first word of the answer has
+    arrived, *characters* is the number of characters received. *ended_as* is the finish reason of a
+    whole answer, as the log may name it, "" until then.
     """
 
     def __init__(
@@ -72,7 +72,6 @@ class Completion:
         self.ended_as = ""
         self.begun = False
         self.characters = 0
-        self.begun = False  # as far as `begin` saw
         self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
         self._thinks_since: float | None = None
@@ -200,9 +199,9 @@ class Completion:
 
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
-            status = stream_status(chunk.error)
             self._failure = stream_error(chunk.error, self._redactor, now=time.time())
-            self._failure.__cause__ = ErrorResponse(status, json.dumps(chunk.error))
+            response = ErrorResponse(stream_status(chunk.error), json.dumps(chunk.error))
+            self._failure.__cause__ = response
         if self._failure is not None:
             return ""
         self._usage = chunk.usage or self._usage

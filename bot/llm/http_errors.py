@@ -73,8 +73,9 @@ def translated_errors(redactor: "Redactor") -> Iterator[None]:
     except ErrorResponse as error:
         from bot.llm.api_errors import response_error  # noqa: PLC0415
 
-        told = error.status, error.body, redactor
-        raise response_error(*told, headers=error.headers, now=time.time()) from error
+        raise response_error(
+            error.status, error.body, redactor, headers=error.headers, now=time.time()
+        ) from error
     except (*FOREIGN_ERRORS, UnicodeError) as error:  # UnicodeError: an invalid host name
         raise ModelFailed(type(error).__name__) from error
 

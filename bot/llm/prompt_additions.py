@@ -1,8 +1,7 @@
-"""Know when a server adds to a prompt, so that its count of tokens does not measure the prompt.
+"""Recognise when a server adds to a prompt: its token count then does not measure the prompt alone.
 
-Search results, the descriptions of tools and documents count as part of the prompt. They come from
-options of the request, from the model, or from the account at the API; the last is only seen in the
-answer.
+Servers add search results, descriptions of tools and documents. An option of the request, the model
+or the account at the API makes them do so; for the account, only the answer shows it.
 """
 
 import re
@@ -26,7 +25,7 @@ _FOUND: Final = re.compile(
     r"citation|annotation|search|source|grounding|server_tool|executed_tools|tool_use|plugin",
     re.IGNORECASE,
 )
-# Names that each event has, so that only others are searched.
+# Names that most events have; only others are searched.
 _USUAL: Final = frozenset(
     {
         *("id", "object", "created", "model", "choices", "usage", "system_fingerprint"),
@@ -49,7 +48,7 @@ def adds_to_prompts(model: str, options: Mapping[str, Any]) -> bool:
 def shows_addition(*parts: Mapping[str, Any]) -> bool:
     """Whether *parts* of an answer, its usage among them, show that the server added something."""
     if all(map(_USUAL.issuperset, parts)):
-        return False  # Soon, because most events have no other names.
+        return False  # the fast path
     return any(
         _FOUND.search(name) and _has_any(part[name])
         for part in parts

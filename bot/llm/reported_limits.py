@@ -61,13 +61,13 @@ _COUNT_OF_TOKENS: Final = re.compile(
     rf"(?:{_OF_TOKENS})\D{{0,16}}?{_NUMBER}|{_NUMBER}\D{{0,12}}?(?:{_OF_TOKENS})", re.IGNORECASE
 )
 
-# Groq and OpenAI count a request against the allowance of a minute: "Limit 6000, Requested 6294".
+# Groq and OpenAI count a request against the tokens per minute: "Limit 6000, Requested 6294".
 _ALLOWED: Final = re.compile(rf"\blimit(?:ed to| of| is)?\W{{0,4}}{_NUMBER}", re.IGNORECASE)
 _REQUESTED: Final = re.compile(
     rf"\b(?:requested|request(?: (?:needs|requires|has|of|tokens))+)\W{{0,4}}{_NUMBER}",
     re.IGNORECASE,
 )
-# Anthropic and Gemini name only the allowance.
+# Anthropic and Gemini name only the limit.
 _TOKENS_A_MINUTE: Final = re.compile(
     rf"{_NUMBER} (?:(?!output|completion)\w+ )?tokens?(?: ?/ ?| (?:per|a|each) )min"
     rf"|(?<!output_)token_count\W+limit\W+{_NUMBER}",
@@ -85,18 +85,18 @@ def reported_limits(message: str, fields: Mapping[str, Any]) -> ReportedLimits:
 
 
 def exceeded_rate_limit(message: str, prompt_tokens: int) -> ReportedLimits:
-    """Return the allowance for a time that one request exceeds alone, so that waiting is in vain.
+    """Return the limit of tokens per minute that a refused request exceeds alone.
 
-    A request of *prompt_tokens* by the estimate was refused. Returns NO_REPORTED_LIMITS if the
-    *message* names no allowance, or a larger one.
+    Waiting does not help against it. The request had *prompt_tokens* by the estimate. Returns
+    NO_REPORTED_LIMITS if the *message* names no such limit, or a larger one.
     """
     allowed, requested = _ALLOWED.search(message), _REQUESTED.search(message)
     if allowed and requested and SMALLEST <= _value(allowed[1]) < _value(requested[1]) <= LARGEST:
         return ReportedLimits(_value(allowed[1]), requested=_value(requested[1]))
     if requested is None and (found := _TOKENS_A_MINUTE.search(message)):
-        allowance = _value(found[1] or found[2])
-        if SMALLEST <= allowance < prompt_tokens:
-            return ReportedLimits(allowance, guessed=True)
+        limit = _value(found[1] or found[2])
+        if SMALLEST <= limit < prompt_tokens:
+            return ReportedLimits(limit, guessed=True)
     return NO_REPORTED_LIMITS
 
 

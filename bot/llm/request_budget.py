@@ -19,8 +19,8 @@ MAX_REQUESTS: Final = 4  # in all, however often the shape of the request or the
 class RequestBudget:
     """How many requests are left for one question, whatever prompts they have.
 
-    *failed* is the passing error of an answer with images that failed before its first word, when
-    the images were freed already. The next request begins with the pause after it.
+    *failed* is the transient error of an answer that failed before its first word, after its
+    images were freed. The next request waits first, as after any transient error.
     """
 
     question_id: int

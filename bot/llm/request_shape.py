@@ -36,9 +36,9 @@ class RequestShape:
         return None
 
     def streaming_changed(self, refusal: str) -> "RequestShape | None":
-        """Return the shape that asks for a whole answer if *refusal* says that none is streamed.
+        """Return the shape that streams if this one does not, and the reverse.
 
-        Or the reverse, if this shape asks for one; None if *refusal* says neither.
+        None if *refusal* does not ask for that change.
         """
         from bot.llm.streaming_refusals import refuses_streaming, requires_streaming  # noqa: PLC0415
 

@@ -15,8 +15,8 @@ HOUR_SECONDS: Final = 3600.0
 
 DAY_SECONDS: Final = 86_400.0
 YEAR_SECONDS: Final = 366 * DAY_SECONDS
-CLOCK_SECONDS: Final = 2.0  # A Date has whole seconds; a larger difference is that of the clocks.
-PACIFIC: Final = "America/Los_Angeles"  # Google: its allowances of a day begin at midnight there.
+CLOCK_SECONDS: Final = 2.0  # A Date header has whole seconds; more means that the clocks differ.
+PACIFIC: Final = "America/Los_Angeles"  # Google: a daily quota begins at midnight there.
 
 _UNITS: Final = {"d": DAY_SECONDS, "h": HOUR_SECONDS, "m": 60.0, "ms": 0.001, "s": 1.0}
 _FOREIGN_UNITS: Final = {
@@ -62,7 +62,7 @@ _RETRY_HEADERS: Final = ("retry-after", "x-retry-after")
 _RETRY_MILLISECONDS: Final = ("retry-after-ms", "x-ms-retry-after-ms")
 _RESET_HEADER: Final = re.compile(r"rate-?limit.*(?:reset|timeremaining)")
 _MIDNIGHT: Final = re.compile(rf"{_WORDS}\W{{0,3}}(?:midnight|00:00)\W{{0,2}}UTC", re.IGNORECASE)
-# Whether a limit is one of an hour or longer: the first time that the words name says so.
+# The first period in the words decides whether a limit is for an hour or longer.
 _OF_A_TIME: Final = re.compile(
     r"(?P<long>(?:per|an?|/)[ _-]?(?:hour|day|week|month)|(?:per|by)day"
     r"|(?<![a-z])(?:hourly|daily|weekly|monthly)|\b[rt]p[dh]\b|(?<!\d)\d{1,3}[ -]hours?\b"
@@ -76,11 +76,11 @@ _POLICY: Final = re.compile(r"\b(?:t|reset)=(\d+)")  # the header RateLimit of t
 
 
 class RetryDelay(NamedTuple):
-    """What a server says about its limits.
+    """How long a server asks to wait.
 
-    *seconds* is how long it asks to wait, 0 if it does not say. *is_long* means that its allowance
-    of an hour or longer is used up. *until* is when the wait ends, in seconds since 1970, 0 if that
-    is unknown or more than a year away.
+    *seconds* is 0 if it does not say. *is_long* means that a quota for an hour or longer is used
+    up. *until* is when the delay ends, in seconds since 1970, 0 if that is unknown or more than a
+    year away.
     """
 
     seconds: float = 0.0
@@ -94,10 +94,10 @@ NO_DELAY: Final = RetryDelay()
 def retry_delay(
     headers: Mapping[str, str], body: str, words: str, now: float, *, limited: bool
 ) -> RetryDelay:
-    """Return what a server says about its limits, in *headers*, a *body* or the *words* in it.
+    """Return the delay that a server asks for in *headers*, a *body* or the *words* in it.
 
-    *now* is in seconds since 1970, used if the response has no Date. Some servers send the state of
-    their limits with every response, so that counts only if the request was *limited*.
+    *now* is in seconds since 1970; it counts if the response has no Date. Some servers send the
+    state of their limits with every response, so that counts only if the request was *limited*.
     """
     names = {name.lower().removeprefix("llm_provider-"): headers[name] for name in headers}
     objects = list(_objects(_json(body)))
@@ -105,22 +105,23 @@ def retry_delay(
         inner = fields.get("headers")
         if isinstance(inner, dict):  # OpenRouter puts them into the body.
             names |= {str(name).lower(): str(text) for name, text in inner.items()}
-    here, now = now, _moment(names.get("date", "")) or now
-    here = now if abs(here - now) < CLOCK_SECONDS else here
+    local_now, now = now, _moment(names.get("date", "")) or now
+    local_now = now if abs(local_now - now) < CLOCK_SECONDS else local_now
     explicit = (_of_retry_headers(names, now), _of_fields(objects, now), _of_words(words, now))
     seconds = max(explicit) or (_of_limits(names, now) if limited else 0.0)
     quotas = " ".join(str(fields["quotaId"]) for fields in objects if "quotaId" in fields)
     if "PerDay" in quotas:
-        # Google asks to retry within a minute even if the allowance of a day is used up.
+        # Google asks to retry within a minute even if the daily quota is used up.
         seconds = seconds if seconds >= HOUR_SECONDS else _until_midnight(now)
     sources = [str(fields["limit_source"]) for fields in objects if "limit_source" in fields]
     named = _OF_A_TIME.search(" ".join((quotas, *sources, words)))
     is_long = "PerDay" in quotas or (named is not None and named["long"] is not None)
-    return RetryDelay(seconds, is_long, round(here + seconds) if 0 < seconds < YEAR_SECONDS else 0)
+    until = round(local_now + seconds) if 0 < seconds < YEAR_SECONDS else 0
+    return RetryDelay(seconds, is_long, until)
 
 
 def _until_midnight(now: float) -> float:
-    """Return the seconds until midnight in the time of Google's limits, 0 if that is unknown."""
+    """Return the seconds until midnight in the time zone of Google's quotas, 0 if it is unknown."""
     try:
         moment = datetime.fromtimestamp(now, ZoneInfo(PACIFIC))
     except ZoneInfoNotFoundError:  # The system has no data about time zones.
@@ -130,7 +131,7 @@ def _until_midnight(now: float) -> float:
 
 
 def _of_retry_headers(names: Mapping[str, str], now: float) -> float:
-    """Return the wait of a Retry-After; milliseconds are the more exact ones."""
+    """Return the delay in a Retry-After header; one in milliseconds is more exact."""
     for name in _RETRY_MILLISECONDS:
         if (seconds := _seconds(names.get(name, ""), now)) > 0:
             return seconds / 1000
@@ -140,8 +141,9 @@ def _of_retry_headers(names: Mapping[str, str], now: float) -> float:
 def _of_limits(names: Mapping[str, str], now: float) -> float:
     """Return when the limit that was reached is reset.
 
-    A limit of requests of which some are left was not reached. One of tokens may be, because a
-    request needs many. Among limits that say nothing of that, the first to be reset is tried.
+    If requests are left, the limit of requests was not reached. A limit of tokens may be reached
+    with tokens left, because a request needs many. If the headers do not say what is left, the
+    earliest reset counts.
     """
     reached: list[float] = []
     others: list[float] = []
@@ -164,14 +166,14 @@ def _is_some(count: str) -> bool:
 def _of_fields(objects: Sequence[Mapping[str, object]], now: float) -> float:
     waits = [0.0]
     for fields in objects:
-        for name, told in fields.items():
+        for name, value in fields.items():
             field = _FIELDS.fullmatch(re.sub(r"[\s_-]", "", str(name)).lower())
-            if field is None or isinstance(told, bool):
+            if field is None or isinstance(value, bool):
                 continue
-            if isinstance(told, dict):  # a Duration of Protocol Buffers
-                waits.append(_seconds(str(told.get("seconds", "")), now))
-            elif isinstance(told, str | int | float):
-                seconds = _seconds(str(told), now)
+            if isinstance(value, dict):  # a Duration of Protocol Buffers
+                waits.append(_seconds(str(value.get("seconds", "")), now))
+            elif isinstance(value, str | int | float):
+                seconds = _seconds(str(value), now)
                 waits.append(seconds / 1000 if (field["unit"] or "").startswith("m") else seconds)
     return max(waits)
 

@@ -15,9 +15,9 @@ COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 # Servers use different names for a model's reasoning: for its field, and for a type of part.
 REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details")
 REASONING_PARTS: Final = ("thinking", "reasoning")
-# Events that keep a connection open, whatever their data is; names are compared in letters alone.
-SIGNS_OF_LIFE: Final = frozenset({"ping", "pong", "keepalive", "heartbeat", "alive", "noop"})
-# What servers send as the finish reason of an answer that goes on.
+# Names of events that only keep the connection open; names are compared in letters alone.
+KEEP_ALIVE_EVENTS: Final = frozenset({"ping", "pong", "keepalive", "heartbeat", "alive", "noop"})
+# Finish reasons that servers send while the answer continues.
 NO_REASONS: Final = frozenset(
     {"", "null", "none", "undefined", "not_finished", "finish_reason_unspecified"}
 )
@@ -49,8 +49,8 @@ class StreamDecoder:
     server called the stream complete by [DONE], or that the JSON answer is whole. Raises a
     ValueError, perhaps Malformed, if the stream is anything else.
 
-    A chunk is a JSON object, so data with a brace is a chunk, whole or broken. Other data is a sign
-    of life if it is readable: JSON of another kind, words, a comment that a proxy turned into data.
+    A chunk is a JSON object, so data with a brace is a chunk, whole or broken. Other readable data
+    only keeps the connection open: JSON of another kind, words, a comment that a proxy made data.
     """
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class StreamDecoder:
         if self._data:
             self._add_data(data)
             return []
-        if self._event and self._event in SIGNS_OF_LIFE:
+        if self._event and self._event in KEEP_ALIVE_EVENTS:
             return []
         if not data.startswith("{") and "{" not in data and "}" not in data:
             return self._words(data.strip())
@@ -142,7 +142,7 @@ class StreamDecoder:
             return []
 
     def _words(self, words: str) -> list[Chunk]:
-        """Return the error that *words* in place of a chunk are, none for a sign of life."""
+        """Return the error that *words* in place of a chunk mean, none if they mean nothing."""
         if "\ufffd" in words:
             raise Malformed("an event that is no UTF-8")
         self.done = words == "[DONE]"
@@ -164,7 +164,7 @@ class StreamDecoder:
             self._event, self._data, self._data_length = "", [], 0
 
     def _chunks(self, data: str) -> list[Chunk]:
-        """Return the chunks in *data*, none if it is a sign of life."""
+        """Return the chunks in *data*, none if it only keeps the connection open."""
         try:
             value = json.loads(data)
             if not isinstance(value, dict):
