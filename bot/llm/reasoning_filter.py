@@ -50,6 +50,7 @@ class ReasoningFilter:
         self._pending = ""
         self._opening = ""  # the mark of the open reasoning
         self._closing = ""  # the pattern of what closes it
+        self._is_sure = True  # that it is reasoning even if it is never closed
         self._ends: tuple[str, ...] = ()  # the marks that may end the answer
         self._line = ""  # its beginning
         self._before = ""  # the last few characters
@@ -67,7 +68,7 @@ class ReasoningFilter:
             return self._followed(text)
         self._pending += text
         shown: list[str] = []
-        while self._begun or self._begins():
+        while self._begun or self._begins(shown):
             self._answer(shown)
             if self._begun:
                 break
@@ -81,18 +82,26 @@ class ReasoningFilter:
             mark = ending(self._pending, self._ends, is_whole=True) if self._ends else None
             is_end = mark is not None and mark.kind is Kind.FRAMES
             return "" if is_end else self._pending
+        if self.reasons:
+            return "" if self._is_sure else self._opening + self._pending
         start = self._pending.lstrip()
         mark = front_mark(start, is_after_reasoning=self._has_reasoned, is_whole=True)
-        return "" if self.reasons or mark is not None else self._beginning()
+        return "" if mark is not None and mark.is_sure else self._beginning()
 
-    def _begins(self) -> bool:
+    def _begins(self, shown: list[str]) -> bool:
         """Remove reasoning before the answer; return whether the answer has begun."""
         while True:
             if self.reasons:
                 closing = re.search(self._closing, self._pending)
-                if closing is None:
+                if closing is None and self._is_sure:
                     self._pending = self._pending[-LONGEST_CLOSING:]
                     return False
+                if closing is None:
+                    self._begun = len(self._pending) >= WITHIN_LENGTH
+                    if self._begun:
+                        self.reasons = False
+                        shown.append(self._followed(self._opening))
+                    return self._begun
                 self.reasons, self._pending = False, self._pending[closing.end() :]
             start = self._pending.lstrip()
             mark = front_mark(start, is_after_reasoning=self._has_reasoned)
@@ -113,6 +122,7 @@ class ReasoningFilter:
         """Take the *mark* that *text* begins with."""
         self.reasons = mark.kind is Kind.OPENS
         self._opening, self._closing = text[: mark.length], mark.closing
+        self._is_sure = mark.is_sure
         self._ends = mark.ends or self._ends
         # From now on, a closing mark belongs to an opening one.
         self._has_reasoned, self._may_close = True, False
@@ -163,7 +173,7 @@ class ReasoningFilter:
         is_code = bool(is_block) or (not self._fence and self._ticks % 2 > 0)
         if self._ends and not is_code and (end := ending(text, self._ends)) is not None:
             return end
-        may_close = self._may_close and not is_code
+        may_close = self._may_close and not is_code and self._may_end()
         mark = mark_within(
             text, before=self._before, may_begin=self._may_begin(), may_close=may_close
         )
@@ -182,9 +192,19 @@ class ReasoningFilter:
     def _may_begin(self) -> bool:
         if self._fence:
             return False
-        if not self._line.strip():  # With an indent of four it is code.
-            return len(self._line.expandtabs(4)) < 4
+        if not self._line.strip():
+            return self._may_end()
         return self._ticks % 2 == 0 and _SENTENCE_END.search(self._before) is not None
+
+    def _may_end(self) -> bool:
+        """Whether reasoning may end here: behind a word, or at the beginning of a line.
+
+        A mark within a sentence has a space before it. A line with an indent of four is code.
+        """
+        if not self._line.strip():
+            return len(self._line.expandtabs(4)) < 4
+        is_apart = self._before[-1:].isspace() and not _SENTENCE_END.search(self._before)
+        return not is_apart
 
     def _followed(self, piece: str) -> str:
         if piece != "\n":

@@ -11,11 +11,12 @@ from typing import Final, NamedTuple
 
 # Tags with a name, perhaps of a kind: <think>, <thinking>, <mm:think>, <antThinking>, <reasoning>.
 _TAG: Final = re.compile(
-    r"<((?:[a-z]+[:|_-])*(?:ant)?"
-    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad)(?:[:_-][a-z]+)?)>",
+    r"<((?:[a-z0-9]+[:|_-])*(?:ant)?"
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflection|scratchpad|monologue|cot)"
+    r"(?:[:_-][a-z]+)?|details(?= type=\"reasoning\"))(?:\s[^<>]{0,80})?>",
     re.IGNORECASE,
 )
-_MAY_BE_TAG: Final = re.compile(r"<[a-z:|_-]{0,40}", re.IGNORECASE)
+_MAY_BE_TAG: Final = re.compile(r"<[a-z0-9:|_-]{0,40}(?:\s[^<>]{0,80})?", re.IGNORECASE)
 # Within an answer only these, because an answer may show the others to explain a way to prompt.
 _TAG_WITHIN: Final = re.compile(r"<((?:[a-z]+[:|_])?think)>", re.IGNORECASE)
 _MAY_BE_TAG_WITHIN: Final = re.compile(r"<(?:[a-z]{0,10}[:|_])?[a-z]{0,10}", re.IGNORECASE)
@@ -39,10 +40,16 @@ _AFTER_ANALYSIS: Final = (
 # The same without special tokens: "analysisWe need to answer.assistantfinalHello".
 _BARE_CHANNEL: Final = re.compile(
     r"(?:assistant)?(?:analysis|commentary)"
-    r"(?=\n{0,3}[\"“]?[A-Za-z][a-z'’]{0,20}[ ,.:]|assistant(?:final|comm|anal)| to=)"
+    r"(?=\n{0,3}[\"“]?(?:[A-Za-z][a-z'’]{0,20}[ ,.:]|[\u3041-\ud7a3])"
+    r"|assistant(?:final|comm|anal)| to=)"
 )
 _MAY_BE_BARE_CHANNEL: Final = re.compile(
     r"(?:assistant)?(?:analysis|commentary)(?:\n{0,3}[\"“]?[A-Za-z]?[a-z'’]{0,20}| t?o?)"
+)
+# Other words after the name may be part of it, as in "analysisResult is a variable".
+_SURE_BARE_CHANNEL: Final = re.compile(
+    r"(?:assistant)?(?:analysis|commentary)"
+    r"(?:assistant|(?:We|The|I|I'm|I'll|Let's|Let|They|There|It's|Okay|Ok|So|Hmm)[ ,.:]| to=)"
 )
 _BARE_FINAL: Final = "assistantfinal"
 
@@ -52,16 +59,19 @@ _PAIRS: Final = {
     "◁think▷": "◁/think▷",  # Kimi
     "<|open|>think<|sep|>": "<|close|>think<|sep|>",  # Kimi K3
     "<|START_THINKING|>": "<|END_THINKING|>",  # Cohere
-    "<|begin_of_thought|>": "<|end_of_thought|>",  # Sky-T1, OpenThinker
     "<|channel>thought": "<channel|>",  # Gemma 4
+    "<unused94>thought": "<unused95>",  # MedGemma
     "<|inner_prefix|>": "<|inner_suffix|>",  # Apertus
     "<|content_thinking|>": "<|end_message|>",  # Inkling
-    "<|think|>": "<|end|>",  # Solar
-    "<|thinking|>": "<|/thinking|>",
     "<|im_start|>think": "<|im_start|>answer",  # s1
     "[unused16]": "[unused17]",  # openPangu
     "to=self<|message|>": "<|eom|>",
 }
+# Tokens with such a name: <|begin_of_thought|> of Sky-T1, <|think|> of Solar, <|thinking_start|>.
+_TOKEN: Final = re.compile(
+    r"<[|｜](?:(?:begin|start)[_▁](?:of[_▁])?)?(think(?:ing)?|thought|reasoning)(?:_?start)?[|｜]>"
+)
+_MAY_BE_TOKEN: Final = re.compile(r"<[|｜]?[a-z_▁]{0,30}[|｜]?")
 # What begins the answer itself, or a message in which reasoning or the answer comes.
 _FRAMES: Final = (
     "<|start|>assistant",
@@ -117,12 +127,19 @@ _SETS_APART: Final = re.compile(r"[\s(\[{\"“'‘`|]\Z")
 
 # What follows a mark if a sentence is about it, as in "<think> and </think> are tags".
 _MENTIONED: Final = re.compile(
-    r"[ \t]*(?:…|\.{3})[ \t]*<|[,;:)]|-[A-Za-z]"
-    r"|[ \t]+(?:(?:is|are|was|means?|marks?|begins?|starts?|opens?|ends?|tags?|blocks?|tokens?|and"
+    r"[ \t]*(?:…|\.{3}|[/|&,])[ \t]*<|[,;:)]|[.?!](?=\s)|-[A-Za-z]"
+    r"|[ \t]+(?:(?:is|are|was|means?|marks?|begins?|starts?|opens?|ends?|closes?"
+    r"|has|have|stands?|denotes?|indicates?|wraps?|contains?|signals?|tags?|blocks?|tokens?|and"
     r"|or|to|vs|ist|sind|und|oder|est|sont|et|ou|es|son|y)(?=[^\w=])|태그|블록|토큰)"
-    r"|(?:은|는|란|이란|와|과|을|를|라는|이라는|や|は|と)(?=[ \t<`])"
+    r"|태그|블록|토큰|タグ|标签|標籤"
+    r"|(?:은|는|란|이란|와|과|을|를|가|의|에|에서|에는|에는|도|만|로|으로|라는|이라는|라고|이라고"
+    r"|부터|까지|처럼|같은|하고|및|や|は|と|の|が|を)(?=[ \t<`])"
 )
-_MAY_BE_MENTIONED: Final = re.compile(r"[ \t]*(?:…|\.{0,3})[ \t]*|-|[ \t]+\w{0,8}|\w{1,3}")
+_MAY_BE_MENTIONED: Final = re.compile(
+    r"[ \t]*(?:…|\.{0,3}|[/|&,])[ \t]*|[-?!]|[ \t]+\w{0,8}|\w{1,3}"
+)
+# What may go on with a sentence about a mark; reasoning mostly begins a line or with a capital.
+_MAY_GO_ON: Final = re.compile(r"[ \t]+(?:[a-z]|[^\w\s])")
 
 
 class Kind(Enum):
@@ -137,14 +154,15 @@ class Kind(Enum):
 class Mark(NamedTuple):
     """A mark of *length* characters.
 
-    *closing* is the pattern of what ends the reasoning that it opens. *ends* may stand at the end
-    of the answer.
+    *closing* is the pattern of what ends the reasoning that it opens; if that never comes, the text
+    is reasoning only if that *is_sure*. *ends* may stand at the end of the answer.
     """
 
     kind: Kind
     length: int
     closing: str = ""
     ends: tuple[str, ...] = ()
+    is_sure: bool = True
 
 
 UNDECIDED: Final = Mark(Kind.UNDECIDED, 0)
@@ -200,15 +218,17 @@ def opening(text: str) -> Mark | None:
     """Return the mark of reasoning that *text* begins with, wherever it is; None if it is none."""
     if tag := _TAG.match(text):
         return _of_tag(tag)
+    if named := _TOKEN.match(text):
+        return Mark(Kind.OPENS, named.end(), _token_closing(named[1]), _ENDS)
     for token, closing in _CLOSINGS.items():
         if text.startswith(token):
             return Mark(Kind.OPENS, len(token), closing, _ENDS)
     if bare := _BARE_CHANNEL.match(text):
-        return Mark(Kind.OPENS, bare.end(), _BARE_FINAL)
+        is_sure = _SURE_BARE_CHANNEL.match(text) is not None
+        return Mark(Kind.OPENS, bare.end(), _BARE_FINAL, is_sure=is_sure)
     is_begun = any(token.startswith(text) for token in _CLOSINGS)
-    if is_begun or _MAY_BE_TAG.fullmatch(text) or _MAY_BE_BARE_CHANNEL.fullmatch(text):
-        return UNDECIDED
-    return None
+    may_be = (_MAY_BE_TAG, _MAY_BE_TOKEN, _MAY_BE_BARE_CHANNEL)
+    return UNDECIDED if is_begun or any(one.fullmatch(text) for one in may_be) else None
 
 
 def ending(text: str, ends: tuple[str, ...], *, is_whole: bool = False) -> Mark | None:
@@ -228,12 +248,18 @@ def ending(text: str, ends: tuple[str, ...], *, is_whole: bool = False) -> Mark 
 
 
 def _of_tag(tag: re.Match[str]) -> Mark:
-    return Mark(Kind.OPENS, tag.end(), f"(?i:</{re.escape(tag[1])}>)")
+    return Mark(Kind.OPENS, tag.end(), rf"(?i:</{re.escape(tag[1])}\s{{0,9}}>)")
+
+
+def _token_closing(name: str) -> str:
+    """Return the pattern of the tokens that may close one of a *name*."""
+    return rf"<[|｜](?:(?:/|end[_▁]?(?:of[_▁])?){name}|{name}_?end|end)[|｜]>"
 
 
 def _unless_mentioned(mark: Mark, text: str, *, is_whole: bool = False) -> Mark | None:
     """Return *mark*, at the beginning of *text*, unless a sentence is about it."""
     if _MENTIONED.match(text, mark.length):
         return None
-    may_be = not is_whole and _MAY_BE_MENTIONED.fullmatch(text, mark.length)
-    return UNDECIDED if may_be else mark
+    if not is_whole and _MAY_BE_MENTIONED.fullmatch(text, mark.length):
+        return UNDECIDED
+    return mark._replace(is_sure=mark.is_sure and not _MAY_GO_ON.match(text, mark.length))

@@ -181,6 +181,19 @@ INKLING = (
         "<thinking>a<reflection>b</reflection></thinking>\n<output>\nHello!</output>\n",
         "<think>hm</think>\n<answer>\nHello!</answer>",
         "<REASONING_SCRATCHPAD>hm</REASONING_SCRATCHPAD>Hello!",
+        "<think type='deep'>hm</think >Hello!",
+        "<o1_thinking>hm</o1_thinking>Hello!",
+        "<inner_monologue>hm</inner_monologue>Hello!",
+        '<details type="reasoning" done="true">hm</details>\nHello!',
+        "<think> can it be? </think>Hello!",
+        "<|think|>hm<|/think|>Hello!",
+        "<|thinking_start|>hm<|thinking_end|>Hello!",
+        "<|begin_of_thinking|>hm<|end_of_thinking|>Hello!",
+        "<|start_thinking|>hm<|end_thinking|>Hello!",
+        "<｜begin▁of▁thinking｜>hm<｜end▁of▁thinking｜>Hello!",
+        "<unused94>thought\nhm<unused95>Hello!",
+        "analysisJust greet.assistantfinalHello!",
+        "analysis사용자가 인사합니다.assistantfinalHello!",
         "[THINK]hm[/THINK]Hello!",
         "◁think▷hm◁/think▷Hello!",
         "<|begin_of_thought|>hm<|end_of_thought|>\n<|begin_of_solution|>Hello!<|end_of_solution|>",
@@ -275,6 +288,22 @@ def test_a_late_mark_makes_the_text_before_reasoning(said: str, answer: str) -> 
         "analysis: done",
         "analysis",
         "analysis는 분석입니다",
+        "analysisResult is a variable.",
+        "analysisMode, when set, does this.",
+        "commentaryTrack: its name",
+        "analysis\nThe data show a trend.",
+        "commentary\n\nThe game began well.",
+        "<think> closes nothing.",
+        "<think> bezeichnet den Anfang.",
+        "<think> — the tag of thoughts",
+        "<think>? It is a tag.",
+        "<think>/</think> are tags",
+        "<think>에 대해 설명합니다.",
+        "<thinking>タグは考えを囲みます",
+        "The end tag is </think>\nIt ends thoughts.",
+        "So:\n\n    </think>\n\nends it.",
+        "> </think>\n> ends it",
+        "- </think>\n- more",
         "commentary follows",
         "assistant, final",
         "final answer",
@@ -291,6 +320,16 @@ def test_a_late_mark_makes_the_text_before_reasoning(said: str, answer: str) -> 
 def test_marks_that_an_answer_is_about_stay(said: str) -> None:
     assert shown(said) == said
     assert shown(*said) == said, "cut everywhere"
+
+
+def test_words_that_may_be_reasoning_are_released() -> None:
+    """Even if the answer begins like reasoning, and goes on for long."""
+    said = f"analysisResult is {LONG}"
+    assert shown(said) == said
+    reasoning = ReasoningFilter()
+    assert reasoning.write("analysisResult is ") == ""
+    assert reasoning.write(LONG) == said
+    assert reasoning.write("more") == "more"
 
 
 def test_end_marks_that_an_answer_is_about_stay() -> None:
