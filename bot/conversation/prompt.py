@@ -11,6 +11,7 @@ from bot.conversation.context_window import NO_LIMIT
 from bot.conversation.exchange import NO_REPLY_CONTEXT, Exchange, ReplyContext
 from bot.conversation.image_selection import NO_IMAGES, ImageBudget, ImageSelection, TurnImages
 from bot.conversation.images import Image
+from bot.conversation.prompt_echoes import without_echoes
 from bot.conversation.prompt_markup import (
     ANSWERED_EARLIER,
     CONTINUE_NOTE,
@@ -306,14 +307,15 @@ def _below(texts: Sequence[str], turn: Turn) -> Turn:
 
 def _answered(exchange: Exchange, tokens: int) -> str:
     """Return the first *tokens* of a reply, under the line that says whose question it answers."""
-    whole = defused(exchange.reply)
+    whole = defused(without_echoes(exchange.reply))
     words = shorten(whole, tokens)
     header = ANSWERED_EARLIER.format(name=exchange.author)
     return f"{header}\n{words}{'…' if len(words) < len(whole) else ''}"
 
 
 def _turns(exchange: Exchange) -> tuple[Turn, Turn]:
-    reply = f"{exchange.reply}\n{CUT_MARK}" if exchange.cut else exchange.reply
+    reply = without_echoes(exchange.reply)
+    reply = f"{reply}\n{CUT_MARK}" if exchange.cut else reply
     return _asked(exchange, exchange.quoted, _words(exchange)), Turn(Role.ASSISTANT, reply)
 
 

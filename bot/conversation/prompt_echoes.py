@@ -33,9 +33,20 @@ def _pattern(forms: Iterable[str], *others: str) -> re.Pattern[str]:
 
 _FORM: Final = _pattern(FORMS)
 _NOTE: Final = _pattern(NOTES)
-# Models make labels of their own, with a handle or another verb.
+# Models make labels of their own, with a handle or another verb, perhaps of another language.
 _LABEL: Final = _pattern(
-    LABELS, r".*\(@.*", r".*\b(?:writes|wrote|says|said|asks|asked|repl(?:ies|ied)|answer(?:s|ed))"
+    LABELS,
+    r".*\(@.*",
+    r".*\b(?:wr(?:ites|ote|iting)|says|said|thinks|ask(?:s|ed)|repl(?:ies|ied|ying)"
+    r"|answer(?:s|ed|ing)|respon(?:ds|ded|ding)|schreibt|sagt|antwortet|écrit|répond|escribe"
+    r"|responde|scrive|risponde|пишет|отвечает)",
+    r".+(?:[이가은는] |님의? |의 )(?:작성|씀|쓴 글|씁니다|썼습니다|답변?|답변?합니다"
+    r"|말(?:합니다)?)",
+    r".+[がは](?:書く|書いた|書きます|書きました|答えます|答えました)|.+(?:写道|回复道|说道)",
+)
+# Words of two letters or more: mathematics has shorter ones and other signs.
+_PROSE: Final = re.compile(
+    r"(?:(?:[^\W\d_\u2070-\u209f]{2,}|[aI\u3041-\ud7a3])(?:[ ,.;:'’-]+|\Z)){2,}"
 )
 
 
@@ -97,7 +108,7 @@ class PromptEchoFilter:
         if self._fence or self._ticks % 2:
             return defused(found[0]) if is_own else found[0]
         is_alone = self._begins_line and (bool(line_end) or is_last)
-        is_first = self._is_blank and " " in words and bool(line_end)
+        is_first = self._is_blank and bool(line_end) and _PROSE.fullmatch(words) is not None
         if self._begins_line and (_LABEL.fullmatch(words) or (is_alone and (is_own or is_first))):
             return line_end if self._line.strip() else ""
         if _NOTE.fullmatch(words):
@@ -134,3 +145,11 @@ def _before_sign(text: str, start: int, end: int) -> int:
     while end > start and text[end - 1] in "*_":
         end -= 1
     return end
+
+
+def without_echoes(reply: str) -> str:
+    """Return a stored *reply* without echoes: versions before this filter stored them."""
+    if "⟦" not in reply:
+        return reply
+    answer = PromptEchoFilter()
+    return answer.write(reply) + answer.end()

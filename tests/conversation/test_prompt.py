@@ -320,6 +320,14 @@ def test_a_continued_chain_is_not_repeated() -> None:
     assert [turn.text for turn in tight.turns[1::2]] == ["⟦Jun (@jun) writes⟧\nWhy?", CONTINUE_NOTE]
 
 
+def test_a_label_in_a_stored_reply_is_not_shown_to_the_model() -> None:
+    """An old version may have stored it; the next answer would imitate it."""
+    reply = "⟦Helperbot (@helperbot) writes⟧\nHello"
+    past = an_exchange(at_hour(0), "Hi", reply, author="Mina (@mina)")
+    prompt = build_prompt("", [past], asked("Well?"), token_budget=500)
+    assert [turn.text for turn in prompt.turns if turn.role is Role.ASSISTANT] == ["Hello"]
+
+
 def test_an_overlong_question_is_shortened_with_a_note() -> None:
     words = " ".join(f"word{number}" for number in range(2000))
     prompt = build_prompt("Be brief.", [], asked(words), token_budget=1000)
