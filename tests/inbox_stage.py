@@ -53,7 +53,7 @@ class DoubleChannel:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._dm, name)
 
-    async def go_on(self) -> bool:
+    async def use_bot_token(self) -> bool:
         return self._places.readable
 
     async def text_of(self, message_id: int) -> str:
@@ -61,7 +61,7 @@ class DoubleChannel:
 
 
 class DoublePlaces(InteractionPlaces):
-    """Shows answers in Mina's direct messages; *original*: the first message, or why it is not."""
+    """Shows answers in direct messages; *found* is the first message, or the error without it."""
 
     def __init__(self, client: discord.Client, dm: str) -> None:
         self.dm: Any = DoubleChannel(client.get_partial_messageable(int(dm)), self)

@@ -1,11 +1,11 @@
-"""Definitions of commands: what an application may register, and whether Discord has it."""
+"""Compare the definitions of this program's commands with those that Discord has registered."""
 
 import hashlib
 import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final
 
-Definition = dict[str, Any]  # a command as JSON, of ours or of Discord's
+Definition = dict[str, Any]  # a command as JSON, in our words or in Discord's
 
 # Discord: where an application can be installed; the contexts in which a command can be used
 GUILDS: Final = 0
@@ -23,17 +23,12 @@ FIELDS: Final = frozenset(
     }
 )
 SETS: Final = frozenset({"contexts", "integration_types", "channel_types"})  # in any order
-NOTHING: Final[Sequence[Any]] = (
-    None,
-    False,
-    "",
-    [],
-    {},
-)  # what Discord may fill in where we say nothing
+# Discord may add these values to a definition that leaves the field out.
+NOTHING: Final[Sequence[Any]] = (None, False, "", [], {})
 
 
 def supported_installs(application: Any) -> frozenset[int]:
-    """Return where an *application*, as Discord describes it, can be installed; all if unclear."""
+    """Return where an *application* can be installed; everywhere if Discord does not say."""
     config = application.get("integration_types_config") if isinstance(application, dict) else None
     named = config if isinstance(config, dict) else {}
     every = frozenset({GUILDS, PEOPLE})
@@ -41,7 +36,7 @@ def supported_installs(application: Any) -> frozenset[int]:
 
 
 def within(definitions: Sequence[Definition], installs: Collection[int]) -> list[Definition]:
-    """Return the *definitions* for an application with these *installs* alone."""
+    """Return the *definitions*, reduced to what an application with these *installs* may use."""
     supported = []
     for definition in definitions:
         kept = [one for one in definition["integration_types"] if one in installs]
@@ -55,7 +50,7 @@ def within(definitions: Sequence[Definition], installs: Collection[int]) -> list
 
 
 def entry_points(registered: Sequence[Definition]) -> list[Definition]:
-    """Return the commands that Discord lets no list of commands leave out, as they are."""
+    """Return the entry points among *registered* commands: Discord demands them in each list."""
     return [
         {name: value for name, value in one.items() if name in {*FIELDS, "id", "handler"}}
         for one in registered
@@ -82,7 +77,7 @@ def _by_name(definitions: Sequence[Definition]) -> dict[tuple[int, str], Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return a definition, or a part of one, without what does not define it."""
+    """Return a definition, or a part of one, in the form in which two are compared."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if not isinstance(value, dict):

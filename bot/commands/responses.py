@@ -62,9 +62,9 @@ async def report_error(interaction: discord.Interaction, error: Exception) -> No
 
 
 def _is_over(error: discord.HTTPException) -> bool:
-    """Whether an interaction takes no answer any more.
+    """Whether an interaction can no longer be answered.
 
-    Discord does not know it, as after 3 s, or its "thinking" message was deleted.
+    Discord has forgotten it, as it does after 3 s, or its "thinking" message was deleted.
     """
     unknown = is_gone(error, UNKNOWN_INTERACTION, UNKNOWN_WEBHOOK, UNKNOWN_MESSAGE)
     return unknown or error.code in ENDED_CODES

@@ -42,7 +42,7 @@ Complete = Callable[[discord.Interaction, str], Coroutine[Any, Any, Choices]]
 
 
 class CommandTree(app_commands.CommandTree[discord.Client]):
-    """The commands of a client; *facts* keeps the fingerprint of those that Discord made.
+    """The commands of a client; *facts* keeps the fingerprint of the last sync.
 
     It answers autocomplete by itself: discord.py would log as an error that an answer came too
     late, as many do, or that Discord still offers an older definition of a command.
@@ -94,7 +94,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
     async def _sync(self, ours: list[Definition]) -> None:
         wanted = within(ours, supported_installs(await self._application()))
         registered = await self._registered()
-        # If Discord has what it made of these commands, it does not matter how it writes them.
+        # Discord may write a definition in another form, so the versions are compared first.
         if fingerprint(wanted, registered) == await self._last_fingerprint():
             return
         if not are_same(wanted, registered):
@@ -106,7 +106,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
     async def _register(
         self, wanted: list[Definition], registered: Sequence[Definition]
     ) -> list[Definition]:
-        """Replace the *registered* commands; return what Discord made of the new ones."""
+        """Replace the *registered* commands; return the new ones as Discord describes them."""
         kept = entry_points(registered)
         try:
             return await self._overwrite([*wanted, *kept])
@@ -115,7 +115,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
             if not 400 <= refusal.status < 500 or guilds_only == wanted:
                 raise
             made = await self._overwrite([*guilds_only, *kept])
-            # Said only after that succeeded: otherwise it was not the reason.
+            # Logged only now: if this failed too, user installs were not the reason.
             log.warning("Cannot offer commands outside of servers: %s", _reason(refusal))
             return made
 
@@ -125,7 +125,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
         return None
 
     async def _application(self) -> Any:
-        """Return the application as Discord describes it, None if Discord does not."""
+        """Return the application as Discord describes it, None if Discord refuses to."""
         with suppress(discord.Forbidden, discord.NotFound):
             return await self.client.http.request(Route("GET", "/applications/@me"))
         return None
@@ -193,7 +193,7 @@ class Translator(app_commands.Translator):
 
 
 def _reason(refusal: discord.HTTPException) -> str:
-    """Return what Discord says of a refused request, which has nothing that people wrote."""
+    """Return why Discord refused a list of commands; it repeats nothing that people wrote."""
     return f"{refusal.status} {refusal.code} {' '.join(refusal.text.split())}"[:REASON_LENGTH]
 
 

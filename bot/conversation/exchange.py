@@ -123,7 +123,7 @@ class Files:
 
     *quoted* are the files of the message that it replies to: the text of each, by name. *images*
     are still to be fetched, the quoted ones first; None if they were not looked for. *unread* names
-    the files that are not read, ready for the prompt: they ask nothing by themselves.
+    the files that are not read, ready for the prompt; alone, they are no question.
     """
 
     text: str = ""

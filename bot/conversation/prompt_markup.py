@@ -42,9 +42,10 @@ CONTINUE_NOTE: Final = (
     "word, and repeating nothing else⟧"
 )
 GAP: Final = "⟦{moment:%A %Y-%m-%d %H:%M} UTC, {passed} later⟧"
-# Whose words follow
+# These say whose words follow.
 LABELS: Final = (WRITES, WROTE_EARLIER, ANSWERED_EARLIER)
 NOTES: Final = (CUT_MARK, CONTINUE_NOTE)  # on an answer
+# These say what a message has beside its text.
 BESIDE: Final = (
     FORWARDED,
     EMBED,

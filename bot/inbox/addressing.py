@@ -98,7 +98,7 @@ def readable_text(message: discord.Message, me_id: int = 0) -> str:
 
 
 def embedded(message: discord.Message, me_id: int = 0) -> str:
-    """Return what *message* has beside its text as text; names as in `readable_text`."""
+    """Return the embeds, cards, forwards and the like of *message*; names as in `readable_text`."""
     return embedded_text(message, partial(_with_names_of, message=message, me_id=me_id))
 
 

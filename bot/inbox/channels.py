@@ -128,7 +128,7 @@ class Channels:
         """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost.
 
         A thread that a moderator locked stays closed, unless the bot may manage threads. Discord
-        would let the bot open its own.
+        itself would let the bot open its own thread.
         """
         # The cached thread may be from before it was archived, or locked as well.
         thread = await self.fetched(thread_id)

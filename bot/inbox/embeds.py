@@ -1,4 +1,4 @@
-"""Turn what a message has beside its text into text, and remember what was sent just before."""
+"""Turn embeds, cards, polls, stickers and forwards into text; remember recent forwards."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
@@ -21,10 +21,10 @@ from bot.conversation.snowflakes import seconds_of
 from bot.inbox.cards import card_text, components_of, poll_text
 from bot.transport.payload_checks import known_fields
 
-CHARACTERS: Final = (
-    6000  # Discord: in all embeds of a message; what else is beside its text counts too
-)
-FORWARD_SECONDS: Final = 10.0  # A client sends a forward and its comment at once, a person not.
+# Discord: in all embeds of a message. Here cards, polls, stickers and forwards count, too.
+CHARACTERS: Final = 6000
+# A client sends a forward and its comment at once; a person writes about a picture later.
+FORWARD_SECONDS: Final = 10.0
 RECENT_FORWARDS: Final = 1000
 
 
@@ -40,7 +40,7 @@ class RecentForwards:
         self._comments = BoundedDict[int, int](RECENT_FORWARDS)
 
     def note(self, message: discord.Message) -> None:
-        """Remember *message* if it is a forward or has pictures; any other ends the one before."""
+        """Remember *message* if it is a forward or has pictures; forget the one before it."""
         key = (message.channel.id, message.author.id)
         self._newest.pop(key, None)
         now_seconds = seconds_of(message.id)

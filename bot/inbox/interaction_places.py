@@ -90,12 +90,12 @@ class InteractionPlaces:
         try:
             return await self._channels.call(request, channel)
         except TokenEnded as ended:
-            if not await channel.go_on():
+            if not await channel.use_bot_token():
                 raise ended.refusal from None
         return await self._channels.call(request, channel)
 
     async def _find_place(self, exchange: Exchange) -> Any:
-        """Return the place of an answer as the bot sees it, None if it does not.
+        """Return the channel or thread of an answer, None if the bot does not see it.
 
         Raises ReplyDelayed.
         """

@@ -152,7 +152,7 @@ class Interactions:
 
 
 async def _retried_if_transient(respond: Callable[[], Awaitable[T]]) -> T:
-    """Respond to an interaction, again after a refusal that passes.
+    """Respond to an interaction; retry after a transient refusal.
 
     Raises what *respond* raises.
     """

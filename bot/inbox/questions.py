@@ -94,7 +94,7 @@ class Questions:
         is_own = await self._channels.is_own_thread(message)
         if is_own and not addressing.mentions_only_others(message, me_id):
             return True
-        # A forward or a picture and its comment may be two messages, the comment one for the bot.
+        # A forward or a picture may come before its comment, and only the comment be for the bot.
         self._forwards.note(message)
         return False
 
@@ -311,7 +311,7 @@ class Questions:
         return replace(context, quotations=(text, *context.quotations))
 
     def _subject_of(self, message: discord.Message) -> discord.Message | None:
-        """Return the message that *message* replies to, or what its author sent just before it."""
+        """Return the message that *message* replies to, or the one it comments on."""
         return addressing.replied_to(message) or self._forwards.sent_with(message)
 
     async def _load_context(

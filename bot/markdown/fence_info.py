@@ -1,8 +1,8 @@
-"""What models write after the opening run of a fence, as Discord takes it.
+"""Turn the info string of a code fence into one that Discord accepts.
 
-Discord takes a language only right after the run, of certain characters, up to the end of the line;
-it shows anything else as the first line of code. Models write a space before the language, and
-attributes after it: titles, numbers of lines, classes in braces.
+Discord accepts only the name of a language right after the backticks, up to the end of the line. It
+shows anything else as the first line of code. Models write a space before the language, and
+attributes after it: titles, line numbers, classes in braces.
 """
 
 import re
@@ -22,15 +22,15 @@ _PATH: Final = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _PREFIX: Final = re.compile(r"lang(?:uage)?-(?=.)", re.IGNORECASE)
-# What would be lost as an attribute.
+# Code that would be lost if it were taken for attributes.
 _CODE: Final = re.compile(r"[;()$&|<>*!?]|\s[=+-]\s")
 _SENTENCE: Final = re.compile(r"\S+(?:\s+[^\W\d]+){2,}[.:,]?")
 
 
 def fence_info(info: str) -> str:
-    """Return what to write after the run of a fence instead of *info*: its language, or nothing.
+    """Return the language that the info string *info* names, "" if it names none.
 
-    What is no info but code, or a sentence, stays as it is, so that Discord shows it.
+    Code or a sentence in its place is returned as it is, so that Discord shows it.
     """
     text = info.replace("`", "").strip()
     if _LANGUAGE.fullmatch(text) or not text:

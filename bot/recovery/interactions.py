@@ -21,7 +21,7 @@ class Forgotten(Exception):
 
 
 class UnfinishedInteractions:
-    """Answers by the token of the interaction, or by the bot's own once that has ended."""
+    """Answers with the token of the interaction, or with the bot's own once that has ended."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class UnfinishedInteractions:
         exchange = question.exchange
         channel = self._places.channel(exchange, question.parts)
         has_token = self._places.is_answerable(exchange)
-        if not has_token and not await channel.go_on():
+        if not has_token and not await channel.use_bot_token():
             raise ReplyLost("its token has expired")
         parts = dict[int, Part]()
         # The bot may have stopped before Discord said who sees the answer. That decides which

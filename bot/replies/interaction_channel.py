@@ -1,4 +1,4 @@
-"""Show a reply as the answer to an interaction: by its token, then by the bot's own."""
+"""Show a reply as the answer to an interaction: with its token, later with the bot's own."""
 
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -24,7 +24,7 @@ NO_PREVIEWS: Final = discord.MessageFlags(suppress_embeds=True)
 # Discord: the name of the deferred answer, and of the message with the pressed button. The token of
 # a press can change that message by this name alone. discord.py expects an id.
 ORIGINAL: Final[Any] = "@original"
-# Returns a place as the bot itself sees it, None if it does not; raises ReplyDelayed.
+# Returns a channel or thread, None if the bot does not see it; raises ReplyDelayed.
 FindPlace = Callable[[], Awaitable[discord.abc.Messageable | None]]
 
 
@@ -50,9 +50,9 @@ class InteractionChannel:
 
     If the interaction is a press of a button, *pressed_on* is the message with that button.
 
-    The token authorises all requests, so the bot need not be in there. If everybody sees the
-    answer, a request raises TokenEnded once the token has ended, and `go_on` lets the bot use its
-    own token instead, if it sees the place that *find_place* returns.
+    The token authorises all requests, so the bot need not be in that place. If everybody sees the
+    answer, a request raises TokenEnded once the token has ended. Then `use_bot_token` lets the bot
+    continue with its own token, if *find_place* finds the place.
     """
 
     def __init__(
@@ -77,11 +77,11 @@ class InteractionChannel:
 
     @property
     def id(self) -> int:
-        """What Discord's rate limits count by: the interaction, then the channel."""
+        """The id by which Discord counts rate limits: of the interaction, later of the channel."""
         return self._interaction_id if self._own is None else self.place_id
 
-    async def go_on(self) -> bool:
-        """Use the bot's own token from now on; False if that is of no use. Raises ReplyDelayed."""
+    async def use_bot_token(self) -> bool:
+        """Use the bot's own token from now on; False if it cannot help. Raises ReplyDelayed."""
         if not self._private:
             self._own = await self._find_place()
         if self._own is None:
@@ -106,7 +106,7 @@ class InteractionChannel:
         files: Sequence[discord.File],
         **of_channels: Any,
     ) -> discord.Message:
-        """Post a further part; for a token, Discord adds the reference by itself."""
+        """Post a further part; with the token, Discord adds the reference by itself."""
         if self._own is not None:
             return await self._own.send(
                 content,
@@ -141,8 +141,8 @@ class InteractionChannel:
     async def original(self) -> Original:
         """Fetch the first message of the answer, which Discord created for the deferral.
 
-        By its own token, the bot finds only messages that everybody sees. Raises ReplyLost if there
-        is none.
+        With its own token, the bot finds only messages that everybody sees. Raises ReplyLost if
+        there is none.
         """
         if self._own is None:
             with self._by_token():

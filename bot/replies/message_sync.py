@@ -24,7 +24,7 @@ NO_PINGS: Final = discord.AllowedMentions.none()
 
 
 class FileRefused(Exception):
-    """Discord takes no file with a reply, or not the text that goes with it."""
+    """Discord refuses a message with the file of a reply, because of the file or the text."""
 
 
 class ReplyRecord(Protocol):
@@ -246,10 +246,10 @@ class MessageSync:
 
 @contextmanager
 def _explained(planned: PlannedPart, channel: Channel) -> Iterator[None]:
-    """Raise what the failure of a request for a *planned* part means for the reply.
+    """Translate the failure of a request for a *planned* part into an error of the reply.
 
-    A request with a file fails for many reasons of its own. If the text or the place is the reason,
-    Discord refuses the text without the file, too.
+    A request with a file has many reasons of its own to fail, so any failure is a FileRefused. If
+    the text or the place is the reason, Discord refuses the text without the file, too.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Make the requests of a reply: repeat those that fail, and mend why Discord refuses them."""
+"""Make the requests of a reply: retry, reopen an archived thread, replace an ended token."""
 
 import asyncio
 import logging
@@ -44,7 +44,7 @@ class ReplyRequests:
         *,
         edited_id: int | None = None,
     ) -> T:
-        """Make *request*, again if *channel* was archived or its token ended, and that is mended.
+        """Make *request*; repeat it after reopening an archived thread or replacing an ended token.
 
         *edited_id* is the message that it edits, None if it edits none. Raises ReplyDelayed if
         Discord is unavailable, HTTPException if it refuses the request.
@@ -54,7 +54,7 @@ class ReplyRequests:
             try:
                 return await self._retried(channel, request, priority, edited_id)
             except TokenEnded as ended:
-                if not (isinstance(channel, InteractionChannel) and await channel.go_on()):
+                if not (isinstance(channel, InteractionChannel) and await channel.use_bot_token()):
                     raise ended.refusal from None
             except discord.HTTPException as error:
                 if error.code != ARCHIVED or reopened:

@@ -24,11 +24,12 @@ UNKNOWN_WEBHOOK: Final = 10015
 UNKNOWN_INTERACTION: Final = 10062
 # Discord: also the answer in direct messages after an outage, for some hours and at random
 MISSING_ACCESS: Final = 50001
-# Refusals that pass. HTTP: request timeout, conflict, locked for a moment, too early
+# Transient refusals. HTTP: request timeout, conflict, locked for a moment, too early
 TRANSIENT_STATUSES: Final = frozenset({408, 409, 423, 425})
 # Discord: sending or a feature is switched off for now, blocked by Cloudflare, overloaded
 TRANSIENT_CODES: Final = frozenset({40004, 40006, 40333, 130000})
-DIRECT_REFUSAL_SECONDS: Final = 3600.0  # An error 50001 in direct messages that lasts is believed.
+# An error 50001 in direct messages is final if it lasts so long.
+DIRECT_REFUSAL_SECONDS: Final = 3600.0
 # The shortest and the longest wait after a 429 of Cloudflare, whatever it asks for.
 CLOUDFLARE_SECONDS: Final = (5.0, 300.0)
 MESSAGES: Final = 100  # Discord: messages in one page
@@ -54,9 +55,10 @@ async def call(
 ) -> T:
     """Make *request* when *pacer* has a slot for it and return its result.
 
-    *place* is the channel or guild that the request is about: some refusals pass there. Raises
-    discord.HTTPException if Discord refuses the request for good, discord.InvalidData if discord.py
-    does not know the kind of channel, and DiscordUnavailable if the request fails.
+    *place* is the channel or guild that the request is about, on which it depends whether a refusal
+    is transient. Raises discord.HTTPException if Discord refuses the request for good,
+    discord.InvalidData if discord.py does not know the kind of channel, and DiscordUnavailable if
+    the request fails.
     """
     async with pacer.slot(priority):
         try:
@@ -93,7 +95,7 @@ def is_gone(error: BaseException | None, *codes: int) -> bool:
 
 
 def is_transient(error: discord.HTTPException, place: Any = None) -> bool:
-    """Whether a refusal about *place* may end by itself, so that a later try can succeed.
+    """Whether the same request about *place* may succeed later although Discord refused it.
 
     During an outage of a guild, Discord may not know what is in it.
     """
@@ -113,7 +115,7 @@ def is_direct(channel: Any) -> bool:
 
 
 def _transient(error: discord.HTTPException, place: Any, pacer: Pacer) -> DiscordUnavailable | None:
-    """Return what to raise for a refusal that may pass, None for one that is Discord's last word.
+    """Return what to raise for a transient refusal, None for a final one.
 
     Blocks all calls of *pacer* if Cloudflare refuses them.
     """
@@ -132,12 +134,12 @@ def _transient(error: discord.HTTPException, place: Any, pacer: Pacer) -> Discor
 
 
 def _is_lasting(error: discord.HTTPException, place: Any, pacer: Pacer) -> bool:
-    """Whether Discord has refused access to direct messages for so long that it is believed."""
+    """Whether Discord has refused access to direct messages for so long that it is final."""
     if error.code != MISSING_ACCESS or not is_direct(place):
         return False
     now = asyncio.get_running_loop().time()
     first, last = pacer.direct_refusals.get(place.id, (now, now))
-    if now - last > DIRECT_REFUSAL_SECONDS:  # Longer than between two tries: this is a new one.
+    if now - last > DIRECT_REFUSAL_SECONDS:  # longer than between two tries: a new refusal
         first = now
     pacer.direct_refusals[place.id] = (first, now)
     return now - first >= DIRECT_REFUSAL_SECONDS

@@ -1,4 +1,4 @@
-"""The bot's permissions in a channel, and which of those that it needs are missing."""
+"""Find the permissions that the bot needs and lacks in a channel."""
 
 from typing import Any, Final
 
@@ -60,7 +60,7 @@ def missing(channel: Any, needed: tuple[str, ...]) -> list[str]:
 
 
 def reason(channel: Any, needed: tuple[str, ...]) -> str:
-    """Return what the bot lacks in *channel* as the end of a log line, "" if that is not known."""
+    """Return which permissions are missing in *channel*, for a log line; "" if none is known."""
     names = missing(channel, needed)
     if not names:
         return ""
@@ -74,10 +74,9 @@ def reason(channel: Any, needed: tuple[str, ...]) -> str:
 
 
 def reason_of_lock(thread: Any) -> str:
-    """Return why the bot cannot write in *thread*, which a moderator locked, as `reason` does."""
+    """Return why the bot cannot write in a locked *thread*, for a log line."""
     lacks = reason(thread, TO_WRITE_LOCKED)
     if not lacks and permissions_in(thread) is None:
-        lacks = (
-            f"the permission {NAMES['manage_threads']} is missing"  # Discord: nothing else helps.
-        )
+        # Discord: only this permission allows it.
+        lacks = f"the permission {NAMES['manage_threads']} is missing"
     return f"the thread is locked, and {lacks}" if lacks else "the thread is locked"

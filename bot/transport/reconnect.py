@@ -35,9 +35,7 @@ REQUESTED_SECONDS: Final = 5.0  # A request to reconnect that comes sooner count
 SPACING_SECONDS: Final = 5.0  # Discord: one IDENTIFY every 5 s
 INVALID_SECONDS: Final = (1.0, 5.0)  # Discord: wait a random time after an invalid session
 MAX_FAILED_RESUMES: Final = 2  # in a row; then the bot identifies
-WAITED_SECONDS: Final = (
-    20.0  # A resume that Discord ends sooner, without an event, is a failed one.
-)
+WAITED_SECONDS: Final = 20.0  # A resume that ends sooner, without an event, counts as failed.
 SESSION_ENDED: Final = frozenset({4003, 4007, 4009})  # Discord: close codes
 TOKEN_REFUSED: Final = (
     "Discord refused DISCORD_TOKEN: copy the token again from the Discord Developer Portal "
@@ -203,7 +201,7 @@ def session_after(
 ) -> Session | None:
     """Return what to resume after a connection that tried to resume *session*; None to identify.
 
-    *ws* is None if no server answered. A resume that waited in vain is not a failed one, unless
+    *ws* is None if no server answered. A resume that only waited does not count as failed, unless
     Discord says that the session is over.
     """
     over = disconnect.invalid or disconnect.code in SESSION_ENDED

@@ -19,7 +19,7 @@ SESSION_SECONDS: Final = 900.0  # for READY or RESUMED: Discord may take minutes
 USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
 SHORTEST_BEAT_SECONDS: Final = 0.2  # An interval outside of these bounds is implausible.
 LONGEST_BEAT_SECONDS: Final = 300.0
-EARLY_SECONDS: Final = 0.5  # how long before the next beat a missing ACK counts, at most
+EARLY_SECONDS: Final = 0.5  # A missing ACK counts at most so long before the next beat.
 # discord.py ends a connection after this time without any frame. It is longer than any of ours.
 SILENCE_SECONDS: Final = 2 * LONGEST_BEAT_SECONDS + HELLO_SECONDS
 LARGEST_FRAME: Final = 64 * 2**20  # bytes, inflated; the largest guilds have some 10 MB

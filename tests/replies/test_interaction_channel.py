@@ -225,7 +225,7 @@ async def test_all_requests_notice_the_end_of_the_token(asked: Asked, stage: Sta
     for request in requests:
         with pytest.raises(TokenEnded):
             await request()
-    assert await channel.go_on()
+    assert await channel.use_bot_token()
     assert channel.id == int(asked.place)
     assert await channel.text_of(part_id) == ""
     assert (await channel.original()).id == part_id
@@ -236,7 +236,7 @@ async def test_all_requests_notice_the_end_of_the_token(asked: Asked, stage: Sta
 
 async def test_an_answer_without_a_message_is_not_found(asked: Asked, stage: Stage) -> None:
     channel = asked.channel()
-    assert await channel.go_on()
+    assert await channel.use_bot_token()
     await stage.people.delete(asked.place, str(asked.original_id))
     with pytest.raises(ReplyLost, match="its token has expired"):
         await channel.original()

@@ -71,9 +71,7 @@ class Knobs:
     identify_limit: int = 1000
     interaction_deadline_seconds: float = 3.0
     interaction_lifetime_seconds: float = 900.0
-    expired_token: str = (
-        "invalid_webhook_token"  # The name of the refusal; bots report others, too.
-    )
+    expired_token: str = "invalid_webhook_token"  # a refusal; bots report others, too
     old_message_seconds: float = 3600.0
     limits_old_webhook_edits: bool = True  # The documents do not say.
     nonce_window_seconds: float = 300.0
