@@ -133,7 +133,6 @@ PURE_MODULES = {
     "llm.reported_limits",
     "llm.finish_reasons",
     "llm.stream_decoder",
-    "llm.stream_status",
     "llm.streaming_refusals",
     "llm.retry_delays",
     "replies.parts",

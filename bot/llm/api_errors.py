@@ -33,7 +33,6 @@ from bot.errors import (
 )
 from bot.llm.reported_limits import exceeded_rate_limit, names_counts, reported_limits
 from bot.llm.retry_delays import NO_DELAY, RetryDelay, retry_delay
-from bot.llm.stream_status import stream_status
 
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
@@ -56,7 +55,33 @@ ERRORS_BY_CODE: Final = {
     r"|organization_(restricted|disabled)": ModelAccessDenied,
 }
 LIMITED_CODE: Final = re.compile(
-    r"rate_?limit|overload|too_many_requests|throttl|resource_exhausted|server_busy|capacity"
+    r"rate_?limit|overload|too_?many_?requests|throttl|resource_?exhausted|server_busy|capacity"
+)
+# The status that an error within a stream stands for, by its codes or else by its words
+STATUSES_BY_CODE: Final = {
+    LIMITED_CODE: 429,
+    re.compile("unavailable|busy"): 503,
+    re.compile("time_?out|timed_?out|deadline_?exceeded"): 408,
+    re.compile("permission|forbidden|access_?denied"): 403,
+    re.compile("not_?found"): 404,
+    re.compile("invalid_?(request|argument|param|prompt|type|value)|bad_?request|validation"): 400,
+}
+STATUSES_BY_MESSAGE: Final = {
+    re.compile(
+        r"overloaded|\b(at|over|no|exceed\w*|insufficient)\b.{0,20} capacity|capacity limit"
+        r"|(temporarily|currently|service|server|model) (is )?(temporarily |currently )*"
+        r"(unavailable|busy)|high (demand|load)",
+        re.IGNORECASE,
+    ): 503,
+    re.compile(
+        r"too many (concurrent )?requests|rate[- ]?limit|request limit reached|throttl",
+        re.IGNORECASE,
+    ): 429,
+    re.compile(r"\b(timed? ?out|deadline exceeded)\b", re.IGNORECASE): 408,
+}
+# OpenAI, Anthropic, Gemini and vLLM; OpenRouter puts some of these into its metadata.
+CODE_FIELDS: Final = (
+    *("code", "type", "status", "status_code", "statusCode", "http_code", "error_type", "reason"),
 )
 # Groq, OpenAI and Anthropic: one request has more tokens than a minute allows, or more bytes than a
 # request may have. Waiting does not help, even if the code is that of a rate limit.
@@ -117,7 +142,8 @@ ERRORS_BY_MESSAGE: Final = {
 }
 # The server has no endpoint at the path: LM Studio, with status 200; Express, OpenAI and others.
 NO_ENDPOINT: Final = re.compile(
-    r"unexpected endpoint|(invalid|unknown|unrecognized) (request )?url:? ?\(?(get|post)"
+    r"unexpected endpoint|could not route to"
+    r"|(invalid|unknown|unrecognized) (request )?url:? ?\(?(get|post)"
     r"|(unknown|unrecognized|unsupported) (route|method)\b|cannot (get|post) /"
     r"|no (such |matching )?route\b|no (such |matching )?endpoint (found )?for (get|post|/)"
     r"|route\b.{0,60}\bnot found|page not found",
@@ -298,12 +324,27 @@ def response_error(
 
 
 def stream_error(problem: Mapping[str, Any], redactor: Redactor, *, now: float = 0.0) -> ModelError:
-    """Return the error for an error object within a stream; the object may name a status."""
-    status = stream_status(problem)
+    """Return the error for an error object within a stream."""
     message = " ".join(_words(problem))
     body = json.dumps(dict(problem))
     delay = retry_delay(NO_HEADERS, body, message[:MESSAGE_LENGTH], now, limited=True)
-    return _with_delay(_error(status, {**problem, "message": message}, redactor, delay), delay)
+    fields = {**problem, "message": message}
+    return _with_delay(_error(stated_status(problem), fields, redactor, delay), delay)
+
+
+def stated_status(problem: Mapping[str, Any]) -> int:
+    """Return the status that an error object within a stream stands for, 0 if it names none.
+
+    The status of the response was sent before the error happened.
+    """
+    codes, message = _codes(problem), " ".join(_words(problem))[:MESSAGE_LENGTH]
+    if (number := re.search("^[45][0-9]{2}$", codes, re.MULTILINE)) is not None:
+        return int(number[0])
+    for statuses, text in ((STATUSES_BY_CODE, codes), (STATUSES_BY_MESSAGE, message)):
+        for pattern, status in statuses.items():
+            if pattern.search(text):
+                return status
+    return 0
 
 
 def _with_delay(error: ModelError, delay: RetryDelay) -> ModelError:
@@ -333,7 +374,9 @@ def names_model(body: str) -> bool:
 
 def _codes(fields: Mapping[str, Any]) -> str:
     """Return the codes of an error in lower case, with underscores between their words."""
-    codes = "\n".join(_word(fields.get(name)) for name in ("code", "type", "status"))
+    metadata = fields.get("metadata")
+    parts = (fields, metadata if isinstance(metadata, dict) else {})
+    codes = "\n".join(_word(part.get(name)) for part in parts for name in CODE_FIELDS)
     return _CODE_BREAK.sub("_", codes).lower()
 
 

@@ -30,13 +30,12 @@ from bot.errors import (
     OutputTruncated,
 )
 from bot.llm.answer_filter import AnswerFilter
-from bot.llm.api_errors import Redactor, stream_error
+from bot.llm.api_errors import Redactor, stated_status, stream_error
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.finish_reasons import End, end_of, loggable
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
 from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
-from bot.llm.stream_status import stream_status
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer
 BODY_END_SECONDS: Final = 0.1  # for the end of a complete body: the connection can be reused
@@ -200,7 +199,7 @@ class Completion:
     def _text(self, chunk: Chunk) -> str:
         if chunk.error is not None:
             self._failure = stream_error(chunk.error, self._redactor, now=time.time())
-            response = ErrorResponse(stream_status(chunk.error), json.dumps(chunk.error))
+            response = ErrorResponse(stated_status(chunk.error), json.dumps(chunk.error))
             self._failure.__cause__ = response
         if self._failure is not None:
             return ""

@@ -24,13 +24,13 @@ WINDOW_FIELDS: Final = (
 WINDOW_OBJECTS: Final = ("meta", "top_provider", "model_info")
 # What an entry says of itself, in these fields or in those of an object beside it: LiteLLM `mode`;
 # Together, Vercel, LM Studio and Copilot `type`; GitHub, Databricks and Hugging Face the others.
-KIND_FIELDS: Final = ("mode", "type", "task", "pipeline_tag", "model_type")
+KIND_FIELDS: Final = ("mode", "type", "task", "pipeline_tag", "model_type", "kind")
 KIND_OBJECTS: Final = ("model_info", "info", "metadata", "capabilities")
 CHAT_MODES: Final = frozenset({"chat", "responses"})  # LiteLLM's other modes have other endpoints.
 _CHAT_KIND: Final = re.compile(r"chat|conversation|responses|text-to-text|any-to-any")
 _OTHER_KIND: Final = re.compile(
     r"embed|rerank|moderat|similarity|classif|feature-extraction|fill-mask|detection|segmentation"
-    r"|image-?(?:gen|edit)|(?:to|2)-?(?:image|video|audio|speech|3d)|^(?:image|video|audio)s?$|diffusion"
+    r"|images?[-/]?(?:gen|edit)|(?:to|2)-?(?:image|video|audio|speech|3d)|^(?:image|video|audio)s?$|diffusion"
     r"|audio-(?:speech|transcri)|video-gen|speech|transcri|^(?:tts|stt|asr|ocr|search|realtime)$"
     r"|vector-?store"
 )
@@ -45,7 +45,7 @@ USE_SWITCHES: Final = ("active", "is_active", "available", "enabled")  # Groq; o
 # Cohere; Copilot; one-api; Gemini; Ollama: what a model can be asked for.
 USE_FIELDS: Final = (
     *("endpoints", "supported_endpoints", "supported_endpoint_types", "capabilities"),
-    "supportedGenerationMethods",
+    *("supportedGenerationMethods", "supported_generation_methods"),
 )
 # Most lists only have names. These patterns mean models for other endpoints, or base models. They
 # hold for names behind a provider, too: "azure/whisper-1".

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -557,3 +558,61 @@ def test_the_words_of_an_error_say_what_it_means(
 )
 def test_only_a_failure_that_may_pass_is_retried(status: int, *, is_transient: bool) -> None:
     assert response_error(status, "", private(PLAIN)).is_transient is is_transient
+
+
+OPENROUTER = {"message": "Provider returned error", "metadata": {"error_type": "x"}}
+STREAM_PROBLEMS: tuple[tuple[dict[str, Any], type[ModelError]], ...] = (
+    ({"message": "slow down", "code": 429}, ModelBusy),
+    ({"message": "slow down", "code": "503"}, ModelBusy),
+    ({"message": "x", "status": 502}, ModelFailed),
+    ({"message": "x", "status_code": 500}, ModelFailed),
+    ({"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}, ModelBusy),
+    ({"message": "x", "status": "UNAVAILABLE"}, ModelBusy),
+    ({"message": "x", "status": "RESOURCE_EXHAUSTED"}, ModelBusy),
+    ({"message": "x", "status": "DEADLINE_EXCEEDED"}, ModelTimeout),
+    ({"message": "x", "status": "INVALID_ARGUMENT"}, ModelRequestRefused),
+    ({"type": "overloaded_error", "message": "Overloaded"}, ModelBusy),
+    (
+        {"type": "service_unavailable_error", "code": "server_is_overloaded", "message": "x"},
+        ModelBusy,
+    ),
+    ({"type": "rate_limit_error", "message": "x"}, ModelBusy),
+    ({"type": "requests", "code": "rate_limit_exceeded", "message": "x"}, ModelBusy),
+    ({"type": "timeout_error", "message": "x"}, ModelTimeout),
+    ({"type": "authentication_error", "message": "x"}, ModelKeyRefused),
+    ({"type": "permission_error", "message": "x"}, ModelAccessDenied),
+    ({"type": "not_found_error", "message": "x"}, ModelUnknown),
+    ({"type": "invalid_request_error", "message": "x"}, ModelRequestRefused),
+    ({"type": "BadRequestError", "message": "x"}, ModelRequestRefused),
+    ({"type": "ThrottlingException", "message": "x"}, ModelBusy),
+    ({"type": "server_error", "message": "The engine is currently overloaded"}, ModelBusy),
+    (OPENROUTER | {"code": 502}, ModelFailed),
+    (OPENROUTER | {"metadata": {"error_type": "provider_unavailable"}}, ModelBusy),
+    (OPENROUTER | {"metadata": {"error_type": "rate_limit_exceeded"}}, ModelBusy),
+    ({"message": "Overloaded"}, ModelBusy),
+    ({"message": "Our servers are currently overloaded. Please try again later."}, ModelBusy),
+    ({"message": "Worker local total request limit reached (33/32)"}, ModelBusy),
+    ({"message": "The service is temporarily unavailable"}, ModelBusy),
+    ({"message": "Model is currently busy"}, ModelBusy),
+    ({"message": "Too many requests, please slow down"}, ModelBusy),
+    ({"message": "no capacity"}, ModelBusy),
+    ({"message": "We are experiencing high demand"}, ModelBusy),
+    ({"message": "Request timed out"}, ModelTimeout),
+    ({"message": "Internal Server Error", "type": "server_error"}, ModelFailed),
+    (
+        {"message": "Cannot truncate prompt with n_keep (11378) >= n_ctx (4096)"},
+        ModelContextExceeded,
+    ),
+    ({"message": "broken", "code": "x"}, ModelFailed),
+    ({"message": "broken", "code": 200}, ModelFailed),
+    ({"code": "9" * 5000}, ModelFailed),
+    ({"code": True, "message": ["x"], "metadata": [1]}, ModelFailed),
+    ({}, ModelFailed),
+)
+
+
+@pytest.mark.parametrize(("problem", "kind"), STREAM_PROBLEMS, ids=lambda one: str(one)[:60])
+def test_an_error_within_a_stream_means_what_a_response_would(
+    problem: dict[str, Any], kind: type[ModelError]
+) -> None:
+    assert type(stream_error(problem, private(PLAIN))) is kind

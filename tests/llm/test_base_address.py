@@ -181,6 +181,9 @@ NOT_THERE = {
     "no route": refusing(
         400, '{"success":false,"errors":[{"code":7000,"message":"No route for that URI"}]}'
     ),
+    "Cloudflare": refusing(
+        400, '{"errors":[{"code":7003,"message":"Could not route to /chat/completions, perhaps"}]}'
+    ),
     "a server of files": refusing(501, "<p>Message: Unsupported method ('POST').</p>", "text/html"),
     "OpenAI": refusing(
         404,

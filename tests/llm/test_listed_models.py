@@ -161,6 +161,9 @@ def test_any_json_is_a_list_or_a_value_error(value: Any) -> None:
         {"id": "m", "output_modalities": ["embeddings"]},
         {"id": "m", "architecture": {"modality": "text->image"}},
         {"id": "m", "modalities": {"input": ["text"], "output": ["audio"]}},
+        {"id": "m", "kind": "embedding"},
+        {"id": "m", "supported_endpoints": ["/v1/images/generations"]},
+        {"id": "m", "supported_generation_methods": ["embedContent"]},
     ],
 )
 def test_models_that_cannot_chat_are_left_out(entry: dict[str, object]) -> None:
