@@ -98,15 +98,15 @@ class Sentences:
         "choose another one with /model, or to check OPENAI_MODEL and OPENAI_BASE_URL."
     )
     model_address_wrong = (
-        "There is no AI service at the address that I am set to use. Please tell an admin: "
+        "There is no AI service at the address that I was given. Please tell an admin: "
         "OPENAI_BASE_URL needs to be corrected; it usually ends in v1."
     )
     model_busy = "The AI service is too busy right now. Please try again in a minute."
     model_rate_limited_until = (
-        "The AI service takes no more questions from me for now. Please ask again after {when}."
+        "The AI service accepts no more questions from me for now. Please ask again after {when}."
     )
     model_rate_limited = (
-        "My allowance at the AI service is used up, and it does not say until when. Please ask "
+        "My quota at the AI service is used up, and it does not say when it renews. Please ask "
         "again later today or tomorrow. An admin can read in the log which limit it is."
     )
     model_unreachable = "I cannot reach the AI service right now. Please try again in a minute."
