@@ -13,10 +13,18 @@ from bot.llm.prompt_additions import shows_addition
 LINE_LIMIT: Final = 1_048_576  # characters; no chunk in use is near it, an endless line is over it
 COUNT_LIMIT: Final = 1_000_000_000  # tokens; no context window is near it
 # Servers use different names for a model's reasoning: for its field, and for a type of part.
-REASONING_FIELDS: Final = ("reasoning_content", "reasoning", "reasoning_details")
-REASONING_PARTS: Final = ("thinking", "reasoning")
+REASONING_FIELDS: Final = (
+    *("reasoning_content", "reasoning", "reasoning_details", "reasoning_text"),
+    *("thinking", "thinking_blocks", "thought"),
+)
+REASONING_PART: Final = re.compile("think|reason|thought")
 # Names of events that only keep the connection open; names are compared in letters alone.
 KEEP_ALIVE_EVENTS: Final = frozenset({"ping", "pong", "keepalive", "heartbeat", "alive", "noop"})
+# Events that end a stream
+ENDS: Final = frozenset({"done", "end", "complete", "completed", "finished"})
+DONE: Final = re.compile(r'"?\[ *done *\]"?', re.IGNORECASE)
+FIELDS: Final = ("data:", "event:", "id:", "retry:", ":")  # of an event stream
+SUCCESSES: Final = frozenset({"", "0", "200", "none", "ok", "success"})  # codes that are no error
 # Finish reasons that servers send while the answer continues.
 NO_REASONS: Final = frozenset(
     {"", "null", "none", "undefined", "not_finished", "finish_reason_unspecified"}
@@ -46,8 +54,8 @@ class StreamDecoder:
     """Decodes bytes, however they arrive: server-sent events, or one plain JSON answer.
 
     Lines may end with LF, CRLF or CR, and a byte order mark may come first. *done* means that the
-    server called the stream complete by [DONE], or that the JSON answer is whole. Raises a
-    ValueError, perhaps Malformed, if the stream is anything else.
+    server called the stream complete, by [DONE] or a named event, or that the JSON answer is whole.
+    Raises a ValueError, perhaps Malformed, if the stream is anything else.
 
     A chunk is a JSON object, so data with a brace is a chunk, whole or broken. Other readable data
     only keeps the connection open: JSON of another kind, words, a comment that a proxy made data.
@@ -63,6 +71,7 @@ class StreamDecoder:
         self._line_length = 0
         self._event = ""  # the name of the current event, in letters alone
         self._data: list[str] = []
+        self._is_bare = False  # The data has no name of a field before it.
         self._data_length = 0
         self._error: ValueError | None = None
         self._parse = ChunkParser().chunk
@@ -119,12 +128,25 @@ class StreamDecoder:
         if not line:
             return self._end_event()
         if line.startswith("data:"):
-            return self._read_data(line.removeprefix("data:").removeprefix(" "))
+            bare = self._end_event() if self._is_bare else []
+            return bare + self._read_data(line.removeprefix("data:").removeprefix(" "))
         if line.startswith("<"):
             raise Page("a page instead of an event stream")
         if line.startswith("event:"):
             self._event = re.sub("[^a-z]", "", line.removeprefix("event:").lower())
+        elif line.startswith("error:"):  # llama.cpp
+            self._event = "error"
+            return self._read_data(line.removeprefix("error:").removeprefix(" "))
+        elif not line.startswith(FIELDS):
+            self._read_bare(line)
         return []
+
+    def _read_bare(self, line: str) -> None:
+        """Read a line without a field: Gemini writes an error between events as plain JSON."""
+        self.done = self.done or line.strip() == "[DONE]"
+        if self._data or (line.startswith(("{", "[")) and not self.done):
+            self._is_bare = self._is_bare or not self._data
+            self._add_data(line)
 
     def _read_data(self, data: str) -> list[Chunk]:
         if self._data:
@@ -145,7 +167,7 @@ class StreamDecoder:
         """Return the error that *words* in place of a chunk mean, none if they mean nothing."""
         if "\ufffd" in words:
             raise Malformed("an event that is no UTF-8")
-        self.done = words == "[DONE]"
+        self.done = DONE.fullmatch(words) is not None
         is_error = words and not self.done and self._event.endswith("error")
         return [Chunk(error={"message": words})] if is_error else []
 
@@ -156,12 +178,16 @@ class StreamDecoder:
             raise Malformed("an event without an end")
 
     def _end_event(self) -> list[Chunk]:
+        self.done = self.done or self._event in ENDS
         try:
             return self._chunks("\n".join(self._data)) if self._data else []
         except json.JSONDecodeError:
+            if self._is_bare:  # These were words.
+                return []
             raise Malformed("an event that is no JSON") from None
         finally:
             self._event, self._data, self._data_length = "", [], 0
+            self._is_bare = False
 
     def _chunks(self, data: str) -> list[Chunk]:
         """Return the chunks in *data*, none if it only keeps the connection open."""
@@ -187,16 +213,14 @@ class ChunkParser:
         """Return the content of *event*."""
         choices = event.get("choices")
         choice = _first_object(choices)
-        error = event.get("error") or choice.get("error")
-        if not choices and not error and "error" in (event.get("object"), event.get("type")):
-            error = event
+        error = event.get("error") or choice.get("error") or (not choices and _problem(event))
         if error:
             return Chunk(error=error if isinstance(error, dict) else {"message": str(error)})
         delta = choice.get("delta") or choice.get("message")
         delta = delta if isinstance(delta, dict) else {}
         content = delta.get("content")
         reasoning = any(map(delta.get, REASONING_FIELDS))
-        if isinstance(content, list):
+        if isinstance(content, list | dict):
             reasoning = reasoning or any(map(_is_reasoning, _objects(content)))
         text = _text(content) or _text(delta.get("refusal"))
         finish, usage = choice.get("finish_reason"), event.get("usage")
@@ -220,10 +244,17 @@ class ChunkParser:
         return paired.replace("\0", "")
 
 
+def _problem(event: dict[str, Any]) -> object:
+    """Return the error that an *event* without a choice is, None if it is none."""
+    if "error" in (event.get("object"), event.get("type")) or event.keys() == {"detail"}:
+        return event
+    is_failure = str(event.get("code") or "").lower() not in SUCCESSES
+    return event if event.get("errors") or (is_failure and event.get("message")) else None
+
+
 def _objects(values: object) -> list[dict[str, Any]]:
-    if not isinstance(values, list):
-        return []
-    return [item for item in values if isinstance(item, dict)]
+    items = values if isinstance(values, list) else [values]
+    return [item for item in items if isinstance(item, dict)]
 
 
 def _first_object(values: object) -> dict[str, Any]:
@@ -242,11 +273,12 @@ def _reason(finish: object) -> str | None:
 
 
 def _is_reasoning(part: dict[str, Any]) -> bool:
-    return part.get("type") in REASONING_PARTS
+    is_named = REASONING_PART.search(str(part.get("type"))) is not None
+    return is_named or part.get("thought") is True
 
 
 def _text(content: object) -> str:
-    if isinstance(content, list):  # Some servers send a list of typed parts.
+    if isinstance(content, list | dict):  # Some servers send typed parts.
         texts = (part.get("text") for part in _objects(content) if not _is_reasoning(part))
         return "".join(map(_text, texts))
     return content if isinstance(content, str) else ""

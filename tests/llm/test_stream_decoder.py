@@ -139,6 +139,9 @@ def test_garbled_bytes_give_the_same_end_for_each_split(stream: bytes, data: st.
         {"choices": [{"finish_reason": "FINISH_REASON_UNSPECIFIED"}]},
         {"choices": [{"error": None}]},
         {"type": "ping"},
+        {"code": 0, "message": "ok"},
+        {"code": 200, "message": "success"},
+        {"status": "processing"},
         {"object": "chat.completion.chunk"},
         {"error": None},
         {},
@@ -153,6 +156,7 @@ def test_empty_events_are_ignored(odd: object) -> None:
     [
         ({"content": [{"type": "text", "text": "a"}, {"text": "b"}, 3, {"image": 1}]}, "ab"),
         ({"refusal": "I will not."}, "I will not."),
+        ({"content": {"type": "text", "text": "a"}}, "a"),
         ({"content": "a\0b"}, "ab"),
         ({"content": "\0é"}, "é"),
         ({"content": "\ud83c\udf89"}, "🎉"),
@@ -185,7 +189,14 @@ def test_reasoning_is_reported_and_left_out() -> None:
 
 def test_a_reasoning_part_is_reported_and_left_out() -> None:
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
-    for thought in (thinking, {"type": "reasoning", "text": "hm"}):
+    thoughts = (
+        thinking,
+        {"type": "reasoning", "text": "hm"},
+        {"type": "reasoning_text", "text": "hm"},
+        {"type": "redacted_thinking", "data": "aG0="},
+        {"type": "text", "text": "hm", "thought": True},
+    )
+    for thought in thoughts:
         assert decoded(event(delta(content=[thought]))) == [Chunk(reasoning=True)]
         both = [thought, {"type": "text", "text": "a"}]
         assert decoded(event(delta(content=both))) == [Chunk(text="a", reasoning=True)]
@@ -244,6 +255,42 @@ def test_the_data_of_an_error_event_is_an_error(name: str, data: str, error: obj
     """The name is that of one event."""
     stream = f"event: {name}\ndata: {data}\n\n".encode() + event(delta(content="a"))
     assert decoded(stream) == [Chunk(error=error), Chunk(text="a")]  # type: ignore[arg-type]
+
+
+BARE = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        json.dumps({"error": BARE}, indent=2).encode(),
+        json.dumps([{"error": BARE}], indent=2).encode() + b"\r\n",
+        json.dumps({"error": BARE}).encode() + b"\n\n",
+        json.dumps({"error": BARE}, indent=2).encode() + b"\ndata: [DONE]\n\n",
+        b"data: " + json.dumps({"error": BARE}, indent=2).encode() + b"\n\n",
+        b"error: " + json.dumps(BARE).encode() + b"\n\n",
+        event(BARE),
+    ],
+    ids=lambda stream: repr(stream[:24]),
+)
+def test_an_error_that_is_no_proper_event_is_an_error(stream: bytes) -> None:
+    """As Gemini, llama.cpp and gateways send it."""
+    chunks = [Chunk(text="a"), Chunk(error=BARE)]
+    assert decoded(event(delta(content="a")) + stream) == chunks
+    assert decoded(event(delta(content="a")), *(bytes([one]) for one in stream)) == chunks
+
+
+@pytest.mark.parametrize("problem", [{"detail": "boom"}, {"errors": [{"message": "boom"}]}])
+def test_an_object_that_only_tells_an_error_is_one(problem: dict[str, Any]) -> None:
+    assert decoded(event(problem)) == [Chunk(error=problem)]
+
+
+@pytest.mark.parametrize(
+    "line", ["[2026-12-01 05:00] {retrying", "{", "upstream is slow", "[[", "x: y"]
+)
+def test_a_line_of_words_is_skipped(line: str) -> None:
+    stream = event(delta(content="a")) + f"{line}\n".encode() + event(delta(content="b"))
+    assert said(decoded(stream)) == "ab"
 
 
 def test_an_error_within_a_choice_is_an_error() -> None:
@@ -363,6 +410,34 @@ def test_done_needs_a_line_of_its_own() -> None:
     assert not decoder.done
     decoder.feed(b"data: [DONE]\n")
     assert decoder.done
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        "data: [DONE]\r\n",
+        "data:[DONE]",
+        "data: [done]\n\n",
+        'data: "[DONE]"\n\n',
+        "data: [ DONE ]\n\n",
+        "[DONE]\n\n",
+        "event: done\ndata: {}\n\n",
+        "event: end\ndata: \n\n",
+    ],
+)
+def test_the_end_is_told_in_many_ways(end: str) -> None:
+    decoder = StreamDecoder()
+    decoder.feed(event(delta(content="a")))
+    decoder.feed(end.encode())
+    decoder.end()
+    assert decoder.done
+
+
+@pytest.mark.parametrize("words", ["DONE", "not [DONE]", "[DONE] soon", "[]"])
+def test_other_words_are_no_end(words: str) -> None:
+    decoder = StreamDecoder()
+    decoder.feed(f"data: {words}\n\n".encode())
+    assert not decoder.done
 
 
 def test_a_whole_json_answer_is_done() -> None:
