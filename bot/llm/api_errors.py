@@ -97,8 +97,8 @@ _WRONG: Final = (
 )
 _CREDIT_WORDS: Final = (
     r"insufficient[ _](credit|balance|fund)|insufficient_quota"
-    r"|(balance|credits?|funds|token quota) (is |are )?(too low|insufficient|not enough|depleted"
-    r"|exhausted|used up)|free tier\b.{0,30}\bexhausted"
+    r"|(balance|credits?|funds|token quota) ((is|are|has been|have been) )?"
+    r"(too low|insufficient|not enough|depleted|exhausted|used up)|free tier\b.{0,30}\bexhausted"
     r"|out of credits|budget has been exceeded|over budget|exceeded\w*budget"
     r"|any credits|used all\b.{0,20}\bcredits|spending limit|monthly included credits"
     r"|key limit exceeded(?!.{0,20}(daily|weekly|monthly))|余额不足|欠费|额度(已用尽|不足)"
@@ -109,13 +109,14 @@ _MODEL_WORDS: Final = (
     r"|no longer (available|supported))|not a valid model"
     r"|\b(invalid|unknown|no such|unrecogni[sz]ed|unsupported) model\b"
     r"|model \S{1,100} is (not supported|unsupported)\b|model identifier is invalid"
+    r"|model( \S{1,100})? (is|has been) (deprecated|retired|removed)|model is unavailable"
     r"|supported (API )?models? (names )?are\b.{0,200}\bpassed|on-demand throughput"
     r"|(could not|cannot|can't|unable to) find\b.{0,20}\bmodel"
     r"|requested model\b.{0,80}\bnot supported|pinned to .{0,200}requested"
     r"|(not allowed to access|access to) (the )?model|unable to access\b.{0,30}\bmodel"
     r"|no (endpoints found for|models? (are |is )?(currently )?loaded)|LLM provider not provided"
     r"|no 'model_name' with"
-    r"|模型不存在|(不支持|无权使用|找不到|未找到)(该|此)?模型"
+    r"|模型不存在|(不支持|无权使用|找不到|未找到)(该|此)?模型|模型不可用"
 )
 # Words decide what an error means before its status does; NOT_IN_WORDS has the exceptions.
 # LiteLLM puts other servers' words, and the names of its own errors, into the message.
@@ -137,8 +138,8 @@ ERRORS_BY_MESSAGE: Final = {
     r"(location|country|region|territory)\b.{0,60}\bnot (supported|available|allowed)"
     r"|not (supported|available) in (your|this) (country|region|location)"
     r"|insufficient permissions?|missing scopes?"
-    r"|(organization|account|project|workspace)\b.{0,60}\b(disabled|deactivated|suspended"
-    r"|banned|terminated)\b": ModelAccessDenied,
+    r"|\b(organization|account|project|workspace)\b.{0,60}\b(is|was|been) "
+    r"(disabled|deactivated|suspended|banned|terminated)\b": ModelAccessDenied,
 }
 # The server has no endpoint at the path: LM Studio, with status 200; Express, OpenAI and others.
 NO_ENDPOINT: Final = re.compile(
@@ -159,8 +160,9 @@ OF_A_QUOTA: Final = re.compile(
 USED_UP: Final = re.compile(
     r"exceed|reach|used|exhaust|deplet|too many|超|达|초과|소진", re.IGNORECASE
 )
-# DashScope: too many tokens in a minute, under the code of an account without credit
-OF_A_RATE: Final = re.compile(r"allocated quota exceeded", re.IGNORECASE)
+# DashScope: too many tokens in a minute, under the code of an account without credit. LiteLLM, with
+# status 400: each server of a model failed just now.
+PASSES: Final = re.compile(r"allocated quota exceeded|no healthy deployment", re.IGNORECASE)
 _CODE_BREAK: Final = re.compile(r"(?<=[a-z])(?=[A-Z])|[ .-]+")
 # In the words of OpenAI, vLLM, llama.cpp, DeepSeek, Together; Anthropic, Bedrock; Cohere;
 # LM Studio; xAI, Gemini, OpenAI, Moonshot, DashScope; text-generation-inference; Mistral; Groq.
@@ -459,7 +461,7 @@ def _named_class(
     """Return the class that *codes* or a *message* name, None if they name none."""
     if TOO_LARGE.search(f"{codes} {message}"):
         return ModelContextExceeded
-    if OF_A_RATE.search(message):
+    if PASSES.search(message):
         return ModelBusy
     for pattern, named in ERRORS_BY_CODE.items():
         if re.search(pattern, codes):

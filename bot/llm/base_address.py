@@ -34,6 +34,8 @@ PATHS: Final = {
     "dashscope-intl.aliyuncs.com": "/compatible-mode/v1",
     "api.z.ai": "/api/paas/v4",
     "open.bigmodel.cn": "/api/paas/v4",
+    "ark.cn-beijing.volces.com": "/api/v3",
+    "qianfan.baidubce.com": "/v2",
 }
 SECRET_FIELDS: Final = re.compile(r"key|token|secret|sig|pass|auth|code", re.IGNORECASE)
 MIN_SECRET_LENGTH: Final = 4  # characters; a shorter password cannot be told from ordinary words

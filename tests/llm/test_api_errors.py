@@ -452,6 +452,9 @@ GEMINI_KEY = {
         (400, {"message": "Invocation of x with on-demand throughput isn't so"}, ModelUnknown),
         (400, said("could not find model x in configuration"), ModelUnknown),
         (403, said("该令牌无权使用模型：x"), ModelUnknown),
+        (400, said("Model is unavailable."), ModelUnknown),
+        (400, said("[404] This model has been deprecated. Migrate to x"), ModelUnknown),
+        (400, {"error": '{"error":{"message":"x is not a valid model ID"}}'}, ModelUnknown),
         # A budget that is used up
         (
             400,
@@ -487,6 +490,7 @@ GEMINI_KEY = {
         (403, said("x", code="AllocationQuota.FreeTierOnly"), ModelQuotaExceeded),
         (403, said("用户额度不足", code="insufficient_user_quota"), ModelQuotaExceeded),
         (403, said("该令牌额度已用尽"), ModelQuotaExceeded),
+        (400, said("Your trial credits have been used up"), ModelQuotaExceeded),
         (403, said("token quota is not enough, need 5"), ModelQuotaExceeded),
         # Withheld
         (
@@ -523,6 +527,7 @@ GEMINI_KEY = {
             said("Allocated quota exceeded, please increase it.", code="insufficient_quota"),
             ModelBusy,
         ),
+        (400, said("You passed in model=x. There are no healthy deployments for it"), ModelBusy),
         (429, said("该API已达今日调用次数限额", code="1304"), ModelRateLimited),
         (403, said("Key limit exceeded (daily limit)"), ModelRateLimited),
         (429, said("You have used up your daily free allocation of neurons"), ModelRateLimited),
@@ -540,8 +545,10 @@ GEMINI_KEY = {
         (400, said("Model `x` does not do this. `y` is not available."), ModelRequestRefused),
         (400, said("`safety_identifier` is not supported by safety systems"), ModelRequestRefused),
         (400, said("guardrail_id is not a valid field"), ModelRequestRefused),
+        (400, said("Model account-disabled-7b: temperature out of range"), ModelRequestRefused),
         (400, said("The message was flagged as duplicate"), ModelRequestRefused),
         (400, said("Unsupported parameter: 'temperature' with this model"), ModelRequestRefused),
+        (400, said("Model x: `temperature` is deprecated."), ModelRequestRefused),
         (500, said("Failed to fetch a token from x, status 401"), ModelFailed),
     ],
 )
