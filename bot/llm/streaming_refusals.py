@@ -10,16 +10,23 @@ from bot.llm.api_errors import MESSAGE_LENGTH, messages_of
 
 # "upstream" and "stream_options" are other words; a stream that broke is another problem.
 _STREAM: Final = (
-    r"(?<!non-)(?<!non )\b(?:stream(?:s|ed|ing)?|server-sent events|SSE)\b"
+    r"(?<!non-)(?<!non )(?<!while )(?<!during )"
+    r"\b(?:stream(?:s|ed|ing)?|server-sent events|SSE)\b(?!-\w)"
     r"(?!\W+(?:\w+ )?(?:end(?:s|ed)?\b|clos|fail|error|abort|interrupt|disconnect|time|broke))"
 )
-_NOT: Final = r"(?:\bno\b|\bnot?\b|n't\b|\bcannot\b|\bunable\b|\bneither\b)"
+_NOT: Final = r"(?:\bno\b|\bnot?\b|n't\b|\bcannot\b|\bunable\b|\bneither\b|\bnicht\b|\bpas\b)"
 _OFFERED: Final = (
-    r"(?:support|allow|accept|permit|enabl|implement|availabl|offer|possibl|provid|handl|valid)"
+    r"(?:support|allow|accept|permit|enabl|implement|availabl|offer|possibl|provid|handl|valid"
+    r"|able to|compatib|soport|supporté|unterstützt|pris en charge)"
 )
 _REFUSED: Final = (
     r"(?:unsupported|unavailable|unimplemented|disabled|disallowed|forbidden|prohibited"
-    r"|unrecogni[sz]ed|unknown|unexpected|invalid)"
+    r"|unrecogni[sz]ed|unknown|unexpected|invalid|incompatible|rejected)"
+)
+# "Invalid JSON in stream" is about something else.
+_REFUSED_OPTION: Final = (
+    rf"\b{_REFUSED}\W+(?:for\W+)?"
+    r"(?:(?:\w+\W+){0,2}?(?:parameter|param|argument|option|value|field|key|property|input)s?\b[^.,;\n]{0,30}?)?"
 )
 _MUST_BE: Final = r"(?:(?:must|should|has to|needs? to) be )"
 _GAP: Final = r"[^.,;\n]{0,50}?"  # within one part of a sentence
@@ -27,7 +34,7 @@ _GAP: Final = r"[^.,;\n]{0,50}?"  # within one part of a sentence
 _REFUSES: Final = re.compile(
     rf"{_STREAM}{_GAP}{_NOT}{_GAP}{_OFFERED}"
     rf"|{_NOT}{_GAP}{_OFFERED}{_GAP}{_STREAM}"
-    rf"|{_STREAM}{_GAP}\b{_REFUSED}|\b{_REFUSED}{_GAP}{_STREAM}"
+    rf"|{_STREAM}{_GAP}\b{_REFUSED}|{_REFUSED_OPTION}{_STREAM}"
     rf"|{_STREAM}{_GAP}\bonly (?:\w+ )?{_OFFERED}"
     rf"|(?:\bcannot|n't|\bunable to|\bnot) (?:be )?{_STREAM}|\bno streaming\b"
     rf"|\bverif\w+\b[^.;\n]{{0,60}}{_STREAM}|{_STREAM}[^.;\n]{{0,60}}\bverif"
@@ -36,7 +43,8 @@ _REFUSES: Final = re.compile(
     rf"|{_STREAM}\W{{0,4}}(?:\w+ )?{_MUST_BE}?(?:set )?(?:to )?\W{{0,3}}(?:false|off)\b"
     rf"|\b(?:disable|remove|omit|without|turn off|drop)\W+(?:the )?\W{{0,3}}{_STREAM}"
     r"|\b(?:only|must|requires?)\b[^.,;\n]{0,30}\bnon-?stream"
-    r"|不支持.{0,8}(?:流式|stream)|(?:流式|stream).{0,8}不(?:支持|可用)|스트리밍.{0,12}(?:않|없)",
+    r"|不支持.{0,8}(?:流式|stream)|(?:流式|stream).{0,8}不(?:支持|可用)|스트리밍.{0,12}(?:않|없)"
+    r"|ストリーミング.{0,16}(?:ません|ない)",
     re.IGNORECASE,
 )
 _REQUIRES: Final = re.compile(
