@@ -20,7 +20,9 @@ from bot.llm.reasoning_marks import (
     Mark,
     ending,
     front_mark,
+    late_closing,
     mark_within,
+    nested_opening,
     opening,
 )
 from bot.markdown.syntax import OPENING_FENCE, closing_fence
@@ -51,6 +53,8 @@ class ReasoningFilter:
         self._opening = ""  # the mark of the open reasoning
         self._closing = ""  # the pattern of what closes it
         self._is_sure = True  # that it is reasoning even if it is never closed
+        self._nests = False  # The open reasoning has reasoning in the same marks.
+        self._outer_closing = ""  # the pattern of what closes the outer one, if that is open
         self._ends: tuple[str, ...] = ()  # the marks that may end the answer
         self._line = ""  # its beginning
         self._before = ""  # the last few characters
@@ -93,6 +97,8 @@ class ReasoningFilter:
         while True:
             if self.reasons:
                 closing = re.search(self._closing, self._pending)
+                hidden = self._pending[: closing.end() if closing else None]
+                self._nests |= nested_opening(self._opening).search(hidden) is not None
                 if closing is None and self._is_sure:
                     self._pending = self._pending[-LONGEST_CLOSING:]
                     return False
@@ -103,6 +109,7 @@ class ReasoningFilter:
                         shown.append(self._followed(self._opening))
                     return self._begun
                 self.reasons, self._pending = False, self._pending[closing.end() :]
+                self._outer_closing = self._closing if self._nests else ""
             start = self._pending.lstrip()
             mark = front_mark(start, is_after_reasoning=self._has_reasoned)
             if mark is None:
@@ -112,7 +119,9 @@ class ReasoningFilter:
                 self._pending = self._pending[-PENDING_LENGTH:]
                 return False
             self._take(mark, start)
-            self._pending = start[mark.length :]
+            # The line end sets the reasoning apart from what is before it.
+            line_end = "\n" if self.reasons and mark.is_sure else ""
+            self._pending = line_end + start[mark.length :]
 
     def _beginning(self) -> str:
         # White space right after the reasoning belongs to it.
@@ -122,7 +131,7 @@ class ReasoningFilter:
         """Take the *mark* that *text* begins with."""
         self.reasons = mark.kind is Kind.OPENS
         self._opening, self._closing = text[: mark.length], mark.closing
-        self._is_sure = mark.is_sure
+        self._is_sure, self._nests, self._outer_closing = mark.is_sure, False, ""
         self._ends = mark.ends or self._ends
         # From now on, a closing mark belongs to an opening one.
         self._has_reasoned, self._may_close = True, False
@@ -173,7 +182,10 @@ class ReasoningFilter:
         is_code = bool(is_block) or (not self._fence and self._ticks % 2 > 0)
         if self._ends and not is_code and (end := ending(text, self._ends)) is not None:
             return end
-        may_close = self._may_close and not is_code and self._may_end()
+        may_end = not is_code and self._may_end()
+        if self._outer_closing and may_end and (end := late_closing(self._outer_closing, text)):
+            return end
+        may_close = self._may_close and may_end
         mark = mark_within(
             text, before=self._before, may_begin=self._may_begin(), may_close=may_close
         )

@@ -7,6 +7,7 @@ llama.cpp, and Open WebUI's list of tags.
 
 import re
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 # Tags with a name, perhaps of a kind: <think>, <thinking>, <mm:think>, <antThinking>, <reasoning>.
@@ -116,6 +117,10 @@ MAY_BE_MARK: Final = re.compile(
 # Closing marks whose opening one was in the prompt. If an answer only mentions a tag, words follow
 # it on the line; if it mentions a token, a space or an opening sign precedes it.
 _LATE_TAG: Final = re.compile(r"</(?:[a-z]+[:|_])?think(?:ing)?>[ \t]{0,9}\r?\n", re.IGNORECASE)
+_LATE_TAG_OF_LINE: Final = re.compile(
+    r"</(?:[a-z]+[:|_])?think(?:ing)?>(?=\w)(?!은|는|란|이란|이|가|와|과|을|를|의|에|로|도|태그)",
+    re.IGNORECASE,
+)
 _MAY_BE_LATE_TAG: Final = re.compile(
     r"</?(?:[a-z]{0,10}[:|_])?(?:[a-z]{0,8}|think(?:ing)?>[ \t]{0,9}\r?)", re.IGNORECASE
 )
@@ -139,7 +144,7 @@ _MAY_BE_MENTIONED: Final = re.compile(
     r"[ \t]*(?:…|\.{0,3}|[/|&,])[ \t]*|[-?!]|[ \t]+\w{0,8}|\w{1,3}"
 )
 # What may go on with a sentence about a mark; reasoning mostly begins a line or with a capital.
-_MAY_GO_ON: Final = re.compile(r"[ \t]+(?:[a-z]|[^\w\s])")
+_MAY_GO_ON: Final = re.compile(r"[ \t]+(?:[a-z]|[^\w\s<])")
 
 
 class Kind(Enum):
@@ -202,7 +207,8 @@ def mark_within(text: str, *, before: str, may_begin: bool, may_close: bool) -> 
     may_be_tag = may_begin and _MAY_BE_TAG_WITHIN.fullmatch(text)
     if not may_close:
         return UNDECIDED if may_be_tag else None
-    if late := _LATE_TAG.match(text):
+    late = _LATE_TAG.match(text) or (_LATE_TAG_OF_LINE.match(text) if not before else None)
+    if late is not None:
         return Mark(Kind.CLOSES, late.end())
     tokens = () if _SETS_APART.search(before) else _LATE_TOKENS
     for token in tokens:
@@ -263,3 +269,18 @@ def _unless_mentioned(mark: Mark, text: str, *, is_whole: bool = False) -> Mark 
     if not is_whole and _MAY_BE_MENTIONED.fullmatch(text, mark.length):
         return UNDECIDED
     return mark._replace(is_sure=mark.is_sure and not _MAY_GO_ON.match(text, mark.length))
+
+
+@lru_cache(8)
+def nested_opening(opening: str) -> re.Pattern[str]:
+    """Return what matches a second *opening* within reasoning, which a sentence is not about."""
+    tag = rf"(?i:{re.escape(opening)})(?!{_MENTIONED.pattern})(?=[\s\S]{{9}})"
+    return re.compile(rf"(?:\n[ \t]*|[^\s\"'“‘`(\[{{]){tag}|\s{tag}(?=\w)")
+
+
+def late_closing(closing: str, text: str) -> Mark | None:
+    """Return the mark by which outer reasoning ends that *text* begins with."""
+    if found := re.match(closing, text):
+        return Mark(Kind.CLOSES, found.end())
+    is_begun = "</".startswith(text[:2]) and ">" not in text and len(text) < LONGEST_CLOSING
+    return UNDECIDED if is_begun else None
