@@ -45,8 +45,8 @@ NO_KEY: Final = "none"  # The openai package insists on a key; servers without k
 # disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
 REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
-# Servers refuse to stream with these statuses; 0 is an error within a stream.
-STREAMING_STATUSES: Final = frozenset({0, 400, 403, 404, 405, 406, 415, 422, 500, 501})
+# With any other status, a server may refuse to stream; 0 is an error within a stream.
+NOT_OF_STREAMING: Final = frozenset({408, 413, 429, 502, 504, 529})
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0
 LIST_BYTES: Final = 4_000_000  # ten times the longest list in use, of some hundreds of models
@@ -312,7 +312,7 @@ class ChatCompletions:
 def _other_shape(request: _RequestState, error: ModelError) -> RequestShape | None:
     """Return the shape that a server's words ask for, None if it was tried or they ask for none."""
     response, shape = response_of(error), None
-    if response.status in STREAMING_STATUSES:
+    if response.status not in NOT_OF_STREAMING:
         shape = request.shape.streaming_changed(response.body)
     if shape is None and isinstance(error, ModelRequestRefused):
         shape = request.shape.without(response.body)

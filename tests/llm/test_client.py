@@ -612,7 +612,7 @@ async def test_a_model_that_refuses_to_stream_answers_at_once(
     assert ["stream_options" in body for body in bodies] == [True, False, False, True]
 
 
-@pytest.mark.parametrize("status", [400, 403, 422, 500, 501])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 409, 422, 426, 500, 501, 503])
 async def test_a_refusal_to_stream_may_have_any_status(
     server: ModelDriver, model: ChatCompletions, status: int
 ) -> None:
