@@ -48,6 +48,7 @@ from bot.errors import (
 from bot.llm.events import Delta
 from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
+from bot.markdown.syntax import escaped_name
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
 
@@ -321,7 +322,8 @@ class Generator:
             answer.generation.note_unread(answer.strings.model_images_unsupported)
             return
         for name in names[prompt.images_for(answer.exchange) :]:
-            answer.generation.note_unread(answer.strings.picture_left_out.format(name=name))
+            sentence = answer.strings.picture_left_out.format(name=escaped_name(name))
+            answer.generation.note_unread(sentence)
 
     async def _send(self, request: _Request) -> None:
         """Send the newest prompt, with its images unless these were refused."""

@@ -6,12 +6,15 @@ from typing import Final
 import discord
 
 from bot.conversation.prompt_markup import defused
+from bot.markdown.characters import JOINERS
 
 NAME_LENGTH: Final = 80
-EXTENSION_LENGTH: Final = 10  # with its dot; what is longer after a dot is part of the name
+EXTENSION_LENGTH: Final = 20  # with its dot; what is longer after a dot is part of the name
+INVISIBLE: Final = frozenset({"Cc", "Cf", "Co", "Cs"})  # Unicode: categories
 # Discord allows only a few characters in `filename` but any in `title`. These would begin a mark of
 # Discord's Markdown, a mention or a link in a line of text. They are replaced by ones that look the
-# same and mean nothing; single tildes, brackets and underscores are common in names and harmless.
+# same and mean nothing. Single tildes and brackets are common in names and harmless. The model gets
+# underscores as they are; `escaped_name` escapes them for people.
 HARMLESS: Final = (
     *(("`", "'"), ("*", "∗"), ("\\", "∖"), ("/", "∕"), ("<", "‹"), (">", "›")),
     *(("||", "¦¦"), ("~~", "∼∼"), ("](", "] ("), ("@everyone", "＠everyone"), ("@here", "＠here")),
@@ -37,7 +40,7 @@ def safe_name(name: str) -> str:
     # macOS decomposes Korean syllables into letters.
     composed = unicodedata.normalize("NFC", name)
     plain = " ".join(filter(None, "".join(map(_printable, composed)).split(" ")))
-    plain = defused(plain)
+    plain = defused(plain.strip(JOINERS))
     for markup, harmless in HARMLESS:
         plain = plain.replace(markup, harmless)
     if len(plain) <= NAME_LENGTH:
@@ -47,8 +50,14 @@ def safe_name(name: str) -> str:
 
 
 def _printable(character: str) -> str:
-    """Return *character*, a blank for any other white space, "" for what is invisible."""
-    return " " if character.isspace() else character if character.isprintable() else ""
+    """Return *character*, a blank for any other white space, "" for what is invisible.
+
+    A character that Unicode has added after this version of Python counts as visible.
+    """
+    if character.isspace():
+        return " "
+    is_invisible = unicodedata.category(character) in INVISIBLE and character not in JOINERS
+    return "" if is_invisible else character
 
 
 def _extension(name: str) -> str:

@@ -13,6 +13,7 @@ from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
 from bot.conversation.prompt_markup import NOT_READ, by_name, defused, file_block, image_line
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
+from bot.markdown.syntax import escaped_name
 
 # For all files of a question together. More hardly fits into any prompt, and its tokens take 0.05 s
 # to estimate.
@@ -247,7 +248,8 @@ class Attachments:
             raise _NotRead(lambda text: text.file_too_large)
 
     def _explained(self, reason: _NotRead, name: str, strings: Sentences) -> str:
-        return reason.template(strings).format(name=name, limit=self._max_bytes / MEGABYTE)
+        limit = self._max_bytes / MEGABYTE
+        return reason.template(strings).format(name=escaped_name(name), limit=limit)
 
     def _image_type(self, data: bytes | bytearray) -> str | None:
         return image_type(data) if self._reads_images else None
@@ -260,18 +262,18 @@ class Attachments:
 
 def _fit_image(name: str, image: PendingImage, budget: _Budget, strings: Sentences) -> _ReadFile:
     if image.size > budget.image_bytes:
-        budget.notices.append(strings.picture_left_out.format(name=name))
+        budget.notices.append(strings.picture_left_out.format(name=escaped_name(name)))
         return _ReadFile(name, None)
     budget.image_bytes -= image.size
     return _ReadFile(name, None, image)
 
 
 def _fit_text(name: str, file: _FileText, budget: _Budget, strings: Sentences) -> _ReadFile:
-    kept = file.text[: budget.characters]
+    kept, shown_name = file.text[: budget.characters], escaped_name(name)
     if not file.is_whole or len(kept) < len(file.text):
-        budget.notices.append(strings.file_cut.format(name=name, characters=len(kept)))
+        budget.notices.append(strings.file_cut.format(name=shown_name, characters=len(kept)))
     elif file.pages is not None:
-        budget.notices.append(strings.pdf_cut.format(name=name, pages=file.pages))
+        budget.notices.append(strings.pdf_cut.format(name=shown_name, pages=file.pages))
     budget.characters -= len(kept)
     return _ReadFile(name, defused(kept))
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import discord
 
-from bot.markdown.characters import last_boundary
+from bot.markdown.characters import JOINERS, last_boundary
 from bot.markdown.syntax import EMPHASIS
 from bot.replies.destination import Destination
 from bot.transport.calls import DiscordUnavailable, call
@@ -21,7 +21,6 @@ THREAD_EXISTS: Final = 160004  # Discord: the message has a thread already
 
 QuestionMessage = discord.Message | discord.PartialMessage
 
-JOINERS: Final = "\u200c\u200d"  # They join emoji, and shape Persian words.
 LINK: Final = re.compile(r"\[([^\]\n]+)\]\([^)\s]+\)|<(https?://[^>\s]+)>")
 NAME_MARKUP: Final = re.compile(r"```\w*|`|^[ \t]*(?:[>#*-]+[ \t]+)+|https?://", re.MULTILINE)
 NESTED: Final = 3  # ***~~||so much||~~***

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from typing import Final
 
+JOINERS: Final = "\u200c\u200d"  # They join emoji, and shape Persian words.
 _ZERO_WIDTH_JOINER: Final = "\u200d"
 _REGIONALS: Final = "".join(map(chr, range(0x1F1E6, 0x1F200)))  # A flag consists of two.
 # Grapheme_Cluster_Break=Extend or SpacingMark in spite of a category other than mark:

@@ -18,6 +18,8 @@ EMPHASIS: Final = re.compile(
     r"(\*{1,3}|~~|\|\|)(?=[^\s*])(.+?)(?<=\S)\1|(?<!\w)(_{1,3})(?=\S)(.+?)(?<=\S)\3(?!\w)",
     re.DOTALL,
 )
+# What is left of marks in the names of files; a name may begin a line, where "#" and "-" are marks.
+NAME_MARK: Final = re.compile(r"_|^[#-]")
 
 
 def closing_fence(line: str, run: str) -> re.Match[str] | None:
@@ -29,3 +31,8 @@ def closing_fence(line: str, run: str) -> re.Match[str] | None:
 def continued_margin(margin: str) -> str:
     """Return what the next lines begin with if the first one begins with *margin*."""
     return re.sub(r"[^\s>]", " ", margin)
+
+
+def escaped_name(name: str) -> str:
+    """Return the *name* of a file so that Discord shows each character, as in `__init__.py`."""
+    return NAME_MARK.sub(r"\\\g<0>", name)

@@ -34,6 +34,13 @@ def attachment(filename: str, title: str | None) -> discord.Attachment:
         ("0a1b.txt", "`**굵게**` ||비밀||", "'∗∗굵게∗∗' ¦¦비밀¦¦.txt"),
         ("0a1b.txt", "[눌러](https://example.org)", "[눌러] (https:∕∕example.org).txt"),
         ("0a1b.txt", "<@1> @everyone @here", "‹@1› ＠everyone ＠here.txt"),
+        ("0a1b.properties", "настройки", "настройки.properties"),
+        ("0a1b.code-workspace", "проект", "проект.code-workspace"),
+        ("init__.py", "__init__", "__init__.py"),
+        ("0a1b.pdf", "می\u200cخواهم\u200c", "می\u200cخواهم.pdf"),
+        ("0a1b.png", "👨\u200d👩\u200d👧", "👨\u200d👩\u200d👧.png"),
+        ("0a1b.png", "\u200d\u200c", "0a1b.png"),
+        ("0a1b.png", "\U0001fae8", "\U0001fae8.png"),
         ("0a1b.hwp", "[공지] 3~5월 안내 (최종)", "[공지] 3~5월 안내 (최종).hwp"),
     ],
 )

@@ -69,6 +69,17 @@ async def cdn() -> AsyncIterator[Cdn]:
         yield Cdn(server, files)
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("__init__.bin", r"\_\_init\_\_.bin"), ("# 1.bin", r"\# 1.bin"), ("a-b #1.bin", "a-b #1.bin")],
+)
+async def test_people_see_each_character_of_a_name(cdn: Cdn, name: str, shown: str) -> None:
+    """The model gets the name itself."""
+    files = await cdn.reader().read([cdn.attach(name, bytes(9), "video/mp4")], [], ENGLISH)
+    assert files.notices == (ENGLISH.file_not_text.format(name=shown),)
+    assert name in files.unread
+
+
 async def test_files_keep_their_order_with_images_first(cdn: Cdn) -> None:
     own = [
         cdn.attach("a.txt", b"first"),
