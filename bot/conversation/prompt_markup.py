@@ -29,8 +29,8 @@ STICKER_LINE: Final = re.compile("^⟦sticker .*⟧$\n?", re.MULTILINE)
 FILE: Final = "⟦file {name}⟧"
 NOT_READ: Final = "⟦you have not been given what is in this file⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
-# Captures the names of files and pictures, which people wrote.
-PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture) (.*)|.*)⟧$\n?", re.MULTILINE)
+# Captures the names of files, pictures and stickers, which people wrote.
+PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture|sticker) (.*)|.*)⟧$\n?", re.MULTILINE)
 # Stands for an image, of which only the name is stored.
 IMAGE: Final = "⟦picture {name}⟧"
 IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)

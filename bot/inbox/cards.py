@@ -2,9 +2,11 @@
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import discord
 
+from bot.attachments.names import safe_name
 from bot.conversation.reply_actions import ReplyAction
 
 
@@ -34,7 +36,7 @@ def _lines(component: Any) -> Iterator[str | None]:
             yield component.placeholder
             yield from (f"- {option.label}" for option in component.options)
         case discord.MediaGalleryComponent():
-            yield from (item.description for item in component.items)
+            yield from (item.description or _file_name(item.media) for item in component.items)
         case _:
             yield _line(component)
 
@@ -46,10 +48,16 @@ def _line(component: Any) -> str | None:
         case discord.Button():
             return _button(component)
         case discord.ThumbnailComponent():
-            return component.description
+            return component.description or _file_name(component.media)
         case discord.FileComponent():
-            return component.name
+            return component.name or _file_name(component.media)
     return None
+
+
+def _file_name(media: discord.UnfurledMediaItem) -> str:
+    """Return the last part of the address of a picture, video or file that has no words."""
+    path = media.url.partition("?")[0].partition("#")[0]
+    return safe_name(unquote(path.rpartition("/")[2]))
 
 
 def _button(button: discord.Button) -> str:
