@@ -74,7 +74,8 @@ class Inbox:
         if message.id in self._unsaved:
             return None
         question = await self._questions.read(message)
-        if not question.asks:
+        # A spoken reply has only the words of the message that it replies to.
+        if addressing.is_voice_message(message) or not question.asks:
             hint = await self._hint(question)
             if hint is None:
                 return None

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import discord
 import pytest
 
 from bot.conversation.exchange import State
@@ -44,6 +45,15 @@ async def test_a_mention_in_a_channel_is_answered_in_a_thread(stage: InboxStage)
     await stage.inbox.handle(message)
     assert await stage.shown(str(message.id)) == [ANSWER]
     assert await stage.history.places.is_own_thread(message.id)
+
+
+async def test_a_spoken_reply_gets_a_word(stage: InboxStage) -> None:
+    """It has no words but those of the message that it replies to."""
+    asked = await stage.said("Why?")
+    spoken = await stage.said("", flags=discord.MessageFlags.voice.flag, reply_to=str(asked.id))
+    await stage.inbox.handle(spoken)
+    assert await stage.shown() == [ENGLISH.hint_voice]
+    assert stage.model.history == []
 
 
 async def test_a_rate_limited_user_gets_one_notice(stage: InboxStage) -> None:
