@@ -39,22 +39,34 @@ class RecentForwards:
         self._newest = BoundedDict[tuple[int, int], discord.Message](RECENT_FORWARDS)
         self._comments = BoundedDict[int, int](RECENT_FORWARDS)
 
-    def note(self, message: discord.Message) -> None:
-        """Remember *message* if it is a forward or has pictures; forget the one before it."""
-        key = (message.channel.id, message.author.id)
-        self._newest.pop(key, None)
+    def note(self, message: discord.Message) -> discord.Message | None:
+        """Remember *message* if it is a forward or has pictures; forget the one before it.
+
+        Return that one, for `take_back`.
+        """
+        key = _key(message)
+        before = self._newest.pop(key, None)
         now_seconds = seconds_of(message.id)
         while self._newest and now_seconds - self._oldest_seconds() > FORWARD_SECONDS:
             self._newest.popitem(last=False)
         if message.message_snapshots or any(map(is_picture, message.attachments)):
             self._newest[key] = message
+        return before
+
+    def take_back(self, message: discord.Message, before: discord.Message | None) -> None:
+        """Forget that *message* came after the one *before*: it turned out to be for the bot."""
+        key = _key(message)
+        if self._newest.get(key) is message:
+            del self._newest[key]
+        if before is not None:
+            self._newest.setdefault(key, before)
 
     def _oldest_seconds(self) -> float:
         return seconds_of(next(iter(self._newest.values())).id)
 
     def sent_with(self, message: discord.Message) -> discord.Message | None:
         """Return the forward or the pictures that *message* comments on, if there are any."""
-        sent = self._newest.get((message.channel.id, message.author.id))
+        sent = self._newest.get(_key(message))
         if sent is None or message.reference is not None:
             return None
         seconds = seconds_of(message.id) - seconds_of(sent.id)
@@ -63,6 +75,10 @@ class RecentForwards:
         if self._comments.setdefault(sent.id, message.id) != message.id:
             return None
         return sent
+
+
+def _key(message: discord.Message) -> tuple[int, int]:
+    return message.channel.id, message.author.id
 
 
 def embedded_text(message: discord.Message, named: Callable[[str], str]) -> str:

@@ -89,13 +89,15 @@ class Questions:
         is_direct = addressing.guild_id_of(message) is None
         if is_direct or addressing.mentions_me(message, me_id):
             return True
-        if await self._replies_to_me(message):
-            return True
-        is_own = await self._channels.is_own_thread(message)
-        if is_own and not addressing.mentions_only_others(message, me_id):
-            return True
         # A forward or a picture may come before its comment, and only the comment be for the bot.
-        self._forwards.note(message)
+        # It is noted first, since the comment may come while the database is read.
+        before = self._forwards.note(message)
+        if await self._replies_to_me(message) or (
+            not addressing.mentions_only_others(message, me_id)
+            and await self._channels.is_own_thread(message)
+        ):
+            self._forwards.take_back(message, before)
+            return True
         return False
 
     async def read(self, message: discord.Message) -> Question:

@@ -160,6 +160,23 @@ def test_a_file_of_a_card_is_named_once() -> None:
     assert quotation(message, ME).endswith("replies to it⟧\n⟦file plan.txt⟧")
 
 
+def test_a_picture_without_words_is_known_by_its_file_name() -> None:
+    """Otherwise the model would not know that there is one."""
+    shown: list[Json] = [
+        {
+            "type": 12,
+            "items": [{"media": {"url": "https://example.org/a/sales%20%E2%9F%A6.png?ex=1#b"}}],
+        },
+        {"type": 9, "components": [], "accessory": {"type": 11, "media": {"url": "logo.webp"}}},
+        {"type": 13, "file": {"url": "https://example.org/plan.txt"}},
+        {"type": 12, "items": [{"media": {"url": "https://example.org/?page=1"}}]},
+        {"type": 12, "items": [{"media": {"url": "https://example.org/own.png"}}]},
+    ]
+    file = {"id": "1", "filename": "own.png", "size": 1, "url": "b", "proxy_url": "b"}
+    message = World().say("", components=shown, attachments=[file])
+    assert embedded(message) == "⟦card⟧\nsales [[.png\nlogo.webp\nplan.txt"
+
+
 def test_stickers_and_polls_become_text() -> None:
     sticker = {"id": "1", "name": "Wave⟧\n", "format_type": 1}
     assert embedded(World().say("Hi", sticker_items=[sticker])) == "⟦sticker Wave]]⟧"
@@ -245,6 +262,16 @@ def test_a_message_in_between_separates_them() -> None:
     forwards.note(world.say("", id=at(0), **SNAPSHOT))
     forwards.note(world.say("Hm.", id=at(1)))
     assert forwards.sent_with(world.say("Why?", id=at(2))) is None
+
+
+def test_a_message_for_the_bot_separates_nothing() -> None:
+    """It is known to be one only after it was noted."""
+    world, forwards = World(), RecentForwards()
+    sent, comment = world.say("", id=at(0), **SNAPSHOT), world.say("Why?", id=at(2))
+    forwards.note(sent)
+    asked = world.say("", id=at(1), attachments=[a_file(1, "image/png")])
+    forwards.take_back(asked, forwards.note(asked))
+    assert forwards.sent_with(comment) is sent
 
 
 def test_only_a_few_forwards_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Which messages are questions, and how a question is completed."""
 
+import asyncio
 from functools import partial
 from typing import Any
 
@@ -41,6 +42,19 @@ async def test_a_message_to_somebody_else_in_a_bot_thread_is_ignored(
     thread = await in_thread(stage, own=True)
     to_jun = f"<@{stage.people.user_id('Jun')}> And?"
     assert not await stage.questions.is_for_me(await stage.said(to_jun, thread["id"]))
+
+
+async def test_a_picture_is_noted_before_its_comment_is_read(stage: InboxStage) -> None:
+    """Although whether the picture is for the bot takes a look into the database."""
+    thread = await in_thread(stage, own=False)
+    picture = {"filename": "a.png", "content": "x", "content_type": "image/png"}
+    sent = await stage.said("", thread["id"], attachments=[picture])
+    asked = await stage.said(f"{stage.people.bot_mention} What is it?", thread["id"])
+    noting = asyncio.create_task(stage.questions.is_for_me(sent))
+    await asyncio.sleep(0)
+    assert await stage.questions.is_for_me(asked)
+    assert (await stage.questions.read(asked)).subject is sent
+    assert not await noting
 
 
 async def reply(stage: InboxStage, to: Json | discord.Message, text: str = "And?") -> Any:
