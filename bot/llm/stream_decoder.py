@@ -225,7 +225,7 @@ class ChunkParser:
         text = _text(content) or _text(delta.get("refusal"))
         finish, usage = choice.get("finish_reason"), event.get("usage")
         usage = usage if isinstance(usage, dict) else {}
-        self._prompt_added = self._prompt_added or shows_addition(event, delta, usage)
+        self._prompt_added = self._prompt_added or shows_addition(event, choice, delta, usage)
         return Chunk(
             self._cleaned(text) if text else "",
             reasoning,

@@ -23,6 +23,9 @@ from bot.llm.prompt_additions import adds_to_prompts, shows_addition
         {"response_format": {"type": "json_schema"}},
         {"transforms": ["middle-out"]},
         {"temperature": 0.5, "grounding": {"enabled": True}},
+        {"venice_parameters": {"enable_web_search": "auto"}},
+        {"extra_body": {"google": {"tools": [{"google_search": {}}]}}},
+        {"venice_parameters": {"include_venice_system_prompt": True}},
     ],
 )
 def test_an_option_may_add_to_the_prompt(options: dict[str, Any]) -> None:
@@ -37,6 +40,8 @@ def test_an_option_may_add_to_the_prompt(options: dict[str, Any]) -> None:
         {"reasoning_effort": "none", "verbosity": "low", "service_tier": "flex"},
         {"provider": {"order": ["a"]}, "models": ["a"], "prompt_cache_key": "k", "store": False},
         {"tools": [], "plugins": None, "enable_search": False, "tool_choice": "none"},
+        {"venice_parameters": {"enable_web_search": "off"}, "search": {"enabled": False}},
+        {"user_agent": "bot", "profile": "fast", "usage": {"include": True}},
         {"chat_template_kwargs": {"enable_thinking": False}, "metadata": {"a": "b"}},
     ],
 )
@@ -72,6 +77,11 @@ def test_a_model_may_search_by_itself(model: str, adds: bool) -> None:
         ({"server_tool_use": {"web_search_requests": 2}}, True),
         ({"num_sources_used": 3}, True),
         ({"executed_tools": [{}]}, True),
+        ({"groundingMetadata": {"webSearchQueries": ["a"]}}, True),
+        ({"venice_parameters": {"web_search_citations": [{}]}}, True),
+        ({"provider_specific_fields": {"web_search_results": [{}]}}, True),
+        ({"venice_parameters": {"web_search_citations": []}}, False),
+        ({"resource_usage": {"gpu": 1}}, False),
         ({"annotations": []}, False),
         ({"citations": None}, False),
         ({"server_tool_use": {"web_search_requests": 0}}, False),
