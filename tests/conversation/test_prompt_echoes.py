@@ -71,7 +71,7 @@ def shown(*pieces: str) -> str:
         (f"Hello {CONTINUE_NOTE} and more", "Hello and more"),
     ],
 )
-def test_an_imitated_line_is_removed(said: str, answer: str) -> None:
+def test_an_echoed_line_is_removed(said: str, answer: str) -> None:
     assert shown(said) == answer
     assert shown(*said) == answer, "cut everywhere"
 

@@ -29,7 +29,7 @@ async def place_of(stage: Stage, text: str) -> str:
     return text_of(system).rpartition("\n")[2]
 
 
-# The opening of a thread
+# The starter message of a thread
 
 
 async def test_first_question_in_a_forum_post_is_about_the_post(stage: Stage, unique: str) -> None:

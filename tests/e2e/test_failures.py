@@ -129,7 +129,7 @@ async def test_partial_reply_is_kept_and_marked(failed: Failed, case: str) -> No
 
 
 async def test_model_request_is_retried_only_if_it_can_help(failed: Failed) -> None:
-    """One request if a quota or an allowance is used up; one and two retries if the API is busy."""
+    """One request if the credit or a quota is used up; one and two retries if the API is busy."""
     counts = {
         name: len(await failed.stage.requests_with(f"nothing:{name}?"))
         for name in (

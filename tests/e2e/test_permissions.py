@@ -47,14 +47,13 @@ async def test_the_log_names_a_time_out(stage: Stage, unique: str) -> None:
 REFUSALS: Final[dict[str, dict[str, Any]]] = {
     "no access": {"status": 403, "body": {"code": 50001, "message": "Missing Access"}},
     "locked": {"status": 423, "body": {"code": 0, "message": "The resource is being locked."}},
-    "conflict": {"status": 409, "body": {"code": 0, "message": "Conflict"}},
     "no such route": {"status": 404, "body": {"code": 0, "message": "404: Not Found"}},
 }
 
 
 @pytest.mark.parametrize("name", REFUSALS)
-async def test_a_refusal_that_passes_is_tried_again(stage: Stage, unique: str, name: str) -> None:
-    """In direct messages, missing access is one: no permissions exist there."""
+async def test_a_transient_refusal_is_retried(stage: Stage, unique: str, name: str) -> None:
+    """Missing access is transient in direct messages, because no permissions exist there."""
     person = await stage.person()
     dm = await stage.discord.dm(person)
     await stage.discord.fault(

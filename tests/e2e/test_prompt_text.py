@@ -28,7 +28,7 @@ async def test_mention_without_text_gets_a_hint(stage: Stage) -> None:
     assert len(await stage.completions()) == asked_before
 
 
-async def test_voice_message_gets_a_word_where_every_message_is_for_the_bot(
+async def test_voice_message_gets_a_notice_where_every_message_is_for_the_bot(
     stage: Stage, unique: str
 ) -> None:
     person = await stage.person()
@@ -68,7 +68,7 @@ async def test_mention_in_a_code_block_is_unchanged(stage: Stage, unique: str) -
     assert code in await question_of(stage, unique)
 
 
-async def test_an_imitated_label_is_neither_shown_nor_remembered(stage: Stage, unique: str) -> None:
+async def test_an_echoed_label_is_neither_shown_nor_remembered(stage: Stage, unique: str) -> None:
     """Models begin an answer in the form in which the prompt shows a person's words."""
     pieces = ("⟦Helper", "bot (@helper", "bot) writes⟧\nFine, th", "anks.")
     await stage.model.reply_when(f"first {unique}", Script(chunks=pieces), times=1)

@@ -118,7 +118,7 @@ async def test_log_line_of_an_answer_has_times_and_token_counts(
     )
 
 
-@pytest.mark.parametrize("tail", ["", "/", "/v1/", "/v1/chat/completions", "/v1/models"])
+@pytest.mark.parametrize("tail", ["/", "/v1/chat/completions"])
 async def test_an_incomplete_address_of_the_chat_api_works(
     own_stage: Stage, unique: str, tail: str
 ) -> None:
@@ -130,4 +130,4 @@ async def test_an_incomplete_address_of_the_chat_api_works(
         await own_stage.use(channel, "model")
     paths = [one.path for one in await own_stage.model.requests()]
     assert paths[-1] == "/v1/models"
-    assert own_stage.log.count("Use the address") == (1 if tail in {"", "/"} else 0)
+    assert own_stage.log.count("Use the address") == (1 if tail == "/" else 0)

@@ -369,7 +369,7 @@ GEMINI = {
         (429, error_body(message="tokens per day: Limit 9. Try again in 0.3s"), {}),
     ],
 )
-async def test_a_told_wait_is_respected(
+async def test_a_retry_delay_is_respected(
     server: ModelDriver,
     model: ChatCompletions,
     status: int,
@@ -425,7 +425,7 @@ PER_DAY = "Rate limit exceeded: free-models-per-day. Add 10 credits to unlock mo
         (error_body(), {"Retry-After": "inf"}, 0),
     ],
 )
-async def test_an_allowance_of_a_day_is_asked_for_once(
+async def test_a_used_up_daily_quota_is_asked_for_once(
     server: ModelDriver,
     model: ChatCompletions,
     body: dict[str, Any],
@@ -444,7 +444,7 @@ async def test_an_allowance_of_a_day_is_asked_for_once(
     assert len(await server.completions()) == 1
 
 
-async def test_a_reset_told_in_the_body_counts_as_told_in_a_header(
+async def test_a_reset_in_the_body_counts_like_one_in_a_header(
     server: ModelDriver, model: ChatCompletions
 ) -> None:
     until = int(time.time()) + 9 * 3600
@@ -803,7 +803,7 @@ BEFORE_THE_FIRST_WORD = {
 async def test_a_stream_that_fails_before_its_first_word_is_retried_twice(
     server: ModelDriver, model: ChatCompletions, case: str
 ) -> None:
-    """Nobody has seen anything of it."""
+    """Nobody has seen a word of the answer."""
     script, kind = BEFORE_THE_FIRST_WORD[case]
     await server.reply(script, script, "There.")
     assert (await asked(model))[0] == "There."

@@ -12,7 +12,7 @@ NOW = datetime(2026, 12, 1, 20, tzinfo=UTC).timestamp()  # noon in California
 DATE = "Tue, 01 Dec 2026 20:00:00 GMT"
 
 
-def told(
+def delay_of(
     headers: dict[str, str], body: object = None, words: str = "", *, limited: bool = True
 ) -> RetryDelay:
     return retry_delay(headers, json.dumps(body), words, NOW, limited=limited)
@@ -77,12 +77,12 @@ def told(
     ],
 )
 def test_headers_tell_a_wait(headers: dict[str, str], seconds: float) -> None:
-    assert told(headers).seconds == pytest.approx(seconds)
+    assert delay_of(headers).seconds == pytest.approx(seconds)
 
 
 def test_the_state_of_the_limits_is_no_wait_if_the_request_was_not_limited() -> None:
-    assert told({"x-ratelimit-reset-tokens": "7.66s"}, limited=False) == NO_DELAY
-    assert told({"Retry-After": "2"}, limited=False).seconds == 2
+    assert delay_of({"x-ratelimit-reset-tokens": "7.66s"}, limited=False) == NO_DELAY
+    assert delay_of({"Retry-After": "2"}, limited=False).seconds == 2
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_the_end_of_a_wait_is_a_moment_here(headers: dict[str, str], after: int)
     ],
 )
 def test_words_tell_a_wait(words: str, seconds: float) -> None:
-    assert told({}, words=words).seconds == pytest.approx(seconds)
+    assert delay_of({}, words=words).seconds == pytest.approx(seconds)
 
 
 @pytest.mark.parametrize(
@@ -157,12 +157,14 @@ def test_words_tell_a_wait(words: str, seconds: float) -> None:
     ],
 )
 def test_a_body_tells_a_wait(body: object, seconds: float) -> None:
-    assert told({}, body).seconds == pytest.approx(seconds)
+    assert delay_of({}, body).seconds == pytest.approx(seconds)
 
 
 def test_the_longest_of_several_waits_is_the_right_one() -> None:
     """A RetryInfo has whole seconds, rounded down."""
-    assert told({"Retry-After": "1"}, {"retryDelay": "3s"}, "Please retry in 3.9s.").seconds == 3.9
+    assert (
+        delay_of({"Retry-After": "1"}, {"retryDelay": "3s"}, "Please retry in 3.9s.").seconds == 3.9
+    )
 
 
 @pytest.mark.parametrize(
@@ -188,25 +190,25 @@ def test_the_longest_of_several_waits_is_the_right_one() -> None:
         ("Too many requests", False),
     ],
 )
-def test_an_allowance_of_an_hour_or_longer_is_named(words: str, is_long: bool) -> None:
-    assert told({}, words=words) == RetryDelay(0, is_long=is_long)
+def test_a_limit_for_an_hour_or_longer_is_recognised(words: str, is_long: bool) -> None:
+    assert delay_of({}, words=words) == RetryDelay(0, is_long=is_long)
 
 
 def test_the_source_of_a_limit_names_its_time() -> None:
     body = {"error": {"metadata": {"limit_source": "openrouter_free_tier_daily"}}}
-    assert told({}, body, "Rate limit exceeded") == RetryDelay(0, is_long=True)
+    assert delay_of({}, body, "Rate limit exceeded") == RetryDelay(0, is_long=True)
 
 
 @pytest.mark.parametrize(
     ("delay", "seconds"), [("59s", 12 * 3600), (None, 12 * 3600), ("39043s", 39_043)]
 )
-def test_googles_allowance_of_a_day_ends_at_midnight_in_california(
+def test_googles_daily_quota_renews_at_midnight_in_california(
     delay: str | None, seconds: float
 ) -> None:
     """The wait that it asks for within a minute is that of another limit."""
     violation = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}
     body = {"error": {"details": [{"violations": [violation]}, {"retryDelay": delay}]}}
-    assert told({}, body) == RetryDelay(seconds, is_long=True, until=int(NOW + seconds))
+    assert delay_of({}, body) == RetryDelay(seconds, is_long=True, until=int(NOW + seconds))
 
 
 @pytest.mark.parametrize(
@@ -214,10 +216,10 @@ def test_googles_allowance_of_a_day_ends_at_midnight_in_california(
 )
 def test_no_words_take_long_to_read(words: str) -> None:
     begun = time.perf_counter()
-    told({}, words=words)
+    delay_of({}, words=words)
     assert time.perf_counter() - begun < 1
 
 
 def test_a_moment_out_of_range_is_none() -> None:
     far = {"Date": "0001-01-01T00:00:00+14:00", "Retry-After": "Mon, 01 Jan 99999 00:00:00 GMT"}
-    assert told(far, {"quotaId": "PerDay"}).until
+    assert delay_of(far, {"quotaId": "PerDay"}).until

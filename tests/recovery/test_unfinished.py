@@ -131,7 +131,7 @@ async def test_the_answer_to_an_erased_question_is_deleted(stage: InboxStage) ->
     assert await stage.open_questions() == []
 
 
-PASSING: list[dict[str, Any]] = [
+TRANSIENT: list[dict[str, Any]] = [
     {"status": 503},
     {"status": 423, "body": {"code": 0, "message": "The resource is being locked."}},
     {"status": 409, "body": {"code": 0, "message": "Conflict"}},
@@ -140,7 +140,7 @@ PASSING: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("refusal", PASSING, ids=lambda one: str(one["status"]))
+@pytest.mark.parametrize("refusal", TRANSIENT, ids=lambda one: str(one["status"]))
 @pytest.mark.parametrize("forgotten", [True, False])
 async def test_a_temporary_refusal_postpones_the_answer(
     stage: InboxStage, forgotten: bool, refusal: dict[str, Any]

@@ -373,7 +373,6 @@ def test_only_the_used_fields_of_embeds_and_forwards_are_kept() -> None:
     assert corrected_message(MESSAGE) == MESSAGE
 
 
-@pytest.mark.parametrize("value", NONSENSE)
 @pytest.mark.parametrize(
     "way",
     [
@@ -408,9 +407,7 @@ def test_only_the_used_fields_of_embeds_and_forwards_are_kept() -> None:
         *(("poll", "results", "answer_counts", 0, name) for name in ("id", "count", "me_voted")),
     ],
 )
-def test_an_invalid_embed_or_forward_does_not_lose_the_message(
-    way: tuple[Any, ...], value: Any
-) -> None:
+def test_an_invalid_embed_or_forward_does_not_lose_the_message(way: tuple[Any, ...]) -> None:
     """discord.py parses the message, and its valid fields can be read."""
     message: dict[str, Any] = LEAST | {
         "embeds": [EMBED],
@@ -422,11 +419,12 @@ def test_an_invalid_embed_or_forward_does_not_lose_the_message(
         "message_reference": {"type": 0, "channel_id": "200", "message_id": "6"},
         "referenced_message": LEAST | {"embeds": [EMBED]},
     }
-    garbled = changed(message, way, value)
-    assert is_message(garbled)
-    taken = World().say("x", **corrected_message(garbled))
-    embedded(taken)
-    assert taken.content == "x"
+    for value in NONSENSE:
+        garbled = changed(message, way, value)
+        assert is_message(garbled)
+        taken = World().say("x", **corrected_message(garbled))
+        embedded(taken)
+        assert taken.content == "x"
 
 
 def test_cards_polls_and_stickers_of_any_kind_are_kept() -> None:
