@@ -1,10 +1,10 @@
 """Remove from an answer the lines of the prompt in ⟦double brackets⟧ that a model echoes.
 
-Models continue the form of their prompt: they begin an answer with "⟦Name (@name) writes⟧", or end
-it with a note of the program. People must not see such a line. If it were stored, the next answers
-would echo it more often. An answer may also be about such lines: in code and within a sentence,
-they keep their words and get ordinary brackets. Brackets around any other text stay, because ⟦x⟧ is
-mathematics, too.
+Models continue the form of their prompt: they begin an answer with "⟦Name (@name) writes⟧", perhaps
+in ordinary brackets, or end it with a note of the program. People must not see such a line. If it
+were stored, the next answers would echo it more often. An answer may also be about such lines: in
+code and within a sentence, they keep their words and get ordinary brackets. Brackets around any
+other text stay, because ⟦x⟧ is mathematics, too.
 """
 
 import re
@@ -18,9 +18,14 @@ LENGTH: Final = 300  # characters between the brackets; lines of the prompt have
 
 # Bracketed words, perhaps in emphasis, and what may follow a label.
 _BRACKETS: Final = re.compile(
-    rf"(?P<sign>[*_]*)⟦(?P<words>[^⟦⟧\n]{{0,{LENGTH}}})⟧:?(?P=sign):?[ \t]*(?P<end>\r?\n)?"
+    rf"(?P<sign>[*_]*)(?:⟦(?P<words>[^⟦⟧\n]{{0,{LENGTH}}})⟧"
+    rf"|\[\[(?P<plain>[^\[\]\n]{{0,{LENGTH}}})\]\]):?(?P=sign):?[ \t]*(?P<end>\r?\n)?"
 )
-_MAY_BE_BRACKETS: Final = re.compile(rf"⟦[^⟦⟧\n]{{0,{LENGTH}}}(?:⟧:?[*_]*:?[ \t]*\r?)?")
+_MAY_BE_BRACKETS: Final = re.compile(
+    rf"(?:⟦[^⟦⟧\n]{{0,{LENGTH}}}(?:⟧:?|\Z)|\[\[[^\[\]\n]{{0,{LENGTH}}}(?:\]\]:?|\]?\Z))"
+    r"[*_]*:?[ \t]*\r?"
+)
+_OPENING: Final = re.compile(r"⟦|\[\[")
 _MARGIN: Final = re.compile(r"[\s>#*_-]*")  # what may precede a label in its line
 _LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
 
@@ -44,6 +49,7 @@ _LABEL: Final = _pattern(
     r"|말(?:합니다)?)",
     r".+[がは](?:書く|書いた|書きます|書きました|答えます|答えました)|.+(?:写道|回复道|说道)",
 )
+_HANDLE_LABEL: Final = re.compile(r".+\(@[\w.]+\) (?:writes|wrote earlier;.*)")
 # Words of two letters or more: mathematics has shorter ones and other signs.
 _PROSE: Final = re.compile(
     r"(?:(?:[^\W\d_\u2070-\u209f]{2,}|[aI\u3041-\ud7a3])(?:[ ,.;:'’-]+|\Z)){2,}"
@@ -63,7 +69,8 @@ class PromptEchoFilter:
 
     def write(self, text: str) -> str:
         """Return the next piece of the answer."""
-        if not self._pending and "⟦" not in text and not text.endswith(("*", "_")):
+        may_begin = "⟦" in text or "[[" in text or text.endswith(("*", "_", "["))
+        if not self._pending and not may_begin:
             return self._passed(text)
         self._pending += text
         return self._next(is_whole=False)
@@ -75,9 +82,12 @@ class PromptEchoFilter:
     def _next(self, *, is_whole: bool) -> str:
         text, at = self._pending, 0
         shown: list[str] = []
-        while (opening := text.find("⟦", at)) >= 0:
+        end = len(text)
+        while found_opening := _OPENING.search(text, at):
+            opening = found_opening.start()
             may_go_on = _MAY_BE_BRACKETS.fullmatch(text, opening) is not None
             if may_go_on and not is_whole:
+                end = opening
                 break
             start = _before_sign(text, at, opening)
             found = _BRACKETS.match(text, start) or _BRACKETS.match(text, opening)
@@ -88,15 +98,15 @@ class PromptEchoFilter:
                 is_last = is_whole and found.end() == len(text)
                 shown.append(self._passed(self._shown(found, is_last=is_last)))
                 at = found.end()
-            elif may_go_on and opening + 1 < len(text) and self._begins_line:
+            elif may_go_on and self._begins_line and re.match("⟦.", text[opening:]):
                 # The end cut a label.
                 at = len(text)
             else:
-                shown.append(self._passed("⟦"))
+                shown.append(self._passed(text[opening]))
                 at = opening + 1
-        end = len(text)
         if not is_whole:
-            end = _before_sign(text, at, opening if opening >= 0 else end)
+            is_half = end == len(text) and text.endswith("[")
+            end = _before_sign(text, at, max(at, end - is_half))
         shown.append(self._passed(text[at:end]))
         self._pending = text[end:]
         return "".join(shown)
@@ -104,6 +114,10 @@ class PromptEchoFilter:
     def _shown(self, found: re.Match[str], *, is_last: bool) -> str:
         """Return what is shown for bracketed words after the text that was read."""
         words, line_end = found["words"], found["end"] or ""
+        if words is None:  # in ordinary brackets, in which people write other things
+            is_label = _HANDLE_LABEL.fullmatch(found["plain"]) and self._begins_line
+            is_removed = is_label and not self._fence and self._ticks % 2 == 0
+            return (line_end if self._line.strip() else "") if is_removed else found[0]
         is_own = _FORM.fullmatch(words) is not None
         if self._fence or self._ticks % 2:
             return defused(found[0]) if is_own else found[0]
