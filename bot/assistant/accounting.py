@@ -29,9 +29,7 @@ class Accounting:
     teach nothing about the estimate.
     """
 
-    def __init__(
-        self, history: History, *, adds_to_prompts: Callable[[str], bool] = lambda _model: False
-    ) -> None:
+    def __init__(self, history: History, *, adds_to_prompts: Callable[[str], bool]) -> None:
         self._models = history.models
         self._usage = history.usage
         self._adds_to_prompts = adds_to_prompts

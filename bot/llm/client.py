@@ -45,7 +45,7 @@ NO_KEY: Final = "none"  # The openai package insists on a key; servers without k
 # disabled, because they repeat hopeless requests, too.
 RETRIES: Final = 2
 REQUEST_BACKOFF: Final = Backoff(0.5, 1.0)
-# With any other status, a server may refuse to stream; 0 is an error within a stream.
+# A server refuses to stream with any status but these; 0 is an error within a stream.
 NOT_OF_STREAMING: Final = frozenset({408, 413, 429, 502, 504, 529})
 CONNECT_TIMEOUT_SECONDS: Final = 10.0
 LIST_SECONDS: Final = 10.0

@@ -52,9 +52,9 @@ class ReasoningFilter:
         self._pending = ""
         self._opening = ""  # the mark of the open reasoning
         self._closing = ""  # the pattern of what closes it
-        self._is_sure = True  # that it is reasoning even if it is never closed
+        self._is_sure = True  # The open reasoning counts as such even if it is never closed.
         self._nests = False  # The open reasoning has reasoning in the same marks.
-        self._outer_closing = ""  # the pattern of what closes the outer one, if that is open
+        self._outer_closing = ""  # the pattern that closes the outer reasoning, if that is open
         self._ends: tuple[str, ...] = ()  # the marks that may end the answer
         self._line = ""  # its beginning
         self._before = ""  # the last few characters
@@ -209,9 +209,9 @@ class ReasoningFilter:
         return self._ticks % 2 == 0 and _SENTENCE_END.search(self._before) is not None
 
     def _may_end(self) -> bool:
-        """Whether reasoning may end here: behind a word, or at the beginning of a line.
+        """Whether a closing mark may count here: after a word, or at the beginning of a line.
 
-        A mark within a sentence has a space before it. A line with an indent of four is code.
+        A mark that a sentence mentions has a space before it. An indent of four means code.
         """
         if not self._line.strip():
             return len(self._line.expandtabs(4)) < 4

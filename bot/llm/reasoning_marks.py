@@ -143,7 +143,7 @@ _MENTIONED: Final = re.compile(
 _MAY_BE_MENTIONED: Final = re.compile(
     r"[ \t]*(?:…|\.{0,3}|[/|&,])[ \t]*|[-?!]|[ \t]+\w{0,8}|\w{1,3}"
 )
-# What may go on with a sentence about a mark; reasoning mostly begins a line or with a capital.
+# How a sentence about a mark may continue. Most reasoning begins with a line end or a capital.
 _MAY_GO_ON: Final = re.compile(r"[ \t]+(?:[a-z]|[^\w\s<])")
 
 
@@ -258,7 +258,7 @@ def _of_tag(tag: re.Match[str]) -> Mark:
 
 
 def _token_closing(name: str) -> str:
-    """Return the pattern of the tokens that may close one of a *name*."""
+    """Return the pattern of the tokens that may close the opening token of a *name*."""
     return rf"<[|｜](?:(?:/|end[_▁]?(?:of[_▁])?){name}|{name}_?end|end)[|｜]>"
 
 
@@ -273,13 +273,13 @@ def _unless_mentioned(mark: Mark, text: str, *, is_whole: bool = False) -> Mark 
 
 @lru_cache(8)
 def nested_opening(opening: str) -> re.Pattern[str]:
-    """Return what matches a second *opening* within reasoning, which a sentence is not about."""
+    """Return the pattern of a second *opening* within reasoning, unless a sentence mentions it."""
     tag = rf"(?i:{re.escape(opening)})(?!{_MENTIONED.pattern})(?=[\s\S]{{9}})"
     return re.compile(rf"(?:\n[ \t]*|[^\s\"'“‘`(\[{{]){tag}|\s{tag}(?=\w)")
 
 
 def late_closing(closing: str, text: str) -> Mark | None:
-    """Return the mark by which outer reasoning ends that *text* begins with."""
+    """Return the mark that ends the outer reasoning if *text* begins with it; None otherwise."""
     if found := re.match(closing, text):
         return Mark(Kind.CLOSES, found.end())
     is_begun = "</".startswith(text[:2]) and ">" not in text and len(text) < LONGEST_CLOSING

@@ -245,7 +245,7 @@ class ChunkParser:
 
 
 def _problem(event: dict[str, Any]) -> object:
-    """Return the error that an *event* without a choice is, None if it is none."""
+    """Return the error that an *event* without a choice names, None if it names none."""
     if "error" in (event.get("object"), event.get("type")) or event.keys() == {"detail"}:
         return event
     is_failure = str(event.get("code") or "").lower() not in SUCCESSES

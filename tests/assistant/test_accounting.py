@@ -16,6 +16,6 @@ async def test_the_cost_of_pictures_is_in_estimated_tokens(
 ) -> None:
     await history.models.set_calibration("a", Calibration(text))
     await history.models.set_calibration(f"a {IMAGES}", Calibration(images))
-    accounting = Accounting(history)
+    accounting = Accounting(history, adds_to_prompts=lambda _model: False)
     assert await accounting.image_tokens("a") == cost
     assert await accounting.image_tokens("b") == IMAGE_TOKENS

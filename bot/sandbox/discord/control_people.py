@@ -96,7 +96,7 @@ class PeopleControl:
                 for item in spec.get("attachments") or []
             ],
         )
-        people.require_plain_unless_card(draft)
+        people.require_card_alone(draft)
         if not spec.get("force"):
             self._require_can_speak(author.id, channel)
         if "ago_seconds" in spec:

@@ -40,7 +40,7 @@ class DiscordError(Exception):
 class NotModelledError(Exception):
     """The bot used *fields* of a request that the stand-in lacks.
 
-    Status 501 is none of Discord's. The record of requests names the fields for tests.
+    The answer has status 501, which Discord does not use. The record of requests names the fields.
     """
 
     def __init__(self, *fields: str) -> None:

@@ -20,7 +20,7 @@ class Only:
     values: tuple[object, ...] = ()
 
     def lacks(self, value: object, path: str) -> Iterator[str]:
-        """Yield what of *value* is not modelled."""
+        """Yield the path of *value* if it is not modelled."""
         if value is not None and value not in self.values:
             yield f"{path}={value!r}"
 
@@ -32,7 +32,7 @@ class Without:
     bits: int
 
     def lacks(self, value: object, path: str) -> Iterator[str]:
-        """Yield what of *value* is not modelled."""
+        """Yield the path of *value* if it is not modelled."""
         if isinstance(value, int) and value & self.bits:
             yield f"{path}={value & self.bits}"
 
@@ -48,7 +48,7 @@ class ByType:
     lacking: frozenset[int] = frozenset()
 
     def lacks(self, value: object, path: str) -> Iterator[str]:
-        """Yield the paths of what of *value* is not modelled."""
+        """Yield the path of each part of *value* that is not modelled."""
         kind: Any = value.get("type") if isinstance(value, dict) else None
         if kind in self.lacking:
             yield f"{path}.type={kind}".lstrip(".")

@@ -87,7 +87,7 @@ def make_poll(spec: Json) -> Json:
     }
 
 
-def require_plain_unless_card(draft: Draft) -> None:
+def require_card_alone(draft: Draft) -> None:
     """Refuse a message of "components v2" with anything else, as Discord does."""
     if not draft.flags & MessageFlag.IS_COMPONENTS_V2:
         return

@@ -123,7 +123,7 @@ def check_model(model: str, models: Sequence[str]) -> None:
 def check_streaming(body: JsonObject, *, accepted: bool) -> None:
     """Raise `Refusal` 400 for a request to stream unless that is *accepted*.
 
-    So OpenAI refuses some models to organisations that it has not verified.
+    OpenAI does so for some models and organisations that it has not verified.
     """
     if body.get("stream") and not accepted:
         where = "https://platform.openai.com/settings/organization/general"
@@ -286,7 +286,7 @@ SYSTEM_ROLES: Final = (
 def check_turns(messages: Sequence[JsonObject], *, alternating: bool) -> None:
     """Raise `Refusal` 400 unless user and assistant take turns, if they must be *alternating*.
 
-    So templates of Gemma, Llama 2 and Mistral do; the user begins and ends.
+    Templates of Gemma, Llama 2 and Mistral do so; the user has the first and the last turn.
     """
     turns = [one["role"] for one in messages if one["role"] not in _SYSTEM]
     wanted = [("user", "assistant")[number % 2] for number in range(len(turns))]
