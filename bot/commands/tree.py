@@ -27,7 +27,7 @@ from bot.errors import HistoryFailed
 from bot.i18n.languages import of_locale
 from bot.i18n.sentences import ENGLISH
 from bot.storage.facts import Facts
-from bot.transport.calls import FAILURES, GARBLED
+from bot.transport.calls import FAILURES, GARBLED, is_transient
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,7 @@ CHOICES: Final = 25  # Discord: in one autocomplete response
 CHOICE_LENGTH: Final = 100  # Discord: the name of a choice, and its value
 FINGERPRINT: Final = "commands"
 SYNC_BACKOFF: Final = Backoff(30.0, 3600.0)
+DAILY_LIMIT: Final = 30034  # Discord: too many commands created today
 REASON_LENGTH: Final = 300  # characters of a refusal in the log
 
 Choices = list[app_commands.Choice[str]]
@@ -87,7 +88,8 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
                 log.warning("Cannot sync the commands: %s", type(error).__name__)
             except discord.HTTPException as error:
                 log.warning("Cannot sync the commands: %s", _reason(error))
-                if error.code:  # It is a refusal of Discord itself, not a page of Cloudflare.
+                # Another one is a page of Cloudflare, or Discord takes the commands later.
+                if error.code and error.code != DAILY_LIMIT and not is_transient(error):
                     return
             await asyncio.sleep(jittered(SYNC_BACKOFF.seconds(failures)))
 

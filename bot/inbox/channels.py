@@ -139,7 +139,7 @@ class Channels:
             return  # Somebody has opened it meanwhile.
         try:
             await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)
-        except discord.Forbidden as error:
+        except discord.HTTPException as error:  # None of them is about the text of a reply.
             raise lost_because(error, thread) from error
 
     async def call(self, request: Callable[[], Awaitable[T]], channel: Any = None) -> T:

@@ -11,6 +11,7 @@ import discord
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction
 from bot.conversation.reply_actions import ALL_ACTIONS, NO_ACTIONS, WHILE_STREAMING
 from bot.conversation.snowflakes import seconds_of
+from bot.errors import ReplyLost
 from bot.inbox.channels import Channels, can_read
 from bot.replies.destination import Destination, lost_because
 from bot.replies.interaction_channel import (
@@ -21,6 +22,7 @@ from bot.replies.interaction_channel import (
     TokenEnded,
 )
 from bot.replies.parts import Part
+from bot.transport.calls import DiscordUnavailable, is_transient
 
 T = TypeVar("T")
 
@@ -78,6 +80,13 @@ class InteractionPlaces:
         age_seconds = self._now() - seconds_of(origin.pressed_id or exchange.message_id)
         return bool(origin.token) and age_seconds < LIFE_SECONDS
 
+    async def reopen(self, exchange: Exchange) -> None:
+        """Open the archived thread of *exchange*; raises HTTPException or ReplyLost."""
+        try:
+            await self._channels.reopen(exchange.place_id)
+        except DiscordUnavailable as error:
+            raise ReplyLost(str(error)) from error
+
     async def original(self, channel: InteractionChannel) -> Original:
         """Fetch the first message of an answer; raises ReplyLost or ReplyDelayed."""
         try:
@@ -90,7 +99,7 @@ class InteractionPlaces:
         try:
             return await self._channels.call(request, channel)
         except TokenEnded as ended:
-            if not await channel.use_bot_token():
+            if not await channel.use_bot_token() and not is_transient(ended.refusal):
                 raise ended.refusal from None
         return await self._channels.call(request, channel)
 

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import discord
 
@@ -18,17 +18,15 @@ from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.replies.destination import ARCHIVED
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
-from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED, is_transient
+from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
 
-DEFER_RETRY_SECONDS: Final = (0.2, 0.5)  # Discord: 3 s for the first response
 REJECT_SECONDS: Final = 0.5  # for the record of a rate-limited question, before its notice
 ACKNOWLEDGED: Final = 40060  # Discord: already answered, such as by a call whose response was lost
-
-T = TypeVar("T")
 
 
 class Interactions:
@@ -137,7 +135,13 @@ class Interactions:
 
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                begun = await _retried_if_transient(defer)
+                try:
+                    begun = await defer()
+                except discord.HTTPException as error:
+                    if error.code != ARCHIVED:
+                        raise
+                    await self._places.reopen(exchange)
+                    begun = await defer()
         except (*FAILURES, *GARBLED) as error:
             log.info(
                 "Cannot tell if command %d was deferred: %s", interaction.id, type(error).__name__
@@ -149,18 +153,3 @@ class Interactions:
             if begun is not None and begun.message_id is not None:
                 return Original(begun.message_id, begun.is_ephemeral())
         return None
-
-
-async def _retried_if_transient(respond: Callable[[], Awaitable[T]]) -> T:
-    """Respond to an interaction; retry after a transient refusal.
-
-    Raises what *respond* raises.
-    """
-    for pause_seconds in DEFER_RETRY_SECONDS:
-        try:
-            return await respond()
-        except discord.HTTPException as error:
-            if not is_transient(error):
-                raise
-        await asyncio.sleep(pause_seconds)
-    return await respond()

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from functools import partial
 from typing import Final
 
 import discord
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 
 THREAD_NAME_LENGTH: Final = 100  # Discord: thread name
 THREAD_SECONDS: Final = 3.0  # After that the answer appears in the channel.
+THREAD_RETRY_SECONDS: Final = (0.2, 0.5)
 THREAD_EXISTS: Final = 160004  # Discord: the message has a thread already
 
 QuestionMessage = discord.Message | discord.PartialMessage
@@ -64,10 +66,20 @@ async def open_thread(message: QuestionMessage, name: str, pacer: Pacer) -> disc
     """Return the thread made from *message*, None if that fails or takes over 3 s."""
     try:
         async with asyncio.timeout(THREAD_SECONDS):
-            return await call(lambda: _thread_from(message, name), pacer, Priority.RESPONSE)
+            return await _thread_of(message, name, pacer)
     except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
         log.info("Cannot create a thread from question %d: %s", message.id, type(error).__name__)
         return None
+
+
+async def _thread_of(message: QuestionMessage, name: str, pacer: Pacer) -> discord.Thread | None:
+    request = partial(_thread_from, message, name)
+    for pause_seconds in THREAD_RETRY_SECONDS:
+        try:
+            return await call(request, pacer, Priority.RESPONSE, message.channel)
+        except DiscordUnavailable as error:
+            await asyncio.sleep(max(pause_seconds, error.retry_after))
+    return await call(request, pacer, Priority.RESPONSE, message.channel)
 
 
 async def _thread_from(message: QuestionMessage, name: str) -> discord.Thread | None:

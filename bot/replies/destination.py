@@ -8,7 +8,7 @@ from bot.conversation.reply_actions import ALL_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyLost
 from bot.replies.interaction_channel import UNAUTHORIZED, InteractionChannel
 from bot.replies.parts import Part
-from bot.transport.calls import MISSING_ACCESS, is_gone
+from bot.transport.calls import MISSING_ACCESS, TOKEN_ENDED, is_block, is_gone
 from bot.transport.permissions import reason, reason_of_lock, to_write
 
 ARCHIVED: Final = 50083  # Discord: messages of an archived thread cannot be edited or deleted
@@ -65,6 +65,7 @@ def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Reply
         isinstance(error, discord.NotFound)
         or error.status == UNAUTHORIZED
         or error.code in PLACE_CODES
+        or is_block(error)
     )
     if about_place:
         return lost_because(error, channel)
@@ -73,6 +74,11 @@ def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Reply
 
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return the error for a refusal of the place, which names the missing permission if it can."""
+    refusal = f"status {error.status}, code {error.code}"
+    if error.code in TOKEN_ENDED:
+        return ReplyLost(f"the token of the interaction has expired: {refusal}")
+    if is_block(error):
+        return ReplyLost(f"Discord's abuse protection blocks the bot: {refusal}")
     if is_gone(error):
         return ReplyLost("it is deleted")
     if error.code in TAKES_NONE:
@@ -82,4 +88,4 @@ def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     lacks = ""
     if isinstance(error, discord.Forbidden) or error.code in PLACE_CODES:
         lacks = reason(channel, to_write(channel))
-    return ReplyLost(lacks or f"Discord refuses it: status {error.status}, code {error.code}")
+    return ReplyLost(lacks or f"Discord refuses it: {refusal}")

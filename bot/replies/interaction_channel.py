@@ -70,6 +70,7 @@ class InteractionChannel:
         self._client = client
         self._interaction_id = interaction_id
         self._private = private
+        self._may_use_bot_token = not private
         self._pressed_on = pressed_on
         self._webhook = interaction_webhook(client, token)
         self._find_place = find_place
@@ -82,9 +83,10 @@ class InteractionChannel:
 
     async def use_bot_token(self) -> bool:
         """Use the bot's own token from now on; False if it cannot help. Raises ReplyDelayed."""
-        if not self._private:
+        if self._may_use_bot_token:
             self._own = await self._find_place()
         if self._own is None:
+            self._may_use_bot_token = False
             return False
         log.info(
             "Use the bot's own token in channel %d: that of interaction %d has ended",
@@ -187,7 +189,7 @@ class InteractionChannel:
         try:
             yield
         except discord.HTTPException as error:
-            if self._private or not _has_ended(error):
+            if not self._may_use_bot_token or not _has_ended(error):
                 raise
             raise TokenEnded(error) from error
 

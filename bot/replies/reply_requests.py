@@ -11,7 +11,7 @@ import discord
 from bot.errors import ReplyDelayed
 from bot.replies.destination import ARCHIVED, Channel, place_id_of
 from bot.replies.interaction_channel import InteractionChannel, TokenEnded
-from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call
+from bot.transport.calls import CALL_SECONDS, DiscordUnavailable, call, is_transient
 from bot.transport.pacer import Pacer, Priority
 
 log = logging.getLogger(__name__)
@@ -54,7 +54,10 @@ class ReplyRequests:
             try:
                 return await self._retried(channel, request, priority, edited_id)
             except TokenEnded as ended:
-                if not (isinstance(channel, InteractionChannel) and await channel.use_bot_token()):
+                has_other = (
+                    isinstance(channel, InteractionChannel) and await channel.use_bot_token()
+                )
+                if not has_other and not is_transient(ended.refusal):
                     raise ended.refusal from None
             except discord.HTTPException as error:
                 if error.code != ARCHIVED or reopened:

@@ -13,6 +13,7 @@ from bot.errors import BotError
 from bot.transport.pacer import Pacer, Priority
 
 CALL_SECONDS: Final = 45.0  # discord.py may wait up to 30 s for a bucket within one call.
+FORBIDDEN: Final = 403
 NOT_FOUND: Final = 404
 TOO_MANY_REQUESTS: Final = 429
 TOO_LARGE: Final = 413  # counts as Discord's answer even if a proxy gives it
@@ -22,6 +23,11 @@ UNKNOWN_GUILD: Final = 10004
 UNKNOWN_MESSAGE: Final = 10008
 UNKNOWN_WEBHOOK: Final = 10015
 UNKNOWN_INTERACTION: Final = 10062
+INVALID_TOKEN: Final = 50027
+# Discord: codes that say that the token of an interaction is of no use any more
+TOKEN_ENDED: Final = frozenset({UNKNOWN_WEBHOOK, UNKNOWN_INTERACTION, INVALID_TOKEN})
+UNKNOWN: Final = range(10001, 11000)  # Discord: codes of what it does not know
+FLAGGED_AS_SPAM: Final = 20026  # Discord: the bot is flagged by the anti-spam system
 # Discord: also the answer in direct messages after an outage, for some hours and at random
 MISSING_ACCESS: Final = 50001
 # Transient refusals. HTTP: request timeout, conflict, locked for a moment, too early
@@ -92,6 +98,13 @@ def is_gone(error: BaseException | None, *codes: int) -> bool:
     if not isinstance(error, discord.HTTPException) or error.status != NOT_FOUND:
         return False
     return error.code in codes if codes else error.code != 0
+
+
+def is_block(error: discord.HTTPException) -> bool:
+    """Whether Discord's abuse protection blocks the request, whatever it is about."""
+    if error.code == FLAGGED_AS_SPAM:
+        return True
+    return error.status == FORBIDDEN and error.code in UNKNOWN
 
 
 def is_transient(error: discord.HTTPException, place: Any = None) -> bool:

@@ -14,6 +14,8 @@ What is wrong with discord.py, by its private names:
 * `utils._ActiveDecompressionContext`: inflates frames of any size. No issue known.
 * `DiscordWebSocket.received_message`: fails on a READY without an address. No issue known.
 * `Webhook.partial`: makes webhooks that post no ephemeral messages. No issue known.
+* `AsyncWebhookAdapter`: gives up a response to an interaction that Discord would take at the next
+  try. No issue known.
 
 The module `websocket` has the changes of the socket, `reconnect` replaces `Client.connect`.
 """
@@ -32,8 +34,10 @@ import yarl
 from discord import VoiceClient
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
+from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.backoff import retry_after
+from bot.transport.calls import is_transient
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import CHECKS, corrected_message
 from bot.transport.rate_limit_buckets import StrictBucket
@@ -45,6 +49,7 @@ SLEPT_SECONDS: Final = 30.0  # the longest that discord.py sleeps: max_ratelimit
 GLOBAL_LIMIT_SECONDS: Final = SLEPT_SECONDS + 1
 # Retry-After may be rounded. With this margin discord.py's own sleep ends first.
 GLOBAL_LIMIT_MARGIN_SECONDS: Final = 0.5
+RESPONSE_RETRY_SECONDS: Final = (0.2, 0.5)  # Discord: 3 s for the first response
 APPLICATION_WEBHOOK: Final = 3  # Discord: a type of webhook
 EDIT_PATH: Final = re.compile(r"/channels/(\d+)/messages/\d+$")
 
@@ -79,6 +84,22 @@ class ReopeningEvent(asyncio.Event):
         self._opening = asyncio.get_running_loop().call_later(self._seconds(), self.set)
 
 
+class ResponseAdapter(AsyncWebhookAdapter):
+    """Responds to an interaction; retries after a transient refusal."""
+
+    # discord.py types the body of a response as Any; it is passed on unchanged. None has files.
+    async def create_interaction_response(self, *ids: Any, **body: Any) -> Any:
+        """Respond; raises HTTPException."""
+        for pause_seconds in RESPONSE_RETRY_SECONDS:
+            try:
+                return await super().create_interaction_response(*ids, **body)
+            except discord.HTTPException as error:
+                if not is_transient(error):
+                    raise
+            await asyncio.sleep(pause_seconds)
+        return await super().create_interaction_response(*ids, **body)
+
+
 def point_at(api_url: str, gateway_url: str) -> None:
     """Point discord.py at these addresses and replace its buckets and sockets by ours."""
     Route.BASE = api_url
@@ -86,6 +107,7 @@ def point_at(api_url: str, gateway_url: str) -> None:
     discord.http.DiscordClientWebSocketResponse = QuickCloseSocket  # type: ignore[attr-defined]  # as above
     discord.gateway.KeepAliveHandler = KeepAlive  # type: ignore[assignment,misc]  # as above
     discord.utils._ActiveDecompressionContext = Inflate  # type: ignore[assignment]  # as above
+    async_context.set(ResponseAdapter())  # type: ignore[no-untyped-call]
     VoiceClient.warn_nacl = VoiceClient.warn_dave = False  # This bot does not use voice.
     DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway_url)
 

@@ -14,9 +14,11 @@ NAMES: Final = {
     "send_messages": "Send Messages",
     "send_messages_in_threads": "Send Messages in Threads",
     "manage_threads": "Manage Threads",
+    "attach_files": "Attach Files",
 }
 TO_READ: Final = ("read_message_history",)
 TO_SEE: Final = ()  # access alone
+TO_ATTACH: Final = ("attach_files",)
 TO_WRITE_LOCKED: Final = ("send_messages_in_threads", "manage_threads")
 
 

@@ -61,9 +61,9 @@ class SyncedTree(CommandTree):
         return self.at_discord
 
 
-def refusal(text: str, status: int = 400) -> discord.HTTPException:
+def refusal(text: str, status: int = 400, code: int = 50035) -> discord.HTTPException:
     response: Any = SimpleNamespace(status=status, reason="Bad Request", headers={})
-    return discord.HTTPException(response, {"code": 50035, "message": text})
+    return discord.HTTPException(response, {"code": code, "message": text})
 
 
 def unavailable() -> discord.DiscordServerError:
@@ -345,6 +345,8 @@ async def test_the_entry_point_of_an_activity_is_kept(tree: SyncedTree) -> None:
         (discord.RateLimited(9.0), "RateLimited"),
         (unavailable(), "DiscordServerError"),
         (page(), "403 0 <html>Blocked</html>"),
+        (refusal("Daily limit", 400, 30034), "400 30034 Daily limit"),
+        (refusal("Blocked by Cloudflare", 403, 40333), "403 40333 Blocked by Cloudflare"),
     ],
 )
 async def test_a_failed_sync_is_repeated_until_it_succeeds(

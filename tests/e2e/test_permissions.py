@@ -5,6 +5,7 @@ from typing import Any, Final
 import pytest
 
 from bot.sandbox.discord.world import ChannelType
+from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage, new_guild_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -42,6 +43,20 @@ async def test_the_log_names_a_time_out(stage: Stage, unique: str) -> None:
     )
     await stage.discord.time_out("ChatBot", 0, guild)
     await stage.asked(f"And now? {unique}", channel=channel)
+
+
+async def test_the_log_names_the_permission_for_files(own_stage: Stage, unique: str) -> None:
+    """Without it, the answer goes on in messages."""
+    text = "All is well in the harbour tonight. " * 100
+    await own_stage.model.reply_when(unique, Script(text=text))
+    denied = {"target": "ChatBot", "deny": ["ATTACH_FILES"]}
+    channel = await own_stage.channel()
+    await own_stage.discord.edit_channel(channel, overwrites=[denied])
+    async with own_stage.bot(REPLY_PARTS="1"):
+        question = await own_stage.asked(unique, channel=channel)
+        assert len(await own_stage.parts_of(question)) == 2
+        reason = "Discord takes no file: the permission Attach Files is missing"
+        assert f"Show reply {question['id']} in parts: {reason}" in own_stage.log
 
 
 REFUSALS: Final[dict[str, dict[str, Any]]] = {

@@ -77,3 +77,17 @@ async def test_a_thread_that_a_moderator_locked_is_not_opened(
             await channels.reopen(int(thread["id"]))
     patches = [one for one in await people.requests() if one["method"] == "PATCH"]
     assert len(patches) == opened
+
+
+async def test_a_thread_that_cannot_be_opened_is_lost_not_its_text(
+    people: Driver, client: discord.Client, tmp_path: Path
+) -> None:
+    """For example if too many threads of the server are active."""
+    thread = await people.start_thread("general", people.bot_id, "Mine")
+    await people.edit_channel(thread["id"], archived=True)
+    body = {"code": 160006, "message": "Maximum number of active threads reached"}
+    await people.fault("answer", method="PATCH", path="/channels/", status=400, body=body)
+    async with open_history(tmp_path / "bot.db") as history:
+        channels = Channels(client, history.places, Pacer())
+        with pytest.raises(ReplyLost, match="status 400, code 160006"):
+            await channels.reopen(int(thread["id"]))

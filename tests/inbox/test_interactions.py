@@ -103,19 +103,24 @@ async def test_a_command_is_answered_in_its_deferred_message(scene: Scene, priva
     assert await scene.stage.open_questions() == []
 
 
-@pytest.mark.parametrize("status", [409, 423])
-async def test_a_refusal_of_the_deferral_that_passes_is_tried_again(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch, status: int
+@pytest.mark.parametrize(("reopened", "state"), [(True, State.ANSWERED), (False, State.FAILED)])
+async def test_a_thread_that_was_archived_before_the_deferral_is_reopened(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch, reopened: bool, state: State
 ) -> None:
-    """As long as Discord still takes a first response, and not for ever."""
-    monkeypatch.setattr(interactions_module, "DEFER_RETRY_SECONDS", (0.0, 0.0))
-    passing = refusal(0, status)
-    interaction = await scene.give(1, [passing, passing, await scene.thinking()])
-    assert interaction.deferrals == [False] * 3
-    assert await scene.stage.shown() == [ANSWER]
-    lasting = await scene.give(2, passing)
-    assert lasting.deferrals == [False] * 3
-    assert await scene.states() == [(State.ANSWERED, 0), (State.FAILED, 0)]
+    """Where the bot may; otherwise Discord takes no response."""
+    places = list[int]()
+
+    async def reopen(exchange: Exchange) -> None:
+        places.append(exchange.place_id)
+        if not reopened:
+            raise ReplyLost("the thread is locked")
+
+    monkeypatch.setattr(scene.places, "reopen", reopen)
+    archived = refusal(50083, 403)
+    interaction = await scene.give(1, [archived, await scene.thinking()])
+    assert interaction.deferrals == [False] * (2 if reopened else 1)
+    assert places == [5]
+    assert await scene.states() == [(state, 0)]
 
 
 async def test_an_interaction_that_comes_twice_is_answered_once(scene: Scene) -> None:

@@ -13,6 +13,7 @@ from tests.world import World
 
 STOP = frozenset({ReplyAction.STOP})
 CHANNEL: Any = None
+EXPIRED = "the token of the interaction has expired"
 KINDS = {403: discord.Forbidden, 404: discord.NotFound, 401: discord.HTTPException}
 
 
@@ -29,10 +30,14 @@ def refusal(kind: type[discord.HTTPException], status: int, code: int) -> discor
         (403, 50001, "send_messages", "the permission Send Messages is missing"),
         (403, 50013, "", "Discord refuses it: status 403, code 50013"),
         (403, 50001, "", "Discord refuses it: status 403, code 50001"),
-        (403, 10008, "", "Discord refuses it: status 403, code 10008"),
+        (403, 10008, "", "Discord's abuse protection blocks the bot: status 403, code 10008"),
+        (403, 20026, "", "Discord's abuse protection blocks the bot: status 403, code 20026"),
         (404, 10003, "view_channel", "it is deleted"),
         (404, 0, "", "Discord refuses it: status 404, code 0"),
-        (401, 50027, "view_channel", "Discord refuses it: status 401, code 50027"),
+        (401, 50027, "view_channel", f"{EXPIRED}: status 401, code 50027"),
+        (404, 10015, "", f"{EXPIRED}: status 404, code 10015"),
+        (404, 10062, "", f"{EXPIRED}: status 404, code 10062"),
+        (401, 0, "", "Discord refuses it: status 401, code 0"),
     ],
 )
 def test_the_permission_that_is_missing_is_named(
@@ -59,6 +64,8 @@ def test_the_permission_that_is_missing_is_named(
         (discord.HTTPException, 400, 50083, ReplyLost),
         (discord.HTTPException, 400, 50035, ReplyBlocked),
         (discord.Forbidden, 403, 240000, ReplyBlocked),
+        (discord.Forbidden, 403, 10008, ReplyLost),  # blocks of the abuse protection
+        (discord.Forbidden, 403, 20026, ReplyLost),
     ],
 )
 def test_only_refusals_of_the_place_end_the_reply(

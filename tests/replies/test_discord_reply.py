@@ -563,7 +563,7 @@ async def test_without_the_history_permission_the_answer_has_no_reference(stage:
         (404, 10003, "it is deleted"),
         (400, 160005, "the thread is locked, and the permission Manage Threads is missing"),
         (400, 50007, "the person takes no messages from the bot"),
-        (401, 50027, "Discord refuses it: status 401, code 50027"),
+        (401, 50027, "the token of the interaction has expired: status 401, code 50027"),
     ],
 )
 async def test_a_refused_place_ends_the_reply(

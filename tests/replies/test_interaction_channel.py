@@ -183,6 +183,21 @@ async def test_an_answer_that_the_bot_cannot_see_ends_with_its_token(
             await reply.finish()
 
 
+async def test_a_missing_route_is_tried_again_where_the_bot_sees_nothing(
+    asked: Asked, stage: Stage
+) -> None:
+    """Status 404 without a code may be the end of the token, or a passing fault."""
+    asked.sees_place = False
+    body = {"code": 0, "message": "404: Not Found"}
+    await stage.people.fault(
+        "answer", method="PATCH", path="/webhooks/", count=2, status=404, body=body
+    )
+    async with asked.reply() as reply:
+        reply.write("One.")
+        await reply.finish()
+    assert await asked.texts() == ["One."]
+
+
 async def test_deleted_parts_are_not_taken_for_the_end_of_the_token(
     asked: Asked, stage: Stage
 ) -> None:

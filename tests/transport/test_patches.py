@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any, cast
 
 import discord
 import pytest
+from discord.webhook.async_ import AsyncWebhookAdapter
 
 from bot.sandbox.discord.server import serving
 from bot.sandbox.discord.state import State
@@ -171,3 +173,28 @@ async def test_closing_ends_the_wait_for_guilds_even_if_one_arrives(
     await patches.close(world.client)
     assert waiting.done()
     assert "ready" not in dispatched
+
+
+@pytest.mark.parametrize(
+    ("statuses", "attempts", "answered"),
+    [([409, 423], 3, True), ([423] * 3, 3, False), ([400], 1, False)],
+)
+async def test_a_response_to_an_interaction_is_retried_after_a_transient_refusal(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[int], attempts: int, answered: bool
+) -> None:
+    """As long as Discord still takes it, and not for ever."""
+    tried = list[tuple[object, ...]]()
+
+    async def respond(_self: object, *ids: object, **_body: object) -> str:
+        tried.append(ids)
+        if len(tried) <= len(statuses):
+            response: Any = SimpleNamespace(status=statuses[len(tried) - 1], reason="")
+            raise discord.HTTPException(response, {"code": 0, "message": "No."})
+        return "taken"
+
+    monkeypatch.setattr(AsyncWebhookAdapter, "create_interaction_response", respond)
+    monkeypatch.setattr(patches, "RESPONSE_RETRY_SECONDS", (0.0, 0.0))
+    adapter: Any = patches.ResponseAdapter()  # type: ignore[no-untyped-call]
+    with nullcontext() if answered else pytest.raises(discord.HTTPException):
+        assert await adapter.create_interaction_response(5, "token") == "taken"
+    assert tried == [(5, "token")] * attempts
