@@ -13,6 +13,7 @@ from bot.markdown.syntax import EMPHASIS
 from bot.replies.destination import Destination
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
+from bot.transport.permissions import TO_START_THREAD, reason_of_refusal
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +68,14 @@ async def open_thread(message: QuestionMessage, name: str, pacer: Pacer) -> disc
     try:
         async with asyncio.timeout(THREAD_SECONDS):
             return await _thread_of(message, name, pacer)
-    except (discord.DiscordException, DiscordUnavailable, TimeoutError) as error:
-        log.info("Cannot create a thread from question %d: %s", message.id, type(error).__name__)
-        return None
+    except discord.HTTPException as error:
+        why = reason_of_refusal(error, message.channel, TO_START_THREAD)
+    except DiscordUnavailable as error:
+        why = str(error)
+    except (discord.DiscordException, TimeoutError) as error:
+        why = type(error).__name__
+    log.info("Cannot create a thread from question %d: %s", message.id, why)
+    return None
 
 
 async def _thread_of(message: QuestionMessage, name: str, pacer: Pacer) -> discord.Thread | None:

@@ -17,7 +17,7 @@ from bot.replies.parts import Part
 from bot.replies.plan import PlannedPart, final_plan, next_change
 from bot.replies.reply_requests import ReplyRequests
 from bot.transport.pacer import Priority
-from bot.transport.permissions import TO_ATTACH, reason
+from bot.transport.permissions import TO_ATTACH, reason_of_refusal
 
 NO_HISTORY_TO_REPLY: Final = 160002  # Discord: a reply needs Read Message History
 FILE_NAME: Final = "reply.md"
@@ -260,9 +260,7 @@ def _explained(planned: PlannedPart, channel: Channel) -> Iterator[None]:
         raise
     except discord.HTTPException as error:
         if planned.file:
-            lacks = reason(channel, TO_ATTACH) if isinstance(error, discord.Forbidden) else ""
-            why = lacks or f"status {error.status}, code {error.code}"
-            raise FileRefused(why) from error
+            raise FileRefused(reason_of_refusal(error, channel, TO_ATTACH)) from error
         raise refused(error, channel) from error
 
 

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import discord
 
-from bot.transport.calls import GARBLED
+from bot.transport.calls import FORBIDDEN, GARBLED, MISSING_ACCESS
 
 # Discord's names for its permissions, by those of discord.py
 NAMES: Final = {
@@ -13,11 +13,13 @@ NAMES: Final = {
     "read_message_history": "Read Message History",
     "send_messages": "Send Messages",
     "send_messages_in_threads": "Send Messages in Threads",
+    "create_public_threads": "Create Public Threads",
     "manage_threads": "Manage Threads",
     "attach_files": "Attach Files",
 }
 TO_READ: Final = ("read_message_history",)
 TO_SEE: Final = ()  # access alone
+TO_START_THREAD: Final = ("create_public_threads", "send_messages_in_threads")
 TO_ATTACH: Final = ("attach_files",)
 TO_WRITE_LOCKED: Final = ("send_messages_in_threads", "manage_threads")
 
@@ -73,6 +75,14 @@ def reason(channel: Any, needed: tuple[str, ...]) -> str:
     if not me.is_timed_out():
         return text
     return f"{text}: a moderator timed the bot out until {me.timed_out_until:%Y-%m-%d %H:%M} UTC"
+
+
+def reason_of_refusal(error: discord.HTTPException, channel: Any, needed: tuple[str, ...]) -> str:
+    """Return why Discord refused a request in *channel* that needs permissions, for a log line."""
+    lacks = ""
+    if error.status == FORBIDDEN or error.code == MISSING_ACCESS:
+        lacks = reason(channel, needed)
+    return lacks or f"status {error.status}, code {error.code}"
 
 
 def reason_of_lock(thread: Any) -> str:
