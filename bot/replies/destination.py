@@ -75,10 +75,10 @@ def refused(error: discord.HTTPException, channel: Channel) -> ReplyLost | Reply
 def lost_because(error: discord.HTTPException, channel: Channel) -> ReplyLost:
     """Return the error for a refusal of the place, which names the missing permission if it can."""
     refusal = f"status {error.status}, code {error.code}"
-    if error.code in TOKEN_ENDED:
-        return ReplyLost(f"the token of the interaction has expired: {refusal}")
     if is_block(error):
         return ReplyLost(f"Discord's abuse protection blocks the bot: {refusal}")
+    if error.code in TOKEN_ENDED:
+        return ReplyLost(f"the token of the interaction has expired: {refusal}")
     if is_gone(error):
         return ReplyLost("it is deleted")
     if error.code in TAKES_NONE:

@@ -31,6 +31,7 @@ def refusal(kind: type[discord.HTTPException], status: int, code: int) -> discor
         (403, 50013, "", "Discord refuses it: status 403, code 50013"),
         (403, 50001, "", "Discord refuses it: status 403, code 50001"),
         (403, 10008, "", "Discord's abuse protection blocks the bot: status 403, code 10008"),
+        (403, 10015, "", "Discord's abuse protection blocks the bot: status 403, code 10015"),
         (403, 20026, "", "Discord's abuse protection blocks the bot: status 403, code 20026"),
         (404, 10003, "view_channel", "it is deleted"),
         (404, 0, "", "Discord refuses it: status 404, code 0"),
