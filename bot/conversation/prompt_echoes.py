@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from bot.conversation.prompt_markup import FORMS, LABELS, NOTES, defused
-from bot.markdown.syntax import OPENING_FENCE, closing_fence
+from bot.markdown.syntax import closing_fence, opened_fence
 
 LENGTH: Final = 300  # characters between the brackets; lines of the prompt have fewer
 
@@ -147,8 +147,8 @@ class PromptEchoFilter:
             whole = self._line + line[:_LINE_LENGTH]
             if self._fence:
                 self._fence = "" if closing_fence(whole, self._fence) else self._fence
-            elif opening := OPENING_FENCE.match(whole):
-                self._fence = opening[2]
+            else:
+                self._fence = opened_fence(whole)
             self._line, self._ticks = "", 0
         self._line = (self._line + last)[:_LINE_LENGTH]
         self._ticks += last.count("`")

@@ -25,7 +25,7 @@ from bot.llm.reasoning_marks import (
     nested_opening,
     opening,
 )
-from bot.markdown.syntax import OPENING_FENCE, closing_fence
+from bot.markdown.syntax import closing_fence, opened_fence
 
 PENDING_LENGTH: Final = 1000  # the most characters of white space before an answer that are kept
 WITHIN_LENGTH: Final = 8000  # characters between the tags within an answer, some 2000 tokens
@@ -227,8 +227,8 @@ class ReasoningFilter:
         if self._fence:
             if closing_fence(self._line, self._fence):
                 self._fence = ""
-        elif opening := OPENING_FENCE.match(self._line):
-            self._fence = opening[2]
+        else:
+            self._fence = opened_fence(self._line)
         self._line = self._before = ""
         self._ticks = 0
         return piece

@@ -128,7 +128,8 @@ _LATE_TOKENS: Final = (
     *("<|END_THINKING|>", "<|end_of_thought|>", "<|inner_suffix|>", "<channel|>"),
     *("<|channel|>final<|message|>", "<|start|>assistant<|channel|>final<|message|>"),
 )
-_SETS_APART: Final = re.compile(r"[\s(\[{\"“'‘`|]\Z")
+# The last is the beginning of a longer token, which was set apart.
+_SETS_APART: Final = re.compile(r"(?:[\s(\[{\"“'‘`|]|\|>assistant)\Z")
 
 # What follows a mark if a sentence is about it, as in "<think> and </think> are tags".
 _MENTIONED: Final = re.compile(

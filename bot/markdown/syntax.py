@@ -10,6 +10,8 @@ MARKER: Final = r"(?:[-*+•]|\d{1,9}[.)])"  # of a list item
 MARGIN: Final = rf"[ \t]*+(?:(?:>|{MARKER})[ \t]++|>)*+"
 # A line that opens a fence: its margin, the run of signs and the text after that. CommonMark.
 OPENING_FENCE: Final = re.compile(rf"({MARGIN})(`{{3,}}(?=[^`]*$)|~{{3,}})(.*)$")
+# A line whose end opens one for Discord, though not for CommonMark: Run: ```sh
+_OPENING_AT_END: Final = re.compile(r"(?:(?!```).)*(`{3,})[ \t]*[\w+#.-]*[ \t\r]*$")
 # A line that may close one: its margin, the run of signs, and blanks.
 CLOSING_FENCE: Final = re.compile(r"([> \t]*+)(`+|~+)([ \t\r]*)")
 # As Discord reads it: a lone star or underscore is a character like any other. The text within is
@@ -20,6 +22,14 @@ EMPHASIS: Final = re.compile(
 )
 # What is left of marks in the names of files; a name may begin a line, where "#" and "-" are marks.
 NAME_MARK: Final = re.compile(r"_|^[#-]")
+
+
+def opened_fence(line: str) -> str:
+    """Return the run of signs of the code fence that *line* opens, "" if it opens none."""
+    if found := OPENING_FENCE.match(line):
+        return found[2]
+    found = _OPENING_AT_END.match(line)
+    return found[1] if found else ""
 
 
 def closing_fence(line: str, run: str) -> re.Match[str] | None:

@@ -125,6 +125,7 @@ def test_other_brackets_stay(said: str) -> None:
         f"Each question begins with `{WRITES}`.",
         f"Each question begins with {WRITES}, as here.",
         f"```\n{WRITES}\nHello\n```",
+        f"As here: ```text\n{WRITES}\nHello\n```",
         "You sent ⟦file notes.txt⟧ and ⟦picture cat.png⟧.",
         "⟦file notes.txt⟧ is what you sent.",
     ],
