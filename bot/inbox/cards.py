@@ -36,7 +36,7 @@ def _lines(component: Any) -> Iterator[str | None]:
             yield component.placeholder
             yield from (f"- {option.label}" for option in component.options)
         case discord.MediaGalleryComponent():
-            yield from (item.description or _file_name(item.media) for item in component.items)
+            yield from (item.description or file_name(item.media.url) for item in component.items)
         case _:
             yield _line(component)
 
@@ -48,15 +48,15 @@ def _line(component: Any) -> str | None:
         case discord.Button():
             return _button(component)
         case discord.ThumbnailComponent():
-            return component.description or _file_name(component.media)
+            return component.description or file_name(component.media.url)
         case discord.FileComponent():
-            return component.name or _file_name(component.media)
+            return component.name or file_name(component.media.url)
     return None
 
 
-def _file_name(media: discord.UnfurledMediaItem) -> str:
+def file_name(url: str) -> str:
     """Return the last part of the address of a picture, video or file that has no words."""
-    path = media.url.partition("?")[0].partition("#")[0]
+    path = url.partition("?")[0].partition("#")[0]
     return safe_name(unquote(path.rpartition("/")[2]))
 
 

@@ -18,7 +18,7 @@ from bot.conversation.prompt_markup import (
     defused,
 )
 from bot.conversation.snowflakes import seconds_of
-from bot.inbox.cards import card_text, components_of, poll_text
+from bot.inbox.cards import card_text, components_of, file_name, poll_text
 from bot.transport.payload_checks import known_fields
 
 # Discord: in all embeds of a message. Here cards, polls, stickers and forwards count, too.
@@ -132,5 +132,6 @@ def _lines(embed: dict[str, Any]) -> Iterable[str]:
         embed.get("description"),
         *(f"{field['name']}: {field['value']}" for field in embed.get("fields", ())),
         embed.get("footer", {}).get("text"),
+        file_name(embed.get("image", {}).get("url", "")),
     ]
     return filter(None, lines)

@@ -106,6 +106,7 @@ _EMBED: Final[Fields] = {
     "author": _object({"name": _is_text}),
     "fields": _each(_object({"name": _is_text, "value": _is_text})),
     "footer": _object({"text": _is_text}),
+    "image": _object({"url": _is_text}),
 }
 _ATTACHMENT: Final[Fields] = {
     "id": is_snowflake,

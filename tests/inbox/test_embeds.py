@@ -40,6 +40,14 @@ def test_an_embed_becomes_its_text() -> None:
     assert embedded(World().say("Look", embeds=[ALERT])) == TOLD
 
 
+def test_the_picture_of_an_embed_is_known_by_its_file_name() -> None:
+    """The small one of a link preview is not: it repeats what the text says."""
+    picture = {"type": "rich", "image": {"url": "https://example.org/a/meme.png?width=9"}}
+    preview = {"type": "link", "title": "News", "thumbnail": {"url": "https://example.org/b.png"}}
+    message = World().say("", embeds=[picture, preview])
+    assert embedded(message) == "⟦embed⟧\nmeme.png\n⟦embed⟧\nNews"
+
+
 def test_equal_embeds_appear_once() -> None:
     other = {"type": "image", "url": "https://example.org/a.png"}
     assert embedded(World().say("Look", embeds=[ALERT, other, ALERT])) == TOLD
