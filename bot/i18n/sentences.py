@@ -106,8 +106,8 @@ class Sentences:
         "The AI service accepts no more questions from me for now. Please ask again after {when}."
     )
     model_rate_limited = (
-        "My quota at the AI service is used up, and it does not say when it renews. Please ask "
-        "again later today or tomorrow. An admin can read in the log which limit it is."
+        "My quota at the AI service is used up. The service does not say when it renews. Please "
+        "ask again later today or tomorrow. An admin can read in the log which limit it is."
     )
     model_unreachable = "I cannot reach the AI service right now. Please try again in a minute."
     model_timeout = "The AI service took too long. Please try again in a minute."

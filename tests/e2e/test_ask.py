@@ -233,8 +233,7 @@ async def test_ask_works_with_minimal_channel_data(
 
 async def test_commands_are_refused_in_disallowed_places(own_stage: Stage, unique: str) -> None:
     stage = own_stage
-    person = await stage.person()
-    await stage.discord.edit_user(person, installed_bot=True)
+    person = await installed(stage)
     guild = stage.discord.world["guilds"][0]["id"]
     group = await stage.discord.private_channel(person, "Jun")
     other = await elsewhere(stage, person, unique)
@@ -482,8 +481,7 @@ async def test_user_install_attaches_replies_over_the_follow_up_limit(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    person = await stage.person()
-    await stage.discord.edit_user(person, installed_bot=True)
+    person = await installed(stage)
     place = await elsewhere(stage, person, unique)
     text = "All is well in the harbour. " * 500
     await stage.model.reply_when(unique, Script(text=text))
@@ -504,8 +502,7 @@ async def test_user_install_shows_what_fits_if_the_file_is_refused(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    person = await stage.person()
-    await stage.discord.edit_user(person, installed_bot=True)
+    person = await installed(stage)
     place = await elsewhere(stage, person, unique)
     text = "All is well in the harbour. " * 500
     await stage.model.reply_when(unique, Script(text=text))
