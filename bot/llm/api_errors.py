@@ -411,6 +411,9 @@ def _words(problem: object, depth: int = 0) -> Iterator[str]:
         for item in problem[:MAX_MESSAGES]:
             yield from _words(item, depth)
     elif isinstance(problem, dict) and depth < MAX_DEPTH:
+        place = problem.get("loc")
+        if isinstance(place, list) and "msg" in problem:  # FastAPI: the field that is wrong
+            yield from (name for name in place[-1:] if isinstance(name, str))
         for name in MESSAGE_FIELDS:
             yield from _words(problem.get(name), depth + 1)
 

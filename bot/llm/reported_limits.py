@@ -26,7 +26,7 @@ _OVER: Final = re.compile(
     r"too large|at most|maximum|range|less(?: than| or equal)|exceed|limit|<=|>(?!=)", re.IGNORECASE
 )
 _NOT_THE_REPLY: Final = re.compile(
-    r"prompt|inputs?\b(?! (?:validation|request))|messages?\b(?! is)"
+    r"prompt|inputs?\b(?! (?:validation|request|should))|messages?\b(?! is)"
     r"|context (?:length|window|size|limit)",
     re.IGNORECASE,
 )
@@ -64,7 +64,8 @@ _COUNT_OF_TOKENS: Final = re.compile(
 # Groq and OpenAI count a request against the tokens per minute: "Limit 6000, Requested 6294".
 _ALLOWED: Final = re.compile(rf"\blimit(?:ed to| of| is)?\W{{0,4}}{_NUMBER}", re.IGNORECASE)
 _REQUESTED: Final = re.compile(
-    rf"\b(?:requested|request(?: (?:needs|requires|has|of|tokens))+)\W{{0,4}}{_NUMBER}",
+    rf"\b(?:requested|request(?: (?:needs|requires|has|tokens))+)\W{{0,4}}{_NUMBER}"
+    r"(?! ?(?:[kmg]?b\b|bytes|requests))",
     re.IGNORECASE,
 )
 # Anthropic and Gemini name only the limit.

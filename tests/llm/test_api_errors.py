@@ -349,6 +349,7 @@ def test_a_proxy_page_reports_no_window() -> None:
         (429, "Rate limit of 9000 tokens per minute exceeded", ModelBusy),
         (429, "current tpm: 12260, tpm limit: 5000, rpm limit: 15", ModelBusy),
         (429, "Limit 1000 requests. You made 1001 requests.", ModelBusy),
+        (429, "Rate limit of 3000 reached; request has 5000 bytes", ModelBusy),
         (429, "This would exceed your rate limit of 400 output tokens per minute", ModelBusy),
         (400, "The prompt is too long, try again after shortening it", ModelContextExceeded),
         (400, "Too many tokens, please wait before trying again.", ModelRequestRefused),
@@ -623,3 +624,23 @@ def test_an_error_within_a_stream_means_what_a_response_would(
     problem: dict[str, Any], kind: type[ModelError]
 ) -> None:
     assert type(stream_error(problem, private(PLAIN))) is kind
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "ensure this value is less than or equal to 1024",
+        "Input should be less than or equal to 1024",
+    ],
+)
+def test_the_field_that_fastapi_names_counts(message: str) -> None:
+    body = json.dumps({"detail": [{"loc": ["body", "max_tokens"], "msg": message, "input": 2000}]})
+    error = response_error(422, body, private(LONG))
+    assert type(error) is ModelReplyTooLong
+    assert error.reported == ReportedLimits(reply=1024)
+
+
+def test_a_role_that_fastapi_refuses_is_the_system_role() -> None:
+    place = ["body", "messages", 0, "role"]
+    detail = [{"loc": place, "msg": "Input should be 'user' or 'assistant'"}]
+    assert names_system_role(json.dumps({"detail": detail}))
