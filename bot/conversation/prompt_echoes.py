@@ -26,7 +26,9 @@ _MAY_BE_BRACKETS: Final = re.compile(
     r"[*_]*:?[ \t]*\r?"
 )
 _OPENING: Final = re.compile(r"⟦|\[\[")
-_MARGIN: Final = re.compile(r"[\s>#*_-]*")  # what may precede a label in its line
+# What may precede a label in its line: the mark of a list or a quote, or a whole sentence.
+_MARGIN: Final = re.compile(r"[\s>#*_-]*(?:\d{1,3}[.)][ \t]+[*_]*)?")
+_SENTENCE_END: Final = re.compile(r"[.!?…。！？][\"'”’)*_]*[ \t]+[*_]*\Z")
 _LINE_LENGTH: Final = 300  # the most characters of a line that decide what it is
 
 
@@ -123,11 +125,17 @@ class PromptEchoFilter:
             return defused(found[0]) if is_own else found[0]
         is_alone = self._begins_line and (bool(line_end) or is_last)
         is_first = self._is_blank and bool(line_end) and _PROSE.fullmatch(words) is not None
-        if self._begins_line and (_LABEL.fullmatch(words) or (is_alone and (is_own or is_first))):
+        is_label = self._begins_sentence and _LABEL.fullmatch(words) is not None
+        if is_label or (is_alone and (is_own or is_first)):
             return line_end if self._line.strip() else ""
         if _NOTE.fullmatch(words):
             return line_end
-        return defused(found[0]) if is_own else found[0]
+        return defused(found[0]) if is_own or "(@" in words else found[0]
+
+    @property
+    def _begins_sentence(self) -> bool:
+        """Whether the text that was read ends with the beginning of a line or a sentence."""
+        return self._begins_line or _SENTENCE_END.search(self._line) is not None
 
     @property
     def _begins_line(self) -> bool:

@@ -62,7 +62,7 @@ class BaseAddress:
         allows no colon in a name.
         """
         parts = urlsplit(without_endpoint(address))
-        if "@" in f"{parts.path}{parts.query}":
+        if "@" in f"{parts.path}{parts.query}{urlsplit(address).fragment}":
             raise ValueError("credentials with a character that must be percent-encoded")
         userinfo, _, host = parts.netloc.rpartition("@")
         url = urlunsplit((parts.scheme, host, parts.path, "", ""))

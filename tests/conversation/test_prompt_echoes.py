@@ -136,6 +136,17 @@ def test_an_answer_about_the_lines_has_ordinary_brackets(said: str) -> None:
     assert shown(*said) == answer, "cut everywhere"
 
 
+@pytest.mark.parametrize("before", ["Sure! ", "네. ", "1. ", "- ", "> **Yes.** ", "Done.\n\n2) "])
+def test_a_label_at_the_beginning_of_a_sentence_is_removed(before: str) -> None:
+    said = f"{before}{WRITES} Hello"
+    assert shown(said) == f"{before}Hello"
+    assert shown(*said) == f"{before}Hello", "cut everywhere"
+
+
+def test_a_label_of_the_models_own_within_a_sentence_has_ordinary_brackets() -> None:
+    assert shown("So ⟦Bob (@bob) says⟧ hi") == "So [[Bob (@bob) says]] hi"
+
+
 def test_every_form_of_the_program_is_known() -> None:
     values = vars(prompt_markup).values()
     forms = {one for one in values if isinstance(one, str) and one[:1] + one[-1:] == "⟦⟧"}

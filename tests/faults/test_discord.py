@@ -399,6 +399,13 @@ async def test_19_bot_unarchives_thread_archived_during_reply(
 # Fault 16
 
 
+PASSING: Final[dict[str, Fault]] = {
+    "500": refused(500),
+    "503": refused(503),
+    "a page": refused(200, PAGE),
+    "no thread": refused(200, {}),
+    "dropped": {"action": "drop"},
+}
 NO_THREAD: Final[dict[str, Fault]] = {
     "429 for 280 s": limited(280),
     "429 for 280 s, shared": limited(280, scope="shared"),
@@ -406,12 +413,8 @@ NO_THREAD: Final[dict[str, Fault]] = {
     "403": refused(403, {"message": "Missing Permissions", "code": 50013}),
     "160004, and there is none": refused(400, {"message": "A thread exists", "code": 160004}),
     "160006": refused(400, {"message": "Too many active threads", "code": 160006}),
-    "500": refused(500) | {"count": None},
-    "503": refused(503),
-    "a page": refused(200, PAGE),
-    "no thread": refused(200, {}),
+    **{name: fault | {"count": None} for name, fault in PASSING.items()},
     "hanging": {"action": "delay", "seconds": 20},
-    "dropped": {"action": "drop"},
     "Cloudflare": limited(1, via=False, body=PAGE),
 }
 
@@ -442,6 +445,19 @@ async def test_16_answer_appears_in_channel_if_thread_fails(
     assert await stage.messages_in(question["id"]) == []
     requests = invalid(await stage.discord.requests(), channel)
     assert len(requests) <= INVALID_PER_INCIDENT
+
+
+@pytest.mark.parametrize("name", PASSING)
+async def test_16_answer_appears_in_the_thread_if_a_retry_creates_it(
+    own_stage_running: Stage, unique: str, name: str
+) -> None:
+    stage = own_stage_running
+    channel = await stage.channel()
+    fault = PASSING[name] | {"method": "POST", "path": rf"^/channels/{channel}{THREAD}"}
+    await stage.discord.fault(**fault)
+    question = await stage.ask(unique, channel=channel)
+    await stage.shown(unique, question["id"])
+    await check_invariants(stage, question, model_calls=1)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -116,7 +116,10 @@ def test_an_address_without_credentials_has_no_authorization(pasted: str) -> Non
     assert (address.url, address.authorization, address.secrets) == ("http://h/v1", "", ())
 
 
-@pytest.mark.parametrize("pasted", ["http://a%3Ab:c@h/v1", "http://a/b:c@h/v1", "http://h/v1?a@b"])
+@pytest.mark.parametrize(
+    "pasted",
+    ["http://a%3Ab:c@h/v1", "http://a/b:c@h/v1", "http://h/v1?a@b", "http://a:12#x@h/v1"],
+)
 def test_credentials_that_cannot_be_read_are_refused(pasted: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011  # whichever it is
         BaseAddress.parse(pasted)

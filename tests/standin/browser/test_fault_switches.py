@@ -131,7 +131,7 @@ async def test_modal_stays_open_if_the_bot_is_down(open_page: Opening) -> None:
     [
         ("The model answers 429", ENGLISH.model_busy),
         ("The model is cut off", ENGLISH.model_cut),
-        ("The model stalls", ENGLISH.model_timeout),
+        ("The model stalls", ENGLISH.model_unfinished),
     ],
 )
 async def test_model_switch_makes_the_model_fail(
