@@ -15,7 +15,7 @@ from bot.replies.destination import lost_because
 from bot.storage.places import Places
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
-from bot.transport.permissions import TO_READ, missing, permissions_in, reason_of_lock
+from bot.transport.permissions import TO_READ, missing, reason_of_lock
 
 log = logging.getLogger(__name__)
 
@@ -127,15 +127,14 @@ class Channels:
     async def reopen(self, thread_id: int) -> None:
         """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost.
 
-        A thread that a moderator locked stays closed, unless the bot may manage threads. Discord
-        itself would let the bot open its own thread.
+        A thread that a moderator locked stays closed, although Discord would let the bot open its
+        own thread, and any thread if it may manage threads.
         """
         # The cached thread may be from before it was archived, or locked as well.
         thread = await self.fetched(thread_id)
-        allowed = permissions_in(thread)
-        if thread.locked and not (allowed is not None and allowed.manage_threads):
+        if thread.locked:
             raise ReplyLost(reason_of_lock(thread))
-        if not (thread.archived or thread.locked):
+        if not thread.archived:
             return  # Somebody has opened it meanwhile.
         try:
             await call(lambda: thread.edit(archived=False), self._pacer, Priority.RESPONSE)

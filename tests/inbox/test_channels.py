@@ -56,20 +56,29 @@ async def test_an_unknown_thread_owner_is_asked_again(
         assert await channels.is_own_thread(message), "what is known is not asked for again"
 
 
+@pytest.mark.parametrize("allow", [[], ["MANAGE_THREADS"]])
 @pytest.mark.parametrize(
     ("state", "opened", "lost"),
     [
         ({"archived": True}, 1, ""),
         ({"archived": True, "locked": True}, 0, "the thread is locked"),
-        ({"locked": True}, 0, "the permission Manage Threads is missing"),
+        ({"locked": True}, 0, "the thread is locked"),
         ({}, 0, ""),
     ],
 )
 async def test_a_thread_that_a_moderator_locked_is_not_opened(
-    people: Driver, client: discord.Client, tmp_path: Path, state: Json, opened: int, lost: str
+    people: Driver,
+    client: discord.Client,
+    tmp_path: Path,
+    state: Json,
+    opened: int,
+    lost: str,
+    allow: list[str],
 ) -> None:
-    """Although Discord would let the bot open its own."""
+    """Although Discord would let the bot open its own, or any if it may manage threads."""
     thread = await people.start_thread("general", people.bot_id, "Mine")
+    overwrites = [{"target": people.bot_id, "allow": allow}]
+    await people.edit_channel(thread["parent_id"], overwrites=overwrites)
     await people.edit_channel(thread["id"], **state)
     async with open_history(tmp_path / "bot.db") as history:
         channels = Channels(client, history.places, Pacer())
