@@ -12,7 +12,7 @@ from bot.sandbox.model_script import Script
 from tests.e2e.conduct import CREATE
 from tests.e2e.conftest import Bot, Message, Stage
 from tests.faults.points import until
-from tests.faults.test_crash import hours_later
+from tests.faults.test_crash import hours_later, killed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -334,28 +334,43 @@ async def test_leftover_buttons_of_old_replies_are_removed_at_their_pace(
     assert [one["status"] for one in sent] == [200] * 4
 
 
-async def test_old_answer_is_regenerated_at_the_pace_of_its_age(
-    own_stage: Stage, unique: str
+@pytest.mark.parametrize("action", [ReplyAction.REGENERATE, ReplyAction.CONTINUE, None])
+async def test_old_answer_is_edited_at_the_pace_of_its_age(
+    own_stage: Stage, unique: str, action: ReplyAction | None
 ) -> None:
-    """People see it grow, Discord refuses no edit, and the end does not wait."""
+    """People see it grow, Discord refuses no edit, and the end does not wait.
+
+    Without an action, the bot was killed during the answer and starts two hours later.
+    """
     stage = own_stage
-    await stage.model.reply_when(unique, "Once.", times=1)
+    begun = Script(
+        text="Once.",
+        finish_reason="length",
+        stall_after_chunks=1,
+        stall_seconds=0 if action else 40,
+    )
+    await stage.model.reply_when(unique, begun, times=1)
     slow = Script(text="word " * 100, chunk_size=5, chunks_per_second=8)
-    await stage.model.reply_when(unique, slow)
-    async with stage.bot():
-        message = await stage.asked(unique)
-        [shown] = await stage.parts_of(message)
+    asks = CONTINUE_NOTE if action is ReplyAction.CONTINUE else unique
+    await stage.model.reply_when(asks, slow)
+    async with stage.bot() as bot:
+        if action is None:
+            message = await stage.ask(unique)
+            shown = await stage.first_words_on(message)
+            await killed(bot)
+        else:
+            message = await stage.asked(unique)
+            [shown] = await stage.parts_of(message)
     await stage.discord.settings(old_message_seconds=0)
+    first = (await stage.discord.requests())[-1]["seq"]
     async with stage.bot(**hours_later(stage, 2)):
-        first = (await stage.discord.requests())[-1]["seq"]
         place = shown["channel_id"]
-        await stage.discord.press(
-            place, message["author"]["id"], shown["id"], ReplyAction.REGENERATE
-        )
+        if action is not None:
+            await stage.discord.press(place, message["author"]["id"], shown["id"], action)
 
         async def ended() -> bool:
             after = await stage.discord.message(place, shown["id"])
-            is_whole = after["content"] == ("word " * 100).strip()
+            is_whole = after["content"].endswith(("word " * 100).strip())
             return is_whole and actions(after) == [ReplyAction.REGENERATE]
 
         await until(ended)
