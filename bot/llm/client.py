@@ -34,8 +34,8 @@ from bot.llm.request_shape import RequestShape, RequestShapes
 
 # Imported at the first question, in the functions that need them, to save memory in an idle bot.
 if TYPE_CHECKING:
-    from bot.llm.api_errors import Redactor
     from bot.llm.completion import Completion
+    from bot.llm.redactor import Redactor
 
 log = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class ChatCompletions:
         return bytes(answer)
 
     def _redactor(self, prompt: Prompt) -> "Redactor":
-        from bot.llm.api_errors import Redactor  # noqa: PLC0415
+        from bot.llm.redactor import Redactor  # noqa: PLC0415
 
         key = self._client.api_key
         return Redactor(

@@ -30,11 +30,12 @@ from bot.errors import (
     OutputTruncated,
 )
 from bot.llm.answer_filter import AnswerFilter
-from bot.llm.api_errors import Redactor, stated_status, stream_error
+from bot.llm.api_errors import stated_status, stream_error
 from bot.llm.deadlines import Deadlines
 from bot.llm.events import Begin, Delta, Event, Thinking, TokenUsage
 from bot.llm.finish_reasons import End, end_of, loggable
 from bot.llm.http_errors import FOREIGN_ERRORS, ErrorResponse
+from bot.llm.redactor import Redactor
 from bot.llm.stream_decoder import Chunk, Page, StreamDecoder
 
 USAGE_SECONDS: Final = 2.0  # for the usage, which follows the end of the answer

@@ -14,7 +14,7 @@ from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
 
 # Imported at the first error, to save memory in an idle bot.
 if TYPE_CHECKING:
-    from bot.llm.api_errors import Redactor
+    from bot.llm.redactor import Redactor
 
 BODY_SECONDS: Final = 5.0  # for the body of an error; after that, only the status counts
 BODY_BYTES: Final = 65_536  # of that body, decompressed; the largest in use repeat the request

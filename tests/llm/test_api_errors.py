@@ -27,7 +27,8 @@ from bot.errors import (
     ModelUnknown,
     ModelUnreachable,
 )
-from bot.llm.api_errors import Redactor, names_system_role, response_error, stream_error
+from bot.llm.api_errors import names_system_role, response_error, stream_error
+from bot.llm.redactor import Redactor
 
 DATA = bytes(range(256)) * 4
 PLAIN = Prompt((Turn(Role.USER, "What is out there?"),), 9, 0, 100)

@@ -14,7 +14,8 @@ from bot.errors import (
     ModelReplyTooLong,
     ModelRequestRefused,
 )
-from bot.llm.api_errors import Redactor, response_error
+from bot.llm.api_errors import response_error
+from bot.llm.redactor import Redactor
 from bot.llm.reported_limits import names_counts, reported_limits
 
 PROMPT_TOKENS = 4000  # of the request that is refused, by the estimate
