@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import chain
 from typing import Any, Final
 
 from bot.conversation.context_window import SMALLEST
@@ -116,59 +118,46 @@ def listed_models(answer: bytes) -> list[ListedModel]:
 
 
 def _can_chat(name: str, entry: dict[str, Any]) -> bool:
-    """Whether a model can chat: by what its entry says of itself, or else by its name."""
-    said = _says_that_it_chats(entry)
-    return _NO_CHAT.search(name.lower()) is None if said is None else said
+    """Whether a model can chat: by what its entry says first of itself, or else by its name."""
+    readers = (_switch_claims, _output_claims, _kind_claims, _use_claims)
+    claims = chain.from_iterable(read(entry) for read in readers)
+    return next(claims, _NO_CHAT.search(name.lower()) is None)
 
 
-def _says_that_it_chats(entry: dict[str, Any]) -> bool | None:
-    """Return what an entry says of itself, None if it says nothing about chats."""
-    said = (say(entry) for say in (_by_switches, _by_output, _by_kind, _by_uses))
-    return next((can for can in said if can is not None), None)
-
-
-def _by_switches(entry: dict[str, Any]) -> bool | None:
+def _switch_claims(entry: dict[str, Any]) -> Iterator[bool]:
     statuses = [one["status"] for one in _providers(entry) if "status" in one]
-    if any(entry.get(field) is False for field in USE_SWITCHES) or (
-        statuses and LIVE not in statuses
-    ):
-        return False
-    parts = _with_objects(entry, KIND_OBJECTS)
-    switches = (part.get(switch) for part in parts for switch in CHAT_SWITCHES)
-    return next((can for can in switches if isinstance(can, bool)), None)
+    is_off = any(entry.get(field) is False for field in USE_SWITCHES)
+    if is_off or (statuses and LIVE not in statuses):
+        yield False
+    for part in _with_objects(entry, KIND_OBJECTS):
+        yield from (can for one in CHAT_SWITCHES if isinstance(can := part.get(one), bool))
 
 
-def _by_output(entry: dict[str, Any]) -> bool | None:
+def _output_claims(entry: dict[str, Any]) -> Iterator[bool]:
     for part in _with_objects(entry, OUTPUT_OBJECTS):
         for field in OUTPUT_FIELDS:
             if isinstance(out := part.get(field), list):
-                return "text" in out
+                yield "text" in out
         if isinstance(form := part.get("modality"), str) and "->" in form:
-            return "text" in form.partition("->")[2]
-    return None
+            yield "text" in form.partition("->")[2]
 
 
-def _by_kind(entry: dict[str, Any]) -> bool | None:
-    parts = _with_objects(entry, KIND_OBJECTS)
-    said = (_kind_chats(field, part.get(field)) for part in parts for field in KIND_FIELDS)
-    return next((can for can in said if can is not None), None)
+def _kind_claims(entry: dict[str, Any]) -> Iterator[bool]:
+    for part in _with_objects(entry, KIND_OBJECTS):
+        for field in KIND_FIELDS:
+            for kind in _texts([part.get(field)]):
+                if field == "mode":
+                    yield kind in CHAT_MODES
+                elif _CHAT_KIND.search(kind):
+                    yield True
+                elif _OTHER_KIND.search(kind) or _COMPLETION_KIND.search(kind):
+                    yield False
 
 
-def _by_uses(entry: dict[str, Any]) -> bool | None:
+def _use_claims(entry: dict[str, Any]) -> Iterator[bool]:
     uses = [use for field in USE_FIELDS for use in _texts(entry.get(field))]
-    return False if uses and all(map(_OTHER_KIND.search, uses)) else None
-
-
-def _kind_chats(field: str, kind: object) -> bool | None:
-    """Whether models of a *kind*, the value of a *field*, can chat; None if that is not clear."""
-    for word in _texts([kind]):
-        if field == "mode":
-            return word in CHAT_MODES
-        if _CHAT_KIND.search(word):
-            return True
-        if _OTHER_KIND.search(word) or _COMPLETION_KIND.search(word):
-            return False
-    return None
+    if uses and all(map(_OTHER_KIND.search, uses)):
+        yield False
 
 
 def _providers(entry: dict[str, Any]) -> list[dict[str, Any]]:
