@@ -26,7 +26,12 @@ from bot.conversation.exchange import Exchange, Files
 from bot.conversation.image_selection import NO_IMAGES, ImageBudget
 from bot.conversation.images import PendingImage
 from bot.conversation.prompt import NO_PROMPT, Prompt, PromptConfig, build_prompt
-from bot.conversation.prompt_markup import continuation_request, image_names, with_files
+from bot.conversation.prompt_markup import (
+    continuation_request,
+    image_names,
+    marked_if_cut,
+    with_files,
+)
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
@@ -169,7 +174,11 @@ class Generator:
         read, length = len(text) + len(kept_quotation), len(whole) + len(quoted)
         if read < length:
             answer.generation.files_percent = 100 * read // length
-        answer.exchange = replace(exchange, files=text or exchange.files, quoted=kept_quotation)
+        answer.exchange = replace(
+            exchange,
+            files=marked_if_cut(text, whole) or exchange.files,
+            quoted=marked_if_cut(kept_quotation, quoted),
+        )
         if answer.exchange == exchange:
             return
         try:

@@ -11,7 +11,14 @@ from bot.attachments.names import name_of
 from bot.attachments.pdf import End, PdfReader, may_be_pdf
 from bot.conversation.exchange import Files, scrubbed
 from bot.conversation.images import IMAGE_TYPES, PROMPT_IMAGE_BYTES, Image, PendingImage, image_type
-from bot.conversation.prompt_markup import NOT_READ, by_name, defused, file_block, image_line
+from bot.conversation.prompt_markup import (
+    LEFT_OUT,
+    NOT_READ,
+    by_name,
+    defused,
+    file_block,
+    image_line,
+)
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
 from bot.markdown.syntax import escaped_name
 
@@ -270,12 +277,14 @@ def _fit_image(name: str, image: PendingImage, budget: _Budget, strings: Sentenc
 
 def _fit_text(name: str, file: _FileText, budget: _Budget, strings: Sentences) -> _ReadFile:
     kept, shown_name = file.text[: budget.characters], escaped_name(name)
+    budget.characters -= len(kept)
     if not file.is_whole or len(kept) < len(file.text):
         budget.notices.append(strings.file_cut.format(name=shown_name, characters=len(kept)))
     elif file.pages is not None:
         budget.notices.append(strings.pdf_cut.format(name=shown_name, pages=file.pages))
-    budget.characters -= len(kept)
-    return _ReadFile(name, defused(kept))
+    else:
+        return _ReadFile(name, defused(kept))
+    return _ReadFile(name, f"{defused(kept)}\n{LEFT_OUT}" if kept else NOT_READ)
 
 
 def _clean(text: str) -> str:

@@ -20,6 +20,7 @@ from bot.conversation.prompt_markup import (
     SPEAKERS_NOTE,
     WRITES,
     defused,
+    marked_if_cut,
     time_gap,
 )
 from bot.conversation.token_estimate import (
@@ -343,7 +344,7 @@ def _fitted_question(exchange: Exchange, budget: int) -> tuple[Turn, int, int]:
         quoted_tokens = max(text_tokens - word_tokens - 1, text_tokens // QUOTED_SHARE)
         quoted = shorten(exchange.quoted, quoted_tokens)
         kept = shorten(words, max(text_tokens - estimate_tokens(quoted) - 1, 1))
-        asked = _asked(exchange, quoted, kept)
+        asked = _asked(exchange, marked_if_cut(quoted, exchange.quoted), marked_if_cut(kept, words))
         # Texts may cost a token or two more together than apart.
         tokens = _turn_tokens(asked)
         if tokens <= budget or text_tokens < 1:

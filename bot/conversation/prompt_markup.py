@@ -28,6 +28,7 @@ STICKER: Final = "⟦sticker {name}⟧"
 STICKER_LINE: Final = re.compile("^⟦sticker .*⟧$\n?", re.MULTILINE)
 FILE: Final = "⟦file {name}⟧"
 NOT_READ: Final = "⟦you have not been given what is in this file⟧"
+LEFT_OUT: Final = "⟦you have not been given the rest⟧"
 FILE_LINE: Final = re.compile("^⟦file (.*)⟧$", re.MULTILINE)
 # Captures the names of files, pictures and stickers, which people wrote.
 PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture|sticker) (.*)|.*)⟧$\n?", re.MULTILINE)
@@ -35,7 +36,9 @@ PROGRAM_LINE: Final = re.compile("^⟦(?:(?:file|picture|sticker) (.*)|.*)⟧$\n
 IMAGE: Final = "⟦picture {name}⟧"
 IMAGE_LINE: Final = re.compile("^⟦picture (.*)⟧$", re.MULTILINE)
 NOT_SHOWN: Final = "⟦you have not been given this picture⟧"
-FILE_BLOCK: Final = re.compile(f"^⟦file (?P<name>.*)⟧(?:\n(?:{NOT_READ}|(?!⟦).*))*", re.MULTILINE)
+FILE_BLOCK: Final = re.compile(
+    f"^⟦file (?P<name>.*)⟧(?:\n(?:{NOT_READ}|{LEFT_OUT}|(?!⟦).*))*", re.MULTILINE
+)
 CUT_MARK: Final = "⟦this answer was cut short here⟧"
 CONTINUE_NOTE: Final = (
     "⟦your answer was cut short: go on with it, beginning with its last line once more, word for "
@@ -55,6 +58,7 @@ BESIDE: Final = (
     STICKER,
     FILE,
     NOT_READ,
+    LEFT_OUT,
     IMAGE,
     NOT_SHOWN,
 )
@@ -129,6 +133,11 @@ def with_files(quotation: str, files: Mapping[str, str]) -> str:
         return unshown.pop(file["name"], "") if file["name"] in files else file[0]
 
     return FILE_BLOCK.sub(shown, quotation)
+
+
+def marked_if_cut(part: str, whole: str) -> str:
+    """Return a *part* of a text, with a line that tells the model if it is not the *whole*."""
+    return part if len(part) == len(whole) else f"{part}\n{LEFT_OUT}".lstrip("\n")
 
 
 def by_name(files: Iterable[tuple[str, str]]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import BaseTestServer, TestServer
 from bot.attachments.pdf import MAX_PDF_PAGES
 from bot.attachments.reader import MAX_CHARACTERS, PASTED, Attachments
 from bot.conversation.images import PROMPT_IMAGE_BYTES, Image
-from bot.conversation.prompt_markup import NOT_READ
+from bot.conversation.prompt_markup import LEFT_OUT, NOT_READ, file_block
 from bot.i18n.sentences import ENGLISH
 from tests.pdfs import pdf
 from tests.pictures import png
@@ -109,7 +109,7 @@ async def test_quoted_files_have_names_and_share_the_budget(cdn: Cdn) -> None:
     async with cdn.reader() as reader:
         files = await reader.read([own], [quoted], ENGLISH)
     assert list(files.quoted) == ["old.txt"]
-    assert "old\n" not in files.quoted["old.txt"]
+    assert files.quoted["old.txt"] == file_block("old.txt", NOT_READ)
     assert files.notices == (ENGLISH.file_cut.format(name="old.txt", characters=0),)
 
 
@@ -117,7 +117,7 @@ async def test_a_text_that_is_too_long_is_cut(cdn: Cdn) -> None:
     attachment = cdn.attach("long.txt", b"x" * (MAX_CHARACTERS + 1))
     async with cdn.reader() as reader:
         files = await reader.read([attachment], [], ENGLISH)
-    assert files.text.count("x") >= MAX_CHARACTERS
+    assert files.text == file_block("long.txt", "x" * MAX_CHARACTERS + f"\n{LEFT_OUT}")
     assert files.notices == (ENGLISH.file_cut.format(name="long.txt", characters=MAX_CHARACTERS),)
 
 
@@ -205,6 +205,7 @@ async def test_a_pdf_is_read_up_to_a_number_of_pages(cdn: Cdn) -> None:
     async with cdn.reader() as reader:
         files = await reader.read([attachment], [], ENGLISH)
     assert files.text.count("Page.") == MAX_PDF_PAGES
+    assert files.text.endswith(f"\n{LEFT_OUT}")
     assert files.notices == (ENGLISH.pdf_cut.format(name="long.pdf", pages=MAX_PDF_PAGES),)
 
 

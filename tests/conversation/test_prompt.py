@@ -17,6 +17,7 @@ from bot.conversation.prompt_markup import (
     CONTINUE_NOTE,
     CUT_MARK,
     GAP_TOKENS,
+    LEFT_OUT,
     NOT_READ,
     SPEAKERS_NOTE,
     by_name,
@@ -135,10 +136,12 @@ def test_random_prompts_keep_the_invariants(
     assert [turn.text for turn in between[1::2]] == [
         f"{exchange.reply}\n{CUT_MARK}" if exchange.cut else exchange.reply for exchange in kept
     ]
-    shown = last.text.rpartition("⟦Jun (@jun) writes⟧\n")[2]
+    words = last.text.rpartition("⟦Jun (@jun) writes⟧\n")[2]
+    shown = words.removesuffix(LEFT_OUT).removesuffix("\n")
     whole = defused(text) if named else text
     assert whole.startswith(shown)
-    assert (shown == whole) == (prompt.read_percent == 100)
+    assert (words == whole) == (prompt.read_percent == 100)
+    assert words.endswith(LEFT_OUT) == (prompt.read_percent < 100)
 
 
 @given(EXCHANGES, st.integers(300, 3000), st.integers(0, 500))
@@ -333,7 +336,8 @@ def test_an_overlong_question_is_shortened_with_a_note() -> None:
     prompt = build_prompt("Be brief.", [], asked(words), token_budget=1000)
     assert 10 < prompt.read_percent < 50
     assert 900 < prompt.tokens <= 1000
-    shown = prompt.turns[-1].text.split("\n")[1]
+    _, shown, note = prompt.turns[-1].text.split("\n")
+    assert note == LEFT_OUT, "the model knows that it does not see the rest"
     assert prompt.read_percent == 100 * len(shown) // len(words)
 
 

@@ -6,6 +6,7 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from bot.conversation.prompt_markup import LEFT_OUT
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.rules import count_prompt_tokens
 from bot.sandbox.model_script import Script
@@ -49,7 +50,7 @@ async def test_question_over_the_budget_is_shortened_with_a_notice(
     prompt = await tight.prompt_with(unique)
     assert count_prompt_tokens(prompt) < BUDGET * TOLERANCE
     assert prompt[0]["role"] == "system"
-    assert prompt[-1]["content"].endswith("여기")
+    assert prompt[-1]["content"].endswith(f"여기\n{LEFT_OUT}")
     text, _, notice = (await tight.text_on(question)).partition("\n-# ")
     assert text == script.text
     before, after = ENGLISH.question_shortened.split("{percent}")

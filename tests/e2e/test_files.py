@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.prompt_markup import NOT_READ
+from bot.conversation.prompt_markup import LEFT_OUT, NOT_READ
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import Message, Stage, question_of
 from tests.faults.points import until
@@ -155,7 +155,9 @@ async def test_long_file_is_cut_to_fit_and_remembered(stage: Stage, unique: str)
     assert ENGLISH.files_shortened.partition("{")[0] in answer
     assert ENGLISH.file_cut.format(name="long.log", characters=100_000) in answer
     await stage.said(question["id"], "Mina", f"And then, {unique}b?")
-    assert line * 10 in await stage.memory_at(f"{unique}b")
+    memory = await stage.memory_at(f"{unique}b")
+    assert line * 10 in memory
+    assert memory.count(LEFT_OUT) == 1
 
 
 async def test_next_question_sees_the_file_of_the_one_before(stage: Stage, unique: str) -> None:
