@@ -15,7 +15,7 @@ from bot.replies.destination import lost_because
 from bot.storage.places import Places
 from bot.transport.calls import DiscordUnavailable, call
 from bot.transport.pacer import Pacer, Priority
-from bot.transport.permissions import TO_READ, missing, reason_of_lock
+from bot.transport.permissions import TO_READ, missing
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Channels:
         # The cached thread may be from before it was archived, or locked as well.
         thread = await self.fetched(thread_id)
         if thread.locked:
-            raise ReplyLost(reason_of_lock(thread))
+            raise ReplyLost("a moderator locked the thread")
         if not thread.archived:
             return  # Somebody has opened it meanwhile.
         try:

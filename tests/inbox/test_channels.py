@@ -61,8 +61,8 @@ async def test_an_unknown_thread_owner_is_asked_again(
     ("state", "opened", "lost"),
     [
         ({"archived": True}, 1, ""),
-        ({"archived": True, "locked": True}, 0, "the thread is locked"),
-        ({"locked": True}, 0, "the thread is locked"),
+        ({"archived": True, "locked": True}, 0, "a moderator locked the thread"),
+        ({"locked": True}, 0, "a moderator locked the thread"),
         ({}, 0, ""),
     ],
 )
