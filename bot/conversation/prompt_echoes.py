@@ -114,7 +114,7 @@ class PromptEchoFilter:
         return "".join(shown)
 
     def _shown(self, found: re.Match[str], *, is_last: bool) -> str:
-        """Return what is shown for bracketed words after the text that was read."""
+        """Return the text to show in place of *found*, which follows the text that was read."""
         words, line_end = found["words"], found["end"] or ""
         if words is None:  # in ordinary brackets, in which people write other things
             is_label = _HANDLE_LABEL.fullmatch(found["plain"]) and self._begins_line

@@ -88,7 +88,7 @@ async def test_an_expired_interaction_is_left_unanswered(
 
 
 async def test_a_blocked_request_does_not_end_an_interaction() -> None:
-    """With status 403 the code of a deleted message is a block: the person is told of an error."""
+    """The code of a deleted message means a block if the status is 403, so the person reads why."""
     interaction: Any = DoubleInteraction()
     await report_error(interaction, http_error(10008, 403))
     assert interaction.shown == [(ENGLISH.command_failed, True)]

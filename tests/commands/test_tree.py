@@ -27,7 +27,7 @@ Choices = list[app_commands.Choice[str]]
 
 
 class SyncedTree(CommandTree):
-    """A tree that registers its commands at a Discord of its own, made of plain values.
+    """A command tree and a double of Discord, which keeps what the tree registers.
 
     *failure* is raised in place of each request. *refuses* judges a list of commands.
     """

@@ -477,39 +477,43 @@ async def test_ask_commands_have_korean_names(stage: Stage, unique: str) -> None
 # Limits
 
 
+LONG: Final = "All is well in the harbour. " * 500
+
+
+async def installed_with_long_reply(stage: Stage, unique: str) -> tuple[str, str]:
+    """Return a person who installed the bot and a place elsewhere; the model replies LONG."""
+    person = await installed(stage)
+    await stage.model.reply_when(unique, Script(text=LONG))
+    return person, await elsewhere(stage, person, unique)
+
+
 async def test_user_install_attaches_replies_over_the_follow_up_limit(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    person = await installed(stage)
-    place = await elsewhere(stage, person, unique)
-    text = "All is well in the harbour. " * 500
-    await stage.model.reply_when(unique, Script(text=text))
+    person, place = await installed_with_long_reply(stage, unique)
     async with stage.bot(REPLY_PARTS="20"):
         shown = await asked(stage, place, person, unique)
-    assert len(shown) == 1 + FOLLOW_UPS < len(split(text))
-    assert [one["content"] for one in shown[:-1]] == split(text)[:FOLLOW_UPS]
+    assert len(shown) == 1 + FOLLOW_UPS < len(split(LONG))
+    assert [one["content"] for one in shown[:-1]] == split(LONG)[:FOLLOW_UPS]
     said = ENGLISH.reply_attached.format(name=FILE_NAME)
     assert shown[-1]["content"].endswith(f"-# {said}")
     assert [one["filename"] for one in shown[-1]["attachments"]] == [FILE_NAME]
     assert shown[-1]["flags"] & SUPPRESSED
     assert all(one["ephemeral"] and one["components"] == [] for one in shown)
     [(reply,)] = stage.rows("SELECT reply FROM exchanges WHERE question = ?", unique)
-    assert reply == text.strip()
+    assert reply == LONG.strip()
 
 
 async def test_user_install_shows_what_fits_if_the_file_is_refused(
     own_stage: Stage, unique: str
 ) -> None:
     stage = own_stage
-    person = await installed(stage)
-    place = await elsewhere(stage, person, unique)
-    text = "All is well in the harbour. " * 500
-    await stage.model.reply_when(unique, Script(text=text))
+    person, place = await installed_with_long_reply(stage, unique)
     await stage.discord.refuse("uploads_limited", status=400)
     async with stage.bot(REPLY_PARTS="3"):
         shown = await asked(stage, place, person, unique)
-    assert [one["content"] for one in shown[:-1]] == split(text)[:FOLLOW_UPS]
+    assert [one["content"] for one in shown[:-1]] == split(LONG)[:FOLLOW_UPS]
     assert len(shown) == 1 + FOLLOW_UPS
     assert shown[-1]["content"].endswith(f"-# {ENGLISH.reply_too_long}")
     assert all(FILE_NAME not in one["content"] for one in shown)

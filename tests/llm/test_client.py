@@ -233,7 +233,9 @@ async def test_leaving_early_ends_the_request(server: ModelDriver, model: ChatCo
     assert (await server.next_request(outcomes=["disconnected"])).chunks_sent < 100
 
 
-async def test_cancelling_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
+async def check_that_cancelling_ends_the_request(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
     await server.reply(Script(text="never", stall_before_seconds=60))
     asking = asyncio.create_task(asked(model))
     await server.next_request()
@@ -241,6 +243,10 @@ async def test_cancelling_ends_the_request(server: ModelDriver, model: ChatCompl
     with pytest.raises(asyncio.CancelledError):
         await asking
     await server.next_request(outcomes=["disconnected"])
+
+
+async def test_cancelling_ends_the_request(server: ModelDriver, model: ChatCompletions) -> None:
+    await check_that_cancelling_ends_the_request(server, model)
 
 
 async def test_concurrent_answers_do_not_mix(server: ModelDriver, model: ChatCompletions) -> None:
@@ -663,13 +669,7 @@ async def test_leaving_a_whole_answer_early_ends_the_request(
 ) -> None:
     await server.change(streams=False)
     await asked(model)
-    await server.reply(Script(text="never", stall_before_seconds=60))
-    asking = asyncio.create_task(asked(model))
-    await server.next_request()
-    asking.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await asking
-    await server.next_request(outcomes=["disconnected"])
+    await check_that_cancelling_ends_the_request(server, model)
 
 
 # The list of models

@@ -866,7 +866,7 @@ async def test_a_refused_file_is_shown_as_messages(
 
 
 async def test_text_after_a_refused_file_may_be_refused_too(stage: Stage) -> None:
-    """Nothing of the sentence about the file stays behind in what is shown and remembered."""
+    """Neither the shown nor the stored text contains the sentence about the file."""
     await stage.people.refuse("uploads_limited")
     await stage.people.refuse("text", pattern="word500")
     words = "".join(f"word{number} " for number in range(900))

@@ -166,7 +166,7 @@ async def test_thread_from_a_system_message_is_refused(api: Api, people: Driver)
 async def test_a_member_in_time_out_only_views_and_reads(
     api: Api, people: Driver, socket: Socket
 ) -> None:
-    """The bot hears of its own time-out without the members intent."""
+    """Discord sends the bot its own time-out even without the members intent."""
     await socket.identify()
     sent = (await api.send("general")).body["id"]
     await people.time_out("ChatBot", 60)
