@@ -45,6 +45,7 @@ from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
+from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.recovery.backfill import Backfill
 from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.guilds import Guilds
@@ -99,13 +100,15 @@ def connection(
     model: ChatModel,
     models: ModelCatalog,
     attachments: Attachments,
+    metrics: Metrics = NO_METRICS,
 ) -> Connection:
     """Return the connection, not opened yet, of a bot that `build` makes."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(build, settings, history, model, models, attachments),
+        partial(build, settings, history, model, models, attachments, metrics),
         token=settings.discord_token.get_secret_value(),
         facts=history.facts,
+        metrics=metrics,
     )
 
 
@@ -115,6 +118,7 @@ def build(
     model: ChatModel,
     models: ModelCatalog,
     attachments: Attachments,
+    metrics: Metrics,
     client: ChatClient,
     pacer: Pacer,
 ) -> Services:
@@ -124,7 +128,7 @@ def build(
     """
     languages = Languages(settings.language, client.locale_of)
     access = Access(settings.allowed_guilds, settings.allow_dms)
-    limit = UserRateLimit(settings.user_messages_per_minute)
+    limit = UserRateLimit(settings.user_messages_per_minute, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
     claims = Claims(in_flight, catch_up.on_release)
@@ -146,8 +150,11 @@ def build(
         models,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=partial(channel_context, client),
+        metrics=metrics,
     )
-    assistant = Assistant(generator, history, conversations, languages, refresh=edits.refresh)
+    assistant = Assistant(
+        generator, history, conversations, languages, refresh=edits.refresh, metrics=metrics
+    )
 
     unsaved = Unsaved(history)
     replies = ReplyFactory(
@@ -193,6 +200,11 @@ def build(
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
+
+    metrics.watch(Gauge.OPEN_QUESTIONS, in_flight.__len__)
+    metrics.watch(Gauge.STREAMING, conversations.streaming)
+    metrics.watch(Gauge.DISCORD_WAITING, pacer.waiting)
+    metrics.watch(Gauge.ERASURE_PENDING, history.erasure.pending_seconds)
 
     return Services(
         access=access,

@@ -17,6 +17,7 @@ from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
+from bot.metrics import Metrics
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
 from bot.recovery.resume import Resumption
@@ -56,7 +57,11 @@ class ChatClient(discord.Client):
     """Passes events to what *build* returns; *message_content* asks for that intent."""
 
     def __init__(
-        self, build: Callable[["ChatClient", Pacer], Services], *, message_content: bool
+        self,
+        build: Callable[["ChatClient", Pacer], Services],
+        metrics: Metrics,
+        *,
+        message_content: bool,
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
@@ -69,7 +74,7 @@ class ChatClient(discord.Client):
             chunk_guilds_at_startup=False,
             guild_ready_timeout=GUILD_READY_SECONDS,
             max_ratelimit_timeout=LONGEST_RATE_LIMIT_SECONDS,
-            http_trace=RateLimitTrace(pacer),
+            http_trace=RateLimitTrace(pacer, metrics),
         )
         self._background: list[asyncio.Task[None]] = []
         self._services = build(self, pacer)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Self
 
 from bot.client import ChatClient, Services
+from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.storage.facts import Facts
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.pacer import Pacer
@@ -18,13 +19,20 @@ class Connection:
     """The client of the process, with the bot that *build* makes; leaving the block closes it."""
 
     def __init__(
-        self, build: Callable[[ChatClient, Pacer], Services], *, token: str, facts: Facts
+        self,
+        build: Callable[[ChatClient, Pacer], Services],
+        *,
+        token: str,
+        facts: Facts,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
-        self.client = ChatClient(build, message_content=True)
+        self.client = ChatClient(build, metrics, message_content=True)
         self._build = build
         self._token = token
+        self._metrics = metrics
         self._identify_budget = IdentifyBudget(facts)
         self._failures = ConnectionFailures(facts)
+        metrics.watch(Gauge.IDENTIFIES_LEFT, self._identify_budget.left_now)
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,10 +51,14 @@ class Connection:
                 "be read."
             )
             await close(self.client)
-            self.client = ChatClient(self._build, message_content=False)
+            self.client = ChatClient(self._build, self._metrics, message_content=False)
             await self._stay_connected()
 
     async def _stay_connected(self) -> None:
         await stay_connected(
-            self.client, self._token, budget=self._identify_budget, failures=self._failures
+            self.client,
+            self._token,
+            budget=self._identify_budget,
+            failures=self._failures,
+            metrics=self._metrics,
         )

@@ -33,7 +33,7 @@ LAYERS = (
     {"llm", "storage", "transport"},
     {"errors"},
     {"conversation"},
-    {"backoff", "bounded", "i18n", "live", "logs", "markdown"},
+    {"backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
@@ -116,7 +116,7 @@ LIBRARIES = {
     "pypdf": {"attachments"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
-PURE = {"backoff", "bounded", "conversation", "errors", "i18n", "live", "markdown"}
+PURE = {"backoff", "bounded", "conversation", "errors", "i18n", "live", "markdown", "metrics"}
 PURE_MODULES = {
     "attachments.text_encoding",
     "inbox.recent_edits",

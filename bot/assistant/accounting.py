@@ -10,6 +10,7 @@ from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration,
 from bot.conversation.prompt import NO_PROMPT
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import HistoryFailed
+from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
 
@@ -29,7 +30,14 @@ class Accounting:
     teach nothing about the estimate.
     """
 
-    def __init__(self, history: History, *, adds_to_prompts: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        history: History,
+        *,
+        adds_to_prompts: Callable[[str], bool],
+        metrics: Metrics = NO_METRICS,
+    ) -> None:
+        self._metrics = metrics
         self._models = history.models
         self._usage = history.usage
         self._adds_to_prompts = adds_to_prompts
@@ -89,6 +97,7 @@ class Accounting:
             used = await self.used(generation)
             if generation.discarded != NOTHING_USED:
                 used = generation.discarded + replace(used, answers=1)
+            self._metrics.tokens_used(generation.model, used.prompt_tokens, used.completion_tokens)
             if used != NOTHING_USED and person_id is not None:
                 place = asked.conversation
                 guild_id = NO_GUILD if place.guild_id is None else place.guild_id

@@ -29,6 +29,7 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
+from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class Assistant:
         languages: Languages,
         *,
         refresh: Refresh = unchanged,
+        metrics: Metrics = NO_METRICS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.conversations = conversations
@@ -77,7 +79,8 @@ class Assistant:
         self._languages = languages
         self._refresh = refresh
         self._clock = clock
-        self._queues = PlaceQueues()
+        self._metrics = metrics
+        self._queues = PlaceQueues(metrics)
 
     async def answer(
         self, exchange: Exchange, reply: Reply, *, load_context: ContextLoader = no_context
@@ -349,6 +352,9 @@ class Assistant:
         exchange, generation = answer.exchange, answer.generation
         await self._recorder.mark_shown(exchange)
         usage, first = generation.usage, generation.first_token_seconds
+        self._metrics.question_ended(
+            origin=_origin(answer), outcome=state, first_words=first, whole=answer.seconds()
+        )
         log.info(
             "Ended question %d by person %d in place %d: %s, first words %s, whole %.2f s, "
             "%d exchanges in the prompt, %s, %s",
@@ -379,6 +385,13 @@ class Assistant:
             # its own, because Discord shows that it is being worked on.
             return ()
         return (error.explain(strings),)
+
+
+def _origin(answer: Answer) -> str:
+    """Return how an answer was asked for, as the metrics name it."""
+    if answer.job.action is not None:
+        return answer.job.action.name.lower()
+    return "command" if isinstance(answer.exchange.origin, FromInteraction) else "message"
 
 
 def _cancelled(answer: Answer) -> Outcome:

@@ -41,6 +41,10 @@ class Conversations:
                 answer.cancellation.cancel(StopReason.RESET)
         return count
 
+    def streaming(self) -> int:
+        """Return how many answers have begun and not ended."""
+        return sum(answer.generation.begun for answer in self.active.values())
+
     def stop_answers(self, reason: StopReason) -> None:
         """End all answers."""
         _cancel(self.active.values(), reason)

@@ -54,6 +54,7 @@ from bot.llm.events import Delta
 from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
 from bot.markdown.syntax import escaped_name
+from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchange_queries import NEWEST_ID
 from bot.storage.exchanges import History
 
@@ -107,8 +108,11 @@ class Generator:
         *,
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
+        metrics: Metrics = NO_METRICS,
     ) -> None:
-        self.accounting = Accounting(history, adds_to_prompts=model.adds_to_prompts)
+        self.accounting = Accounting(
+            history, adds_to_prompts=model.adds_to_prompts, metrics=metrics
+        )
         self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
         self._history = history

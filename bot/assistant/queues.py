@@ -8,6 +8,7 @@ from typing import Final
 
 from bot.conversation.exchange import QueueKey
 from bot.errors import QueueFull
+from bot.metrics import NO_METRICS, Metrics
 
 WAITING_LIMIT: Final = 10  # A longer queue would take minutes.
 
@@ -22,7 +23,8 @@ class _Queue:
 class PlaceQueues:
     """The queues by place. A queue that becomes empty is deleted."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics = NO_METRICS) -> None:
+        self._metrics = metrics
         self._queues: dict[QueueKey, _Queue] = {}
 
     @asynccontextmanager
@@ -30,6 +32,7 @@ class PlaceQueues:
         """Be first in a queue within the block; raises QueueFull if too many wait."""
         queue = self._queues.setdefault(key, _Queue())
         if queue.entered > WAITING_LIMIT:
+            self._metrics.refused("queue full")
             first, queue.rejected = not queue.rejected, True
             raise QueueFull(first=first)
         async with self.enter_unlimited(key):

@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.bounded import BoundedDict
 from bot.conversation.snowflakes import seconds_of
+from bot.metrics import NO_METRICS, Metrics
 
 MINUTE_SECONDS: Final = 60.0
 MAX_PERSONS: Final = 10_000  # The person who asked nothing for longest is forgotten first.
@@ -28,8 +29,9 @@ class UserRateLimit:
     comes twice counts once.
     """
 
-    def __init__(self, questions_per_minute: int) -> None:
+    def __init__(self, questions_per_minute: int, metrics: Metrics = NO_METRICS) -> None:
         self.questions_per_minute = questions_per_minute
+        self._metrics = metrics
         self._asked = BoundedDict[int, deque[float]](MAX_PERSONS)  # when each person asked
         self._notified = BoundedDict[int, float](MAX_PERSONS)  # when each had the last notice
         self._verdicts = BoundedDict[int, Verdict](MAX_VERDICTS)
@@ -39,6 +41,8 @@ class UserRateLimit:
         verdict = self._verdicts.get(event_id)
         if verdict is None:
             verdict = self._verdicts[event_id] = self._judge(person_id, seconds_of(event_id))
+            if verdict is not Verdict.ADMITTED:
+                self._metrics.refused("rate limit")
         return verdict
 
     def _judge(self, person_id: int, at: float) -> Verdict:

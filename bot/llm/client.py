@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -31,6 +31,7 @@ from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
 from bot.llm.request_budget import RequestBudget, failure_noted, note_end, note_request
 from bot.llm.request_shape import RequestShape, RequestShapes
+from bot.metrics import NO_METRICS, Metrics
 
 # Imported at the first question, in the functions that need them, to save memory in an idle bot.
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class _RequestState:
 
     *suspected* means that the system turn was left out on a guess: the server did not say that it
     refuses one. *tried* has the shapes that were refused, *addresses* the addresses that were
-    asked; the last of them is the one in use.
+    asked; the last of them is the one in use. *sent_at* is when the newest request was sent.
     """
 
     prompt: Prompt
@@ -68,6 +69,7 @@ class _RequestState:
     redactor: "Redactor"
     retries: int = 0
     suspected: bool = False
+    sent_at: float = 0.0
     tried: list[RequestShape] = field(default_factory=list, init=False)
     addresses: list[str] = field(default_factory=list, init=False)
 
@@ -75,7 +77,10 @@ class _RequestState:
 class ChatCompletions:
     """The models behind an OpenAI-compatible API; one client for the life of the process."""
 
-    def __init__(self, client: AsyncOpenAI, config: ApiConfig) -> None:
+    def __init__(
+        self, client: AsyncOpenAI, config: ApiConfig, metrics: Metrics = NO_METRICS
+    ) -> None:
+        self._metrics = metrics
         self.default_model = config.model
         self.reply_tokens = config.reply_tokens
         self._client = client
@@ -88,7 +93,7 @@ class ChatCompletions:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, config: ApiConfig) -> AsyncIterator[Self]:
+    async def open(cls, config: ApiConfig, metrics: Metrics = NO_METRICS) -> AsyncIterator[Self]:
         """Open the connections to the chat API; leaving the block closes them."""
         address = BaseAddress.parse(config.base_url)
         if address.authorization and config.api_key:
@@ -108,7 +113,7 @@ class ChatCompletions:
             ),
         )
         async with client:
-            yield cls(client, config)
+            yield cls(client, config, metrics)
 
     @asynccontextmanager
     async def stream(
@@ -122,16 +127,22 @@ class ChatCompletions:
         request = _RequestState(prompt, model, self._shapes.of(model), deadlines, redactor)
         request.addresses.append(self._addresses.current)
         completion = await self._begin(request, budget)
+        outcome = "abandoned"
         try:
             with failure_noted(budget.question_id):
                 yield completion
+            outcome = "ok"
             if completion.ended_as:
                 note_end(budget.question_id, completion.ended_as, completion.characters)
         except ModelError as error:
+            outcome = type(error).__name__
             if error.is_transient and not completion.begun:
                 budget.failed = error
             raise
         finally:
+            self._metrics.model_requested(model, outcome)
+            if completion.begun_at is not None:
+                self._metrics.first_token(model, completion.begun_at - request.sent_at)
             await completion.close()
 
     def adds_to_prompts(self, model: str) -> bool:
@@ -191,7 +202,7 @@ class ChatCompletions:
             budget.left -= 1
             note_request(budget.question_id, request.prompt)
             try:
-                with failure_noted(budget.question_id):
+                with failure_noted(budget.question_id), self._failure_counted(request.model):
                     completion = await self._send_once(request)
             except ModelContextExceeded:
                 # The server read this shape, so a smaller request can use it.
@@ -208,6 +219,14 @@ class ChatCompletions:
                 if completion.begun:
                     self._addresses.settle(request.addresses[-1])
                 return completion
+
+    @contextmanager
+    def _failure_counted(self, model: str) -> Iterator[None]:
+        try:
+            yield
+        except ModelError as error:
+            self._metrics.model_requested(model, type(error).__name__)
+            raise
 
     async def _adapt(self, request: _RequestState, error: ModelError, question_id: int) -> bool:
         """Change the request or wait, before a retry; False if no retry can succeed."""
@@ -264,6 +283,7 @@ class ChatCompletions:
         from bot.llm.completion import Completion  # noqa: PLC0415
 
         prompt, deadlines = request.prompt, request.deadlines
+        request.sent_at = deadlines.now()
         limit = min(self.reply_tokens, prompt.reply_tokens)
         if not request.shape.streams:
             deadlines.expect_whole()

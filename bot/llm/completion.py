@@ -56,9 +56,9 @@ class Completion:
 
     Iterating raises a ModelError if the stream fails or the answer is incomplete; the deltas before
     that are valid. For servers that ignore the limit, the text is cut at CHARACTERS_PER_TOKEN
-    characters for each of *reply_tokens*. *begun* means that the first word of the answer has
-    arrived, *characters* is the number of characters received. *ended_as* is the finish reason of a
-    whole answer, as the log may name it, "" until then.
+    characters for each of *reply_tokens*. *begun_at* is when the first word of the answer arrived,
+    on the loop's clock, *characters* is the number of characters received. *ended_as* is the finish
+    reason of a whole answer, as the log may name it, "" until then.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Completion:
         reply_tokens: int,
     ) -> None:
         self.ended_as = ""
-        self.begun = False
+        self.begun_at: float | None = None
         self.characters = 0
         self._finish_reason: str | None = None
         self._usage: TokenUsage | None = None
@@ -89,6 +89,15 @@ class Completion:
         self._events = self._read_events()
         self._first_error: ModelError | None = None
 
+    @property
+    def begun(self) -> bool:
+        """Whether the first word of the answer has arrived."""
+        return self.begun_at is not None
+
+    def _note_begun(self) -> None:
+        if self.begun_at is None:
+            self.begun_at = self._deadlines.now()
+
     async def begin(self) -> None:
         """Read until the first word of the answer.
 
@@ -98,7 +107,7 @@ class Completion:
         try:
             async for event in self._events:
                 if isinstance(event, Begin):
-                    self.begun = True
+                    self._note_begun()
                     break
         except OTHER_REQUEST_MAY_HELP:
             raise
@@ -131,13 +140,14 @@ class Completion:
                 data, chunks = await self._read()
             except ModelError:
                 if self._rest:
-                    self.begun = True
+                    self._note_begun()
                     yield Begin()
                     yield Delta(self._rest)
                 raise
             text, replaces = self._answer(data, chunks)
             if not self.begun and (text.strip() or replaces):
-                self.begun, usage = True, None  # `begin` drops a usage that came before.
+                self._note_begun()
+                usage = None  # `begin` drops a usage that came before.
                 yield Begin()
             if self._usage is not None and self._usage is not usage:
                 usage = self._usage

@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import aiosqlite
 
 from bot.errors import HistoryFailed
+from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database_file import LOCKED_SECONDS, DatabaseFile, unusable
 from bot.storage.schema import prepare
 
@@ -31,10 +32,13 @@ class Database:
 
     While another program locks the file, units of work wait. They share one limit, LOCKED_SECONDS
     since the lock was met: once it has passed, all fail at once until one of them can write again.
+    *is_failing* means that a unit failed, and that none has written since.
     """
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, metrics: Metrics = NO_METRICS) -> None:
+        self.is_failing = False
         self._connection = connection
+        self._metrics = metrics
         self._unit = asyncio.Lock()
         self._locked_since: float | None = None
         self._lock_logged = False
@@ -42,7 +46,7 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+    async def open(cls, file: DatabaseFile, metrics: Metrics = NO_METRICS) -> AsyncIterator[Self]:
         """Open a locked file once it has been checked; raises HistoryUnusable."""
         await file.checked()
         with unusable(file.path):
@@ -50,7 +54,7 @@ class Database:
                 file.path, isolation_level=None, timeout=LOCKED_SECONDS
             )
         try:
-            database = cls(connection)
+            database = cls(connection, metrics)
             with unusable(file.path):
                 await database._in_thread(partial(prepare, path=file.path))
             yield database
@@ -64,12 +68,12 @@ class Database:
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement as a unit of work and return its rows."""
         rows = partial(self._connection.execute_fetchall, sql, named or parameters)
-        return list(await self._run(rows))
+        return list(await self._run("read", rows))
 
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement as a unit of work and return how many rows it changed."""
         change = partial(_change, sql, named or parameters)
-        changed = await self._run(partial(self._in_thread, change))
+        changed = await self._run("write", partial(self._in_thread, change))
         self._note_unlocked()
         return changed
 
@@ -80,7 +84,7 @@ class Database:
         once the transaction has ended.
         """
         transaction = partial(self._in_thread, partial(_transact, statements, named))
-        unit = asyncio.ensure_future(self._run(transaction))
+        unit = asyncio.ensure_future(self._run("write", transaction))
         try:
             changed = await asyncio.shield(unit)
         except asyncio.CancelledError:
@@ -97,7 +101,7 @@ class Database:
         Until then, the log still holds text that was overwritten.
         """
         checkpoint = partial(self._connection.execute_fetchall, "PRAGMA wal_checkpoint(TRUNCATE)")
-        [(is_busy, *_)] = await self._run(checkpoint)
+        [(is_busy, *_)] = await self._run("erase", checkpoint)
         return not is_busy
 
     async def rewrite(self) -> None:
@@ -113,7 +117,7 @@ class Database:
                 await self._connection.interrupt()  # Otherwise the thread would finish the rewrite.
                 raise
 
-        await self._run(vacuum)
+        await self._run("erase", vacuum)
         self._note_unlocked()
 
     async def size_bytes(self) -> int:
@@ -122,7 +126,20 @@ class Database:
         [(size,)] = await self.fetch(sql)
         return int(size)
 
-    async def _run(self, work: Callable[[], Awaitable[T]]) -> T:
+    async def _run(self, kind: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Run *work* in its turn, and note how it ended."""
+        began = time.perf_counter()
+        try:
+            result = await self._in_turn(work)
+        except HistoryFailed as error:
+            self.is_failing |= isinstance(error.__cause__, sqlite3.Error)
+            self._metrics.database_used(kind, time.perf_counter() - began, failed=True)
+            raise
+        self.is_failing = self.is_failing and kind == "read"  # A full disk can still be read.
+        self._metrics.database_used(kind, time.perf_counter() - began, failed=False)
+        return result
+
+    async def _in_turn(self, work: Callable[[], Awaitable[T]]) -> T:
         """Run *work* after the units before it, as soon as no other program locks the file."""
         async with self._unit:
             while True:

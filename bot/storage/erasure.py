@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Sequence
 from typing import Final
 
@@ -85,6 +86,7 @@ class Erasure:
         self._database = database
         self.pending = asyncio.Event()
         self.may_have_copies = False
+        self._pending_since = 0.0
 
     @property
     def is_due(self) -> bool:
@@ -94,7 +96,12 @@ class Erasure:
     def mark_pending(self) -> None:
         """Note that text was forgotten or replaced."""
         self.may_have_copies = True
+        self._pending_since = self._pending_since or time.monotonic()
         self.pending.set()
+
+    def pending_seconds(self) -> float:
+        """Return how long forgotten text has been waiting to leave the file, 0 if there is none."""
+        return time.monotonic() - self._pending_since if self._pending_since else 0.0
 
     async def reset(
         self, channel_id: int, before_id: int, notice: str, *, person_id: int = 0
@@ -232,6 +239,8 @@ class Erasure:
             finally:
                 if not emptied:
                     self.pending.set()
+        if not self.pending.is_set():
+            self._pending_since = 0.0
         return not self.pending.is_set()
 
     async def rewrite_large_file(self) -> None:

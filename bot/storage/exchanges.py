@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
+from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.erasure import Erasure
@@ -45,9 +46,9 @@ class History(ExchangeQueries):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: DatabaseFile) -> AsyncIterator[Self]:
+    async def open(cls, file: DatabaseFile, metrics: Metrics = NO_METRICS) -> AsyncIterator[Self]:
         """Open the store in a locked file; raises HistoryUnusable."""
-        async with Database.open(file) as database:
+        async with Database.open(file, metrics) as database:
             history = cls(database)
             await erase_at_start(history.erasure, history.facts)
             try:

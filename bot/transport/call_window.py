@@ -60,6 +60,10 @@ class CallWindow:
         """Give no slots for *seconds*, because Discord refuses all calls."""
         self._blocked_until = max(self._blocked_until, self._clock() + seconds)
 
+    def waiting(self) -> int:
+        """Return how many calls wait for a slot."""
+        return len(self._waiting)
+
     def has_room(self, priority: int) -> bool:
         """Whether a call of this priority would get a slot at once, and no other call waits."""
         return not self._waiting and self._may_send(priority)

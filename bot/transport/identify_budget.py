@@ -51,6 +51,11 @@ class PersistentValue:
         self._name = name
         self._value: TimedValue | None = None
 
+    @property
+    def known(self) -> TimedValue:
+        """What was last set, as far as it has been read from the store."""
+        return self._value or NEVER_SET
+
     async def get(self) -> TimedValue:
         """Return what was last set, by this process or an earlier one."""
         if self._value is None:
@@ -97,6 +102,10 @@ class IdentifyBudget:
                 *(pause, left.number, CAPACITY),
             )
             await self._sleep(pause)
+
+    def left_now(self) -> float:
+        """Return how many IDENTIFYs are left."""
+        return refilled(self._left.known, self._clock()).number
 
     async def spend(self) -> None:
         """Take one IDENTIFY from the budget."""

@@ -90,6 +90,10 @@ class Pacer:
             )
         return self._old_edits[channel_id].slot(priority)
 
+    def waiting(self) -> int:
+        """Return how many calls wait for a slot."""
+        return self._calls.waiting()
+
     def block(self, seconds: float) -> None:
         """Give no slots for *seconds*, because Discord refuses all calls."""
         self._calls.block(seconds)

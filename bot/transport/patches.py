@@ -37,6 +37,7 @@ from discord.http import Route
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.backoff import retry_after
+from bot.metrics import NO_METRICS, Metrics
 from bot.transport.calls import is_transient
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import CHECKS, corrected_message
@@ -115,9 +116,10 @@ def point_at(api_url: str, gateway_url: str) -> None:
 class RateLimitTrace(aiohttp.TraceConfig):
     """Passes the rate limits in Discord's responses on to *pacer*, and remembers the global one."""
 
-    def __init__(self, pacer: Pacer) -> None:
+    def __init__(self, pacer: Pacer, metrics: Metrics = NO_METRICS) -> None:
         super().__init__()
         self._pacer = pacer
+        self._metrics = metrics
         self._retry_after_seconds = 0.0
         self.on_request_end.append(self._on_end)
 
@@ -134,8 +136,10 @@ class RateLimitTrace(aiohttp.TraceConfig):
         request: aiohttp.TraceRequestEndParams,
     ) -> None:
         headers = request.response.headers
-        if request.method == "PATCH" and (path := EDIT_PATH.search(request.url.path)):
-            self._pacer.observe_edit(int(path[1]), headers)
+        path, status = request.url.path, request.response.status
+        self._metrics.discord_answered(request.method, path, status, headers)
+        if request.method == "PATCH" and (edited := EDIT_PATH.search(path)):
+            self._pacer.observe_edit(int(edited[1]), headers)
         if "X-RateLimit-Global" in headers:
             self._retry_after_seconds = retry_after(headers)
             if self._retry_after_seconds > SLEPT_SECONDS:

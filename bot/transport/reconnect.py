@@ -13,6 +13,7 @@ from discord.gateway import ReconnectWebSocket
 
 from bot.backoff import retry_after
 from bot.errors import DiscordRefused
+from bot.metrics import NO_METRICS, Metrics
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.patches import (
     count_identifies,
@@ -92,7 +93,12 @@ class Disconnect(NamedTuple):
 
 
 async def stay_connected(
-    client: discord.Client, token: str, *, budget: IdentifyBudget, failures: ConnectionFailures
+    client: discord.Client,
+    token: str,
+    *,
+    budget: IdentifyBudget,
+    failures: ConnectionFailures,
+    metrics: Metrics = NO_METRICS,
 ) -> None:
     """Log in and keep *client* connected until it is closed.
 
@@ -107,16 +113,21 @@ async def stay_connected(
         log.info("Wait %.0f s before connecting: earlier attempts failed", pause)
         await asyncio.sleep(pause)
     await _log_in(client, token, failures)
-    await ReconnectLoop(client, budget, failures).run()
+    await ReconnectLoop(client, budget, failures, metrics).run()
 
 
 class ReconnectLoop:
     """Connects a client that has logged in, again after each end of a connection."""
 
     def __init__(
-        self, client: discord.Client, budget: IdentifyBudget, failures: ConnectionFailures
+        self,
+        client: discord.Client,
+        budget: IdentifyBudget,
+        failures: ConnectionFailures,
+        metrics: Metrics = NO_METRICS,
     ) -> None:
         self._client = client
+        self._metrics = metrics
         self._budget = budget
         self._failures = failures
         self._time = asyncio.get_running_loop().time
@@ -193,6 +204,7 @@ class ReconnectLoop:
 
     async def _count_identify(self) -> None:
         self._identified_at = self._time()
+        self._metrics.identified()
         await self._budget.spend()
 
 
