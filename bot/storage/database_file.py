@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, closing, contextmanager
@@ -60,19 +62,31 @@ def unusable(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise HistoryUnusable(
-            f"The database {path} cannot be opened ({error.strerror}). "
+            f"The database {path} cannot be opened ({error.strerror}). {_owner(path)}"
             "Make the folder writable, or name another file in DATABASE_URL."
         ) from error
     except sqlite3.OperationalError as error:
         raise HistoryUnusable(
-            f"The database {path} cannot be opened ({error}). Make the file and its folder "
-            "writable, end other programs that use it, or name another file in DATABASE_URL."
+            f"The database {path} cannot be opened ({error}). {_owner(path)}Make the file and its "
+            "folder writable, end other programs that use it, or name another file in DATABASE_URL."
         ) from error
     except sqlite3.DatabaseError as error:
         raise HistoryUnusable(
             f"The file {path} is damaged or not a database ({error}). It was left as it is: move "
             "it aside to start afresh, or name another file in DATABASE_URL."
         ) from error
+
+
+def _owner(path: Path) -> str:
+    """Return a sentence about who owns the file or folder that is not writable, or ""."""
+    if sys.platform == "win32":
+        return ""
+    folder = next(one for one in path.absolute().parents if os.access(one, os.F_OK))
+    for one in (path, folder):
+        if os.access(one, os.F_OK) and not os.access(one, os.W_OK):
+            owner, own = one.stat().st_uid, os.geteuid()
+            return f"{one} belongs to uid {owner}, and the bot runs as uid {own}. "
+    return ""
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -81,6 +82,33 @@ async def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "closed"
     folder.mkdir(mode=0o500)
     assert "Make the folder writable" in await refusal(folder / "bot.db")
+
+
+HELD_AS_ANOTHER_USER = """
+import os, sys
+from pathlib import Path
+from bot.storage.database_file import DatabaseFile
+os.setuid(10001)
+with DatabaseFile.hold(Path(sys.argv[1])): pass
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("name", ["bot.db", "new/bot.db", "there.db"])
+def test_the_refusal_names_the_owner_of_the_folder_and_the_own_uid(name: str) -> None:
+    """Containers and hosts often mount a folder of root for a program that is not root."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        there = Path(folder, "there.db")
+        there.touch(mode=0o600)
+        wanted = there if name == there.name else Path(folder)
+        done = subprocess.run(
+            [sys.executable, "-c", HELD_AS_ANOTHER_USER, str(Path(folder, name))],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert f". {wanted} belongs to uid 0, and the bot runs as uid 10001. Make" in done.stderr
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder nobody can write to")
