@@ -12,14 +12,6 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import argparse
 
-WHERE: Final = "Settings are read from the environment and from .env; .env.example explains them."
-NO_ACCOUNT_NEEDED: Final = (
-    f"{WHERE} Without any account: scripts/run sandbox",
-    f"{WHERE} Without a key: scripts/run chat --offline",
-)
-INSTALL: Final = (
-    "scripts/run installs what is needed, scripts/run sandbox what its page needs, too."
-)
 REFUSED: Final = 2  # exit code: the program cannot start; the printed sentence says why
 
 
@@ -32,19 +24,33 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return start()
     except SettingsInvalid as problems:
-        print(problems, NO_ACCOUNT_NEEDED[command == "chat"], sep="\n", file=sys.stderr)
+        print(problems, _where_settings_are(command), sep="\n", file=sys.stderr)
         return REFUSED
     except StartRefused as refusal:
         print(refusal, file=sys.stderr)
         return REFUSED
     except ModuleNotFoundError as missing:
-        print(f"The package {missing.name} is not installed. {INSTALL}", file=sys.stderr)
+        from bot.program import how_to_install  # noqa: PLC0415
+
+        sentence = f"The package {missing.name} is not installed. {how_to_install()}"
+        print(sentence, file=sys.stderr)
         return REFUSED
     except BrokenPipeError:  # The reader of the output has exited, as in `chat | head`.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         return 130
+
+
+def _where_settings_are(command: str) -> str:
+    from bot import program  # noqa: PLC0415
+
+    read = "Settings are read from the environment and from .env"
+    without, words = ("any account", "sandbox")
+    if command == "chat":
+        without, words = ("a key", "chat --offline")
+    tried = f"Without {without}: {program.command(words)}"
+    return f"{read}; {program.settings_example()} explains them. {tried}"
 
 
 def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
@@ -61,11 +67,14 @@ def _parser() -> "argparse.ArgumentParser":
     # Imported only if there are arguments, to save memory: a bot on a host is started without any.
     import argparse  # noqa: PLC0415
 
+    from bot import __version__, program  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
-        prog="python -m bot",
+        prog=program.name(),
         description="A Discord bot that answers mentions and direct messages.",
-        epilog="Without a command it runs the bot. Settings: see .env.example.",
+        epilog=f"Without a command it runs the bot. Settings: see {program.settings_example()}.",
     )
+    parser.add_argument("--version", action="version", version=f"discord-chat-bot {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run the bot (the default)")
     chat = commands.add_parser(

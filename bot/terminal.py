@@ -38,6 +38,7 @@ from bot.i18n.times import with_plain_times
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.logs import set_up_logging
+from bot.program import command
 from bot.sandbox.keyboard import read_text, recall, take_pastes_whole
 from bot.sandbox.process import NO_PROXY, running
 from bot.settings import Settings
@@ -271,7 +272,7 @@ def _question(words: Sequence[str]) -> str:
     if not question:
         raise QuestionRefused(
             "There is no question on the command line or on standard input. "
-            "Ask one like this: scripts/run chat 'Why is the sky blue?'"
+            f"Ask one like this: {command('chat')} 'Why is the sky blue?'"
         )
     return question
 

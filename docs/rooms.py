@@ -15,6 +15,7 @@ EVERYWHERE: Final = {
     "live",
     "logs",
     "metrics",
+    "program",
 }  # These import nothing; all may.
 
 WIDTH: Final = 960

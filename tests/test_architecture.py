@@ -33,7 +33,7 @@ LAYERS = (
     {"llm", "storage", "transport"},
     {"errors"},
     {"conversation"},
-    {"backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics"},
+    {"backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bot import __version__, program
 from bot.__main__ import main
 from bot.app import stop_signal
 from bot.errors import SettingsInvalid
@@ -58,6 +59,29 @@ def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert caught.value.code == 0
     shown = capsys.readouterr().out
     assert all(command in shown for command in ("run", "chat", "sandbox"))
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert ran("--version") == (f"discord-chat-bot {__version__}\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("called", "is_checkout", "typed"),
+    [
+        ("/x/bot/__main__.py", True, "scripts/run chat"),
+        ("/x/bot/__main__.py", False, "python -m bot chat"),
+        ("/venv/bin/discord-chat-bot", False, "discord-chat-bot chat"),
+    ],
+)
+def test_sentences_name_commands_as_they_can_be_typed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, called: str, typed: str, *, is_checkout: bool
+) -> None:
+    """A checkout has scripts/run; a wheel or an image has not."""
+    monkeypatch.setattr(sys, "argv", [called])
+    if not is_checkout:
+        monkeypatch.setattr(program, "PACKAGE", tmp_path / "bot")
+    assert program.command("chat") == typed
+    assert ("scripts/run" in program.how_to_install()) == is_checkout
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
