@@ -2,12 +2,11 @@
 
 import json
 import logging
-import re
 import sys
 import traceback
-from typing import Final, Literal
+from typing import Literal
 
-INTERACTION_TOKEN: Final = re.compile(r"(/(?:interactions|webhooks)/\d+/)[\w.-]+")
+from bot.secret_shapes import redacted_line
 
 
 class TextFormatter(logging.Formatter):
@@ -20,8 +19,8 @@ class TextFormatter(logging.Formatter):
         super().__init__("{asctime} {levelname:<7} {name}: {message}", style="{")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
-        """Return the line without interaction tokens, which discord.py's warnings show in URLs."""
-        return _without_tokens(super().formatMessage(record))
+        """Return the line without keys and tokens, such as discord.py's warnings show in URLs."""
+        return redacted_line(super().formatMessage(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802  # logging's name
         """Return the types and code locations of an exception and its causes."""
@@ -38,7 +37,7 @@ class JsonFormatter(TextFormatter):
             "time": self.formatTime(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": _without_tokens(record.getMessage()),
+            "message": redacted_line(record.getMessage()),
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
@@ -52,10 +51,6 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("bot").setLevel(level)
-
-
-def _without_tokens(line: str) -> str:
-    return INTERACTION_TOKEN.sub(r"\1…", line)
 
 
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:

@@ -34,6 +34,7 @@ LAYERS = (
     {"errors"},
     {"conversation"},
     {"backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
+    {"secret_shapes"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
@@ -116,7 +117,17 @@ LIBRARIES = {
     "pypdf": {"attachments"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
-PURE = {"backoff", "bounded", "conversation", "errors", "i18n", "live", "markdown", "metrics"}
+PURE = {
+    "backoff",
+    "bounded",
+    "conversation",
+    "errors",
+    "i18n",
+    "live",
+    "markdown",
+    "metrics",
+    "secret_shapes",
+}
 PURE_MODULES = {
     "attachments.text_encoding",
     "inbox.recent_edits",

@@ -62,6 +62,19 @@ def test_json_is_one_object_a_line() -> None:
     assert "안녕" in JsonFormatter().format(plain)
 
 
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_a_line_has_no_key_and_no_token(formatter: logging.Formatter) -> None:
+    token = "aW50ZXJhY3Rpb246" * 4
+    url = f"https://discord.com/api/v10/webhooks/1124318712345678901/{token}/messages/@original"
+    key = "ghp_" + "a1B2" * 9
+    record = logging.LogRecord("discord.http", 30, "x.py", 1, "PATCH %s, %s", (url, key), None)
+    line = formatter.format(record)
+    assert token not in line
+    assert key not in line
+    assert "1124318712345678901" in line
+    assert "[removed: GitHub token]" in line
+
+
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_libraries_log_warnings_at_every_level(
     capsys: pytest.CaptureFixture[str], form: str

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import Final
 
 from bot.conversation.prompt import Prompt
+from bot.secret_shapes import redacted_line
 
+# Servers repeat a refused key with stars in it, which has no shape of `secret_shapes` any more.
 KEY_PATTERN: Final = re.compile(r"\b(?:sk|key)-[\w.*-]{4,}|(?:Bearer|Basic) \S+", re.IGNORECASE)
 DETAIL_LENGTH: Final = 300  # the most characters of a message in the log
 ECHO_LENGTH: Final = 16  # characters in a row that an error may share with the conversation
@@ -40,7 +42,7 @@ class Redactor:
             line = DATA.sub("(data)", line)
         for secret in self._secrets:
             line = line.replace(secret, "(key)")
-        line = KEY_PATTERN.sub("(key)", line)[:DETAIL_LENGTH]
+        line = redacted_line(KEY_PATTERN.sub("(key)", line))[:DETAIL_LENGTH]
         plain = line.lower()
         pieces = {plain[at : at + ECHO_LENGTH] for at in range(len(plain) - ECHO_LENGTH + 1)}
         echoes = any(piece in text for text in self._texts for piece in pieces)
