@@ -1,4 +1,4 @@
-"""The command line: run the bot, chat in the terminal, try it in the sandbox."""
+"""The command line: run the bot, back it up, chat in the terminal, try it in the sandbox."""
 
 import asyncio
 import gc
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     import argparse
 
+MOST_DAYS: Final = 3650
 REFUSED: Final = 2  # exit code: the program cannot start; the printed sentence says why
 
 
@@ -58,7 +59,11 @@ def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
     if not arguments:
         return "run", _run
     options = _parser().parse_args(arguments)
-    commands = {"chat": partial(_chat, options), "sandbox": partial(_sandbox, options)}
+    commands = {
+        "backup": partial(_backup, options),
+        "chat": partial(_chat, options),
+        "sandbox": partial(_sandbox, options),
+    }
     command = options.command or "run"
     return command, commands.get(command, _run)
 
@@ -77,6 +82,20 @@ def _parser() -> "argparse.ArgumentParser":
     parser.add_argument("--version", action="version", version=f"discord-chat-bot {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run the bot (the default)")
+    backup = commands.add_parser(
+        "backup", help="copy the database into a folder, while the bot runs or not"
+    )
+    backup.add_argument(
+        "folder", nargs="?", help="where to (default: the folder backups beside the database)"
+    )
+    backup.add_argument(
+        "--keep",
+        type=_days,
+        default=7,
+        metavar="DAYS",
+        help="delete copies in the folder that an earlier backup made more than DAYS days ago "
+        "(default: 7)",
+    )
     chat = commands.add_parser(
         "chat", help="chat in the terminal, without Discord, or ask one question"
     )
@@ -100,6 +119,14 @@ def _parser() -> "argparse.ArgumentParser":
     )
     sandbox.add_argument("--port", type=_port, default=0, help="port of the page (default: any)")
     return parser
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= MOST_DAYS):
+        from argparse import ArgumentTypeError  # noqa: PLC0415
+
+        raise ArgumentTypeError(f"give a whole number of days from 1 to {MOST_DAYS}")
+    return int(text)
 
 
 def _port(text: str) -> int:
@@ -135,6 +162,26 @@ def _run() -> int:
 
 def _exit_now(_number: int, _frame: object) -> None:
     os._exit(0)  # Raised in the middle of an import, an exception may be swallowed.
+
+
+def _backup(options: "argparse.Namespace") -> int:
+    # As Ctrl-C: the unfinished copy is deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from pathlib import Path  # noqa: PLC0415
+
+    from bot.settings import Settings  # noqa: PLC0415
+    from bot.storage.backup import back_up  # noqa: PLC0415
+
+    settings = Settings.load(discord_token="not-needed", openai_api_key="not-needed")
+    database = settings.database_path
+    folder = Path(options.folder) if options.folder else database.parent / "backups"
+    made = back_up(database, folder, options.keep)
+    deleted = f" Deleted older copies: {made.deleted}." if made.deleted else ""
+    print(
+        f"Copied {database} to {made.path} ({made.size_bytes / 1e6:.1f} MB) in "
+        f"{made.seconds:.1f} s.{deleted}"
+    )
+    return 0
 
 
 def _chat(options: "argparse.Namespace") -> int:

@@ -56,6 +56,7 @@ from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
 from bot.recovery.watermark import Watermark
 from bot.settings import Settings
+from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 from bot.storage.retention import Retention
@@ -179,9 +180,11 @@ def build(
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
     backfill = Backfill(planner, inbox, resumption, catch_up, guilds, watermark, period)
     reconciliation = Reconciliation(client, history, channels, edits, pacer, period)
+    copies = Copies(settings.database_path)
     retention = Retention(
         history.erasure,
         history.usage,
+        copies,
         keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
         retention_days=settings.retention_days,
     )
@@ -190,7 +193,7 @@ def build(
     authorizer = Authorizer(access, in_flight)
     surface = Surface(client, history.facts, authorizer)
     add_reset(surface, conversations, edits)
-    add_privacy(surface, overrides, policy)
+    add_privacy(surface, overrides, policy, copies)
     add_export(surface, history)
     add_forget_me(surface, conversations, in_flight, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy)

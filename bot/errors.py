@@ -5,6 +5,7 @@ BotError
 │   ├── SettingsInvalid       all problems at once
 │   ├── HistoryUnusable       the database cannot be opened
 │   │   └── HistoryInUse      another instance of this program has it open
+│   ├── BackupFailed          the database cannot be copied
 │   ├── DiscordRefused        token, intents or shard refused for good
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
@@ -75,6 +76,10 @@ class HistoryUnusable(StartRefused):
 
 class HistoryInUse(HistoryUnusable):
     """Another instance of this program has the database open."""
+
+
+class BackupFailed(StartRefused):
+    """The database cannot be copied; the text says why and what to do."""
 
 
 class DiscordRefused(StartRefused):

@@ -83,6 +83,8 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     "recovery": {"catch_up", "guilds", "resume", "watermark"},
     "replies": {"buttons", "destination", "discord_reply", "interaction_channel", "parts"},
     "storage": {
+        "backup",
+        "copies",
         "database_file",
         "exchange_queries",
         "exchanges",

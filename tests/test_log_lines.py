@@ -21,8 +21,8 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 # A log line begins with a verb: what the bot cannot do, does now, or has done.
 # fmt: off
 FIRST_WORDS = {
-    "Cannot", "Connect", "Connected", "Create", "Ended", "Finish", "Forgot", "Found", "Give",
-    "Learned", "Leave", "Lost", "Migrate", "Postpone", "Refuse", "Resume", "Retry",
+    "Cannot", "Connect", "Connected", "Copy", "Create", "Delete", "Ended", "Finish", "Forgot",
+    "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Postpone", "Refuse", "Resume", "Retry",
     "Send", "Show", "Skip", "Stop", "Synced", "Timed", "Use", "Wait",
 }
 # fmt: on

@@ -1,5 +1,6 @@
 """The commands /privacy, /export and /forget-me: people own what is stored about them."""
 
+import asyncio
 import io
 import json
 import logging
@@ -18,6 +19,7 @@ from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.inbox.in_flight import InFlight
+from bot.storage.copies import Copies
 from bot.storage.exchanges import History
 from bot.storage.usage import UsageRow, date_of
 
@@ -44,7 +46,7 @@ class DataPolicy:
     pdfs: bool
 
 
-def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy) -> None:
+def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copies: Copies) -> None:
     """Add the command /privacy."""
 
     @surface.command(lambda t: t.privacy_name, lambda t: t.privacy_description)
@@ -52,6 +54,7 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy) -> N
     async def privacy(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)
         model = (await overrides.at(place_of(interaction))).model
+        copy_days = await asyncio.to_thread(copies.kept_days)
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
             strings.privacy_what,
@@ -59,6 +62,7 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy) -> N
             *([strings.privacy_pictures] if policy.pictures else []),
             strings.privacy_usage,
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
+            *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),
             strings.privacy_rights,
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)

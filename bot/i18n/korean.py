@@ -313,6 +313,9 @@ class Korean(Sentences):
     )
     privacy_kept_days = "{days}일이 지나면 잊어요."
     privacy_kept_until_deleted = "초기화하거나 삭제할 때까지 보관해요."
+    privacy_copies = (
+        "데이터베이스 사본은 {days}일 동안 보관해요. 삭제한 내용도 그때까지 사본에 남아 있어요."
+    )
     privacy_rights = (
         "Discord에서 메시지를 수정하거나 삭제하면 저도 따라서 고치거나 잊어요. /내보내기는 저에게 "
         "하신 질문과 제 답변을 모두 드리고, /잊어줘는 모든 곳에서 잊게 해요."

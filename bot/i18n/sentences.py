@@ -347,6 +347,9 @@ class Sentences:
     )
     privacy_kept_days = "I forget it after {days} days."
     privacy_kept_until_deleted = "I keep it until it is reset or deleted."
+    privacy_copies = (
+        "Copies of my database are kept for {days} days; what is deleted stays in them until then."
+    )
     privacy_rights = (
         "If you edit or delete something in Discord, I change or forget it, too. /export gives you "
         "everything that you asked me and what I answered; /forget-me makes me forget it, in every "

@@ -5,11 +5,13 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 from bot.backoff import Backoff
 from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.errors import HistoryFailed
+from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
 from bot.storage.facts import Facts
@@ -32,12 +34,14 @@ class Retention:
 
     The ids of forgotten questions stay for *keep_seconds*, so that a message that arrives again is
     not answered again. Exchanges and usage older than *retention_days* are forgotten; 0 keeps them.
+    Of *copies*, those that were made before a migration are deleted in time.
     """
 
     def __init__(
         self,
         erasure: Erasure,
         usage: UsageStore,
+        copies: Copies,
         *,
         keep_seconds: float,
         retention_days: int,
@@ -45,6 +49,7 @@ class Retention:
     ) -> None:
         self._erasure = erasure
         self._usage = usage
+        self._copies = copies
         self._keep_seconds = keep_seconds
         self._retention_seconds = retention_days * DAY_SECONDS
         self._now = now
@@ -71,6 +76,7 @@ class Retention:
                 await self.prune()
             except HistoryFailed as error:
                 log.warning("Cannot prune forgotten exchanges yet: %s", error)
+            await self.delete_copies()
             await asyncio.sleep(HOUR_SECONDS)
 
     async def prune(self) -> None:
@@ -81,6 +87,17 @@ class Retention:
             await self._usage.delete_before(int(oldest // DAY_SECONDS))
         await self._erasure.delete_ids_before(snowflake_at(self._now() - self._keep_seconds))
         await self._erasure.rewrite_large_file()
+
+    async def delete_copies(self) -> None:
+        """Delete old copies of the database, which hold what was forgotten since."""
+        now = datetime.fromtimestamp(self._now(), UTC)
+        try:
+            count = await asyncio.to_thread(self._copies.delete_expired, now)
+        except OSError as error:
+            log.warning("Cannot delete old copies of the database yet: %s", error)
+            return
+        if count:
+            log.info("Delete %d old copies of the database: they were made before an update", count)
 
 
 async def erase_at_start(erasure: Erasure, facts: Facts) -> None:

@@ -161,7 +161,8 @@ PRAGMAS: Final = (
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Migrate the database to the newest version and set how SQLite treats it.
 
-    Raises HistoryUnusable if the file belongs to another program or to a newer version.
+    An older database is copied first. Raises HistoryUnusable if the file belongs to another program
+    or to a newer version, or if the copy cannot be made.
     """
     version = _number(connection, "PRAGMA user_version")
     owner = _number(connection, "PRAGMA application_id")
@@ -177,6 +178,11 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     for pragma in PRAGMAS:
         connection.execute(pragma).fetchall()
     missing = list(MIGRATIONS.items())[version:]
+    if version and missing:
+        # Imported late, because it is needed once after an update.
+        from bot.storage.backup import copy_before_migration  # noqa: PLC0415
+
+        copy_before_migration(connection, path)
     for number, (description, sql) in enumerate(missing, start=version + 1):
         if version:
             log.info("Migrate database %s to version %d: %s", path, number, description)

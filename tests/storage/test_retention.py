@@ -2,11 +2,13 @@
 
 import asyncio
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import pytest
 
 from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
+from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import REWRITE_BYTES, Erasure
 from bot.storage.exchanges import History
@@ -39,6 +41,7 @@ def retention(history: History, *, days: int, keep_seconds: float = DAY_SECONDS)
     return Retention(
         history.erasure,
         history.usage,
+        Copies(Path("none", "bot.db")),
         keep_seconds=keep_seconds,
         retention_days=days,
         now=lambda: NOW,
@@ -83,7 +86,9 @@ def test_a_failed_erasure_backs_off_and_is_logged_once(
     async def scene() -> list[float]:
         erasure = BlockedErasure(failures=6)
         usage = UsageStore(NO_DATABASE)
-        kept = Retention(erasure, usage, keep_seconds=0.0, retention_days=0)
+        kept = Retention(
+            erasure, usage, Copies(Path("none", "bot.db")), keep_seconds=0.0, retention_days=0
+        )
         erasing = asyncio.create_task(kept.erase_forever())
         await asyncio.sleep(100.0)
         assert erasure.tried_at == [], "nothing was forgotten"

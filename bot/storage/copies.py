@@ -1,0 +1,120 @@
+"""Which copies of the database there are, how they are named, and when they are deleted."""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, Self
+
+MIGRATION_DAYS: Final = 30
+MIGRATION_COPIES: Final = 2
+UNFINISHED: Final = ".part"
+
+
+class Origin(StrEnum):
+    """Who made a copy; the value is the form of the time, in UTC, in its name."""
+
+    COMMAND = "%Y-%m-%dT%H%M%SZ"
+    MIGRATION = "%Y-%m-%d"
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A copy of the database, and when it was made; *number* tells those of one time apart."""
+
+    path: Path
+    made: datetime
+    number: int
+
+    @classmethod
+    def at(cls, path: Path, database: Path, origin: Origin) -> Self | None:
+        """Return the copy of *database* that *path* is by its name, None if it is none."""
+        form = rf"{re.escape(database.name)}\.v\d+-([\dTZ-]+)(?:\.(\d+))?"
+        match = re.fullmatch(form, path.name, re.ASCII)
+        if match is None or path.is_symlink() or not path.is_file():
+            return None
+        try:
+            made = datetime.strptime(match[1], origin).replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        return cls(path, made, int(match[2] or 0))
+
+
+def copy_name(database: Path, version: int, origin: Origin, now: datetime) -> str:
+    """Return the name of a copy of *database* that is made *now* and has a schema *version*."""
+    return f"{database.name}.v{version}-{now.strftime(origin)}"
+
+
+def copies_in(folder: Path, database: Path, origin: Origin) -> list[Copy]:
+    """Return the copies of *database* in *folder*, oldest first; raises OSError."""
+    found = (Copy.at(path, database, origin) for path in folder.iterdir())
+    copies = [copy for copy in found if copy is not None]
+    return sorted(copies, key=lambda copy: (copy.made, copy.number))
+
+
+def expired(copies: Sequence[Copy], days: int, now: datetime) -> list[Copy]:
+    """Return those of *copies* that are more than *days* old."""
+    return [copy for copy in copies if now - copy.made > timedelta(days=days)]
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """The last copy that `python -m bot backup` made; *at* is in Unix time."""
+
+    path: str
+    at: int
+    keep_days: int
+
+
+class Copies:
+    """The copies of one *database*, read from outside of it.
+
+    The last backup is recorded in a file beside the database, not within it: two connections that
+    write would meet SQLite's WAL-reset bug.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self._database = database
+        self._record = Path(f"{database}.last-backup")
+
+    def last_backup(self) -> LastBackup | None:
+        """Return the last backup that was recorded; raises OSError."""
+        try:
+            return LastBackup(**json.loads(self._record.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError):  # Somebody edited it.
+            return None
+
+    def record(self, backup: LastBackup) -> None:
+        """Record the last backup; raises OSError."""
+        from tempfile import mkstemp  # noqa: PLC0415  # The bot itself records no backups.
+
+        descriptor, unfinished = mkstemp(dir=self._record.parent, prefix=self._record.name)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(backup), file)
+        Path(unfinished).replace(self._record)
+
+    def kept_days(self) -> int:
+        """Return for how many days a copy keeps what the database forgets, 0 if there is no copy.
+
+        Raises OSError.
+        """
+        backup = self.last_backup()
+        migrated = copies_in(self._database.parent, self._database, Origin.MIGRATION)
+        return max(backup.keep_days if backup else 0, MIGRATION_DAYS if migrated else 0)
+
+    def delete_expired(self, now: datetime) -> int:
+        """Delete the copies before migrations that are too old.
+
+        Returns how many there were; raises OSError.
+        """
+        copies = copies_in(self._database.parent, self._database, Origin.MIGRATION)
+        old = expired(copies, MIGRATION_DAYS, now)
+        for copy in old:
+            copy.path.unlink()
+        return len(old)
