@@ -214,16 +214,28 @@ def test_every_fault_of_the_list_has_a_test() -> None:
     assert len(listed) == 30
 
 
+def pins() -> list[tuple[Requirement, str]]:
+    """Return each package of requirements.txt with its hashes."""
+    text = (ROOT / "requirements.txt").read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line[:1] != "#"]
+    return [
+        (Requirement(name), hashes) for name, _, hashes in (one.partition(" --") for one in lines)
+    ]
+
+
 def test_requirements_pin_every_dependency() -> None:
-    lines = (ROOT / "requirements.txt").read_text().splitlines()
-    pins = {
-        canonicalize_name(name): version
-        for name, _, version in (line.partition("==") for line in lines if line[:1] != "#")
-    }
+    pinned = {canonicalize_name(one.name): str(one.specifier) for one, _ in pins()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["files"]]
     for dependency in map(Requirement, wanted):
-        assert dependency.specifier.contains(pins[canonicalize_name(dependency.name)])
+        pin = pinned[canonicalize_name(dependency.name)]
+        assert dependency.specifier.contains(pin.removeprefix("=="))
+
+
+def test_every_requirement_has_hashes_or_pip_would_refuse_all() -> None:
+    """One hash in the file makes pip demand one of each, also of what another Python needs."""
+    assert all("hash=sha256:" in hashes for _, hashes in pins())
+    assert "audioop-lts" in {one.name for one, _ in pins()}, "Python 3.13 has no audioop"
 
 
 def test_the_rendering_picture_shows_the_real_output() -> None:
