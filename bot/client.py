@@ -23,7 +23,7 @@ from bot.recovery.guilds import Guilds
 from bot.recovery.resume import Resumption
 from bot.recovery.watermark import MARGIN_SECONDS, Watermark
 from bot.storage.exchanges import History
-from bot.transport.pacer import Pacer
+from bot.transport.pacer import EARLIER_CALLS, Pacer
 from bot.transport.patches import RateLimitTrace
 from bot.transport.payload_checks import is_message
 
@@ -65,7 +65,7 @@ class ChatClient(discord.Client):
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
-        pacer = Pacer()
+        pacer = Pacer(earlier_calls=EARLIER_CALLS)
         super().__init__(
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),

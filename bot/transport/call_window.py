@@ -20,7 +20,8 @@ class CallWindow:
     """Gives slots to calls: in any *seconds*, at most as many as *limits* says for a priority.
 
     The lowest priority number goes first. A call that has no response after *stalled_seconds* gives
-    up its slot. Times are in seconds of *clock*.
+    up its slot. *earlier_calls* were made just before by somebody else and count as well. Times are
+    in seconds of *clock*.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class CallWindow:
         clock: Callable[[], float],
         *,
         stalled_seconds: float = math.inf,
+        earlier_calls: int = 0,
     ) -> None:
         self._limits = limits
         self._seconds = seconds
@@ -37,7 +39,7 @@ class CallWindow:
         self._stalled_seconds = stalled_seconds
         self._number = count()
         self._in_flight: dict[int, float] = {}
-        self._completed: deque[float] = deque()
+        self._completed = deque([clock()] * earlier_calls)
         self._waiting: list[_Waiter] = []
         self._timer: asyncio.TimerHandle | None = None
         self._blocked_until = 0.0

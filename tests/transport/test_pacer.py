@@ -8,6 +8,7 @@ import pytest
 
 from bot.conversation.snowflakes import snowflake_at
 from bot.transport.pacer import (
+    EARLIER_CALLS,
     EDIT_SECONDS,
     NEVER_SECONDS,
     OLD_EDIT_WINDOW_SECONDS,
@@ -82,6 +83,29 @@ def test_no_second_at_discord_exceeds_the_limit_at_any_latency(seed: int) -> Non
     limit = max(REQUESTS_PER_SECOND.values())
     for first, after in zip(counted, counted[limit:], strict=False):
         assert after - first >= WINDOW_SECONDS
+
+
+def test_a_new_process_leaves_room_for_the_calls_of_the_one_before() -> None:
+    """In its first second there are slots for people, and few for backfill."""
+
+    async def scene() -> Sent:
+        loop = asyncio.get_running_loop()
+        pacer, sent = Pacer(loop.time, earlier_calls=EARLIER_CALLS), list[tuple[float, Priority]]()
+
+        async def call(priority: Priority) -> None:
+            async with pacer.slot(priority):
+                sent.append((loop.time(), priority))
+
+        wanted = [*[Priority.EDIT] * 40, *[Priority.RESPONSE] * 20]
+        await asyncio.gather(*map(call, wanted))
+        return sent
+
+    sent = run_virtually(scene())
+    first_second = Counter(priority for at, priority in sent if at < sent[0][0] + WINDOW_SECONDS)
+    assert first_second == {Priority.EDIT: 2, Priority.RESPONSE: 8}
+    assert len(sent) == 60
+    at_discord = REQUESTS_PER_SECOND[Priority.EDIT] + first_second.total()
+    assert at_discord <= 50
 
 
 def test_a_call_without_a_response_gives_up_its_slot() -> None:
