@@ -62,6 +62,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
     commands = {
         "backup": partial(_backup, options),
         "chat": partial(_chat, options),
+        "health": partial(_health, options),
         "sandbox": partial(_sandbox, options),
     }
     command = options.command or "run"
@@ -118,6 +119,14 @@ def _parser() -> "argparse.ArgumentParser":
         "--no-browser", action="store_true", help="print the address of the page only"
     )
     sandbox.add_argument("--port", type=_port, default=0, help="port of the page (default: any)")
+    health = commands.add_parser(
+        "health", help="ask a running bot whether it can answer people; exit code 0 or 1"
+    )
+    health.add_argument("--host", help="where the bot listens (default: HEALTH_HOST)")
+    health.add_argument("--port", type=_port, help="its port there (default: HEALTH_PORT)")
+    health.add_argument(
+        "--live", action="store_true", help="ask only whether it lives, whatever it can do"
+    )
     return parser
 
 
@@ -188,6 +197,30 @@ def _chat(options: "argparse.Namespace") -> int:
     from bot.terminal import chat  # noqa: PLC0415
 
     return chat(options.question, offline=options.offline)
+
+
+def _health(options: "argparse.Namespace") -> int:
+    from bot.monitoring.probe import LIVE, NO_PORT, READY, ask  # noqa: PLC0415
+
+    host, port = _health_address(options)
+    answer = ask(host, port, LIVE if options.live else READY) if port else NO_PORT
+    print(answer.sentence)
+    return answer.code
+
+
+def _health_address(options: "argparse.Namespace") -> tuple[str, int | None]:
+    """Return where the bot listens, by the command line, the environment or its settings."""
+    host, port = options.host or os.environ.get("HEALTH_HOST"), options.port
+    given = os.environ.get("HEALTH_PORT", "")
+    if port is None and given.isascii() and given.isdecimal():
+        port = int(given)
+    if port is None:
+        # Late, because a container asks every half minute, and pydantic takes long to import.
+        from bot.settings import Settings  # noqa: PLC0415
+
+        settings = Settings.load()
+        host, port = host or settings.health_host, settings.health_port
+    return host or "127.0.0.1", port
 
 
 def _sandbox(options: "argparse.Namespace") -> int:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.conversations import Conversations
@@ -63,6 +63,10 @@ from bot.storage.retention import Retention
 from bot.transport.pacer import Pacer
 from bot.transport.patches import point_at
 
+if TYPE_CHECKING:
+    from bot.monitoring.readiness import Condition
+    from bot.monitoring.server import Monitor
+
 log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -71,28 +75,55 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
     with stop_signal() as stop:  # First, because opening the database may take long.
-        async with (
-            History.open(file) as history,
-            ChatCompletions.open(settings.api) as model,
-            ModelCatalog(model.default_model, settings.offered_models, model.list_models) as models,
-            Attachments(
-                settings.discord_api_url,
-                max_bytes=settings.attachment_bytes,
-                images=settings.image_turns > 0,
-            ) as attachments,
-            connection(settings, history, model, models, attachments) as connected,
-        ):
-            running = asyncio.create_task(connected.run())
-            stopping = asyncio.create_task(stop.wait())
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if running.done():
-                running.result()
-            else:
-                log.info("Stop the bot: a signal asks for it")
-                await connected.client.drain(settings.shutdown_grace)
-                running.cancel()
-                await asyncio.wait({running})
+        if settings.health_port is None:
+            await _run(settings, file, stop)
+            return
+        # Late, because most bots open no port, and aiohttp's server takes memory.
+        from bot.monitoring.server import monitored  # noqa: PLC0415
+
+        async with monitored(settings.health_host, settings.health_port) as monitor:
+            await _run(settings, file, stop, monitor)
+
+
+async def _run(
+    settings: Settings, file: DatabaseFile, stop: asyncio.Event, monitor: "Monitor | None" = None
+) -> None:
+    metrics = NO_METRICS if monitor is None else monitor.metrics
+    async with (
+        History.open(file, metrics) as history,
+        ChatCompletions.open(settings.api, metrics) as model,
+        ModelCatalog(model.default_model, settings.offered_models, model.list_models) as models,
+        Attachments(
+            settings.discord_api_url,
+            max_bytes=settings.attachment_bytes,
+            images=settings.image_turns > 0,
+        ) as attachments,
+        connection(settings, history, model, models, attachments, metrics) as connected,
+    ):
+        if monitor is not None:
+            monitor.condition = partial(_condition, connected, history)
+        running = asyncio.create_task(connected.run())
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if running.done():
+            running.result()
+        else:
+            log.info("Stop the bot: a signal asks for it")
+            await connected.client.drain(settings.shutdown_grace)
+            running.cancel()
+            await asyncio.wait({running})
+
+
+async def _condition(connected: Connection, history: History) -> "Condition":
+    """Return what the health port judges by."""
+    from bot.monitoring.readiness import Condition  # noqa: PLC0415  # see `run`
+
+    return Condition(
+        shards={0: connected.state},
+        database_works=await history.works(),
+        draining=connected.client.draining,
+    )
 
 
 def connection(

@@ -167,6 +167,11 @@ class ChatClient(discord.Client):
         """Log an unexpected error of a handler, without the arguments: people wrote them."""
         log.error("Cannot handle event %s", event_method, exc_info=True)  # noqa: LOG014  # discord.py calls this in its handler
 
+    @property
+    def draining(self) -> bool:
+        """Whether the bot is stopping."""
+        return self._services.in_flight.draining
+
     async def drain(self, grace_seconds: float) -> None:
         """Begin no new answers, finish those that fit into the grace period, store the others.
 

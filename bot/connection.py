@@ -7,6 +7,7 @@ from typing import Self
 from bot.client import ChatClient, Services
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.storage.facts import Facts
+from bot.transport.gateway_state import GatewayState, gateway_state
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.pacer import Pacer
 from bot.transport.patches import close
@@ -32,6 +33,8 @@ class Connection:
         self._metrics = metrics
         self._identify_budget = IdentifyBudget(facts)
         self._failures = ConnectionFailures(facts)
+        metrics.watch(Gauge.SHARDS_HELD, lambda: 1)
+        metrics.watch(Gauge.GATEWAY_CONNECTED, self._connected, shard="0")
         metrics.watch(Gauge.IDENTIFIES_LEFT, self._identify_budget.left_now)
 
     async def __aenter__(self) -> Self:
@@ -39,6 +42,14 @@ class Connection:
 
     async def __aexit__(self, *details: object) -> None:
         await close(self.client)
+
+    @property
+    def state(self) -> GatewayState:
+        """Whether the client hears Discord."""
+        return gateway_state(self.client)
+
+    def _connected(self) -> int:
+        return self.state is GatewayState.CONNECTED
 
     async def run(self) -> None:
         """Answer people until closed; raises DiscordRefused."""

@@ -7,6 +7,7 @@ BotError
 │   │   └── HistoryInUse      another instance of this program has it open
 │   ├── BackupFailed          the database cannot be copied
 │   ├── DiscordRefused        token, intents or shard refused for good
+│   ├── HealthPortRefused     HEALTH_PORT cannot be opened
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
@@ -84,6 +85,10 @@ class BackupFailed(StartRefused):
 
 class DiscordRefused(StartRefused):
     """Discord refuses this bot, and trying again would not help."""
+
+
+class HealthPortRefused(StartRefused):
+    """HEALTH_PORT cannot be opened: without it, a supervisor would take the bot for dead."""
 
 
 class QuestionRefused(StartRefused):

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Final
 
+NO_STATUS: Final = 0
+
 
 class Gauge(Enum):
     """A number that exists anyway, and is read when somebody asks for the metrics."""
@@ -58,7 +60,10 @@ class Metrics:
     def discord_answered(
         self, method: str, path: str, status: int, headers: Mapping[str, str]
     ) -> None:
-        """Count a response of Discord's REST API, and the rate limit that it met, if any."""
+        """Count a request to Discord's REST API, and the rate limit that it met, if any.
+
+        The *status* is NO_STATUS if there was no response.
+        """
 
     def identified(self) -> None:
         """Count an IDENTIFY."""

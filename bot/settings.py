@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
@@ -36,6 +37,7 @@ RESERVED_OPTIONS: Final = frozenset(
     {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
 )
 ENV_FILE: Final = Path(".env")
+HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
 
 Language = Literal["en", "ko"]
@@ -70,6 +72,8 @@ REMEDIES: Final = {
         "model what a million tokens cost, in and out"
     ),
     "database_url": "give an address like sqlite:///data/bot.db",
+    "health_port": "give a port from 1 to 65535, or leave it empty to open none",
+    "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
     "discord_api_url": "give an address like https://discord.com/api/v10",
     "discord_gateway_url": "give an address like wss://gateway.discord.gg/",
 }
@@ -132,6 +136,13 @@ def _header_safe(value: SecretStr) -> SecretStr:
     if not printable or len(secret) > TOKEN_LENGTH_LIMIT:
         raise ValueError
     return SecretStr(secret)
+
+
+def _host(text: str) -> str:
+    host = text.strip()
+    if not HOST.fullmatch(host):
+        raise ValueError
+    return host
 
 
 def _upper(text: str) -> str:
@@ -204,6 +215,8 @@ class Settings(BaseModel):
     shutdown_grace: float = Field(20, ge=0, le=3600, allow_inf_nan=False)
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from_text(_upper)] = "INFO"
     log_format: Annotated[Literal["text", "json"], _from_text(_lower)] = "text"
+    health_port: int | None = Field(None, ge=1, le=65535)
+    health_host: Annotated[str, AfterValidator(_host)] = "127.0.0.1"
     discord_api_url: HttpUrl = "https://discord.com/api/v10"
     discord_gateway_url: WebSocketUrl = "wss://gateway.discord.gg/"
 

@@ -33,6 +33,7 @@ MIDDLES: Final = {
     "terminal": 850,
     "assistant": 140,
     "attachments": 340,
+    "monitoring": 700,
     "replies": 560,
     "settings": 850,
     "llm": 90,

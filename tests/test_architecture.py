@@ -29,7 +29,7 @@ LAYERS = (
     {"client", "commands"},
     {"recovery"},
     {"inbox", "terminal"},
-    {"assistant", "attachments", "replies", "settings"},
+    {"assistant", "attachments", "monitoring", "replies", "settings"},
     {"llm", "storage", "transport"},
     {"errors"},
     {"conversation"},
@@ -80,6 +80,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "request_budget",
     },
     "markdown": {"characters", "renderer", "splitter", "syntax"},
+    "monitoring": {"probe"},
     "recovery": {"catch_up", "guilds", "resume", "watermark"},
     "replies": {"buttons", "destination", "discord_reply", "interaction_channel", "parts"},
     "storage": {
@@ -96,6 +97,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     "transport": {
         "calls",
         "concurrency",
+        "gateway_state",
         "identify_budget",
         "pacer",
         "patches",
@@ -113,10 +115,11 @@ LIBRARIES = {
     "sqlite3": {"storage"},
     "openai": {"llm"},
     "httpx2": {"llm"},
-    "aiohttp": {"attachments", "commands", "llm", "transport"},
+    "aiohttp": {"attachments", "commands", "llm", "monitoring", "transport"},
     "pydantic": {"settings"},
     "dotenv": {"settings"},
     "pypdf": {"attachments"},
+    "prometheus_client": {"monitoring"},
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {
@@ -150,6 +153,7 @@ PURE_MODULES = {
     "llm.stream_decoder",
     "llm.streaming_refusals",
     "llm.retry_delays",
+    "monitoring.routes",
     "replies.parts",
     "replies.reply_text",
     "replies.plan",

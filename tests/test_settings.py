@@ -110,6 +110,8 @@ BAD = {
     "SHUTDOWN_GRACE": [SECRET, "-1", "3601", "nan"],
     "LOG_LEVEL": [SECRET, "TRACE"],
     "LOG_FORMAT": [SECRET, "xml"],
+    "HEALTH_PORT": [SECRET, "0", "65536", "80.5"],
+    "HEALTH_HOST": [f"http://{SECRET}", f"{SECRET} {SECRET}", "/"],
     "DISCORD_API_URL": [SECRET, f"ws://{SECRET}"],
     "DISCORD_GATEWAY_URL": [SECRET, f"https://{SECRET}"],
 }
@@ -254,6 +256,8 @@ def test_database_addresses(load: Load, url: str, path: str) -> None:
         ("CONTEXT_TOKENS", "500", 500),
         ("SHUTDOWN_GRACE", "0", 0.0),
         ("OPENAI_BASE_URL", " http://localhost:11434/v1/\n", "http://localhost:11434/v1"),
+        ("HEALTH_PORT", "8080", 8080),
+        ("HEALTH_HOST", " ::1", "::1"),
         ("DISCORD_API_URL", "http://127.0.0.1:1/api/v10/", "http://127.0.0.1:1/api/v10"),
         ("DISCORD_GATEWAY_URL", "ws://127.0.0.1:1/", "ws://127.0.0.1:1/"),
     ],

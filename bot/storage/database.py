@@ -32,11 +32,10 @@ class Database:
 
     While another program locks the file, units of work wait. They share one limit, LOCKED_SECONDS
     since the lock was met: once it has passed, all fail at once until one of them can write again.
-    *is_failing* means that a unit failed, and that none has written since.
     """
 
     def __init__(self, connection: aiosqlite.Connection, metrics: Metrics = NO_METRICS) -> None:
-        self.is_failing = False
+        self._is_failing = False
         self._connection = connection
         self._metrics = metrics
         self._unit = asyncio.Lock()
@@ -61,6 +60,11 @@ class Database:
         finally:
             await connection.close()
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether a unit failed and none has written since, or another program locks the file."""
+        return self._is_failing or self._lock_logged
+
     def stop_waiting(self) -> None:
         """Fail at once from now on if another program locks the file."""
         self._waiting_allowed = False
@@ -68,7 +72,8 @@ class Database:
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement as a unit of work and return its rows."""
         rows = partial(self._connection.execute_fetchall, sql, named or parameters)
-        return list(await self._run("read", rows))
+        kind = "write" if sql.lstrip().startswith("UPDATE") else "read"
+        return list(await self._run(kind, rows))
 
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement as a unit of work and return how many rows it changed."""
@@ -132,10 +137,10 @@ class Database:
         try:
             result = await self._in_turn(work)
         except HistoryFailed as error:
-            self.is_failing |= isinstance(error.__cause__, sqlite3.Error)
+            self._is_failing |= isinstance(error.__cause__, sqlite3.Error)
             self._metrics.database_used(kind, time.perf_counter() - began, failed=True)
             raise
-        self.is_failing = self.is_failing and kind == "read"  # A full disk can still be read.
+        self._is_failing = self._is_failing and kind == "read"  # A full disk can still be read.
         self._metrics.database_used(kind, time.perf_counter() - began, failed=False)
         return result
 

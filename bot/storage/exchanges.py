@@ -1,11 +1,14 @@
 """Write exchanges: questions, attempts, replies, and what of them is still to be shown."""
 
+import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
+from bot.errors import HistoryFailed
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
@@ -29,6 +32,8 @@ from bot.storage.preferences import Preferences
 from bot.storage.retention import erase_at_end, erase_at_start
 from bot.storage.usage import UsageStore
 
+CHECKED: Final = "checked"  # a fact: when the database last worked again after a failure
+CHECK_SECONDS: Final = 2.0
 _REPLY: Final = "reply = :reply, cut = :cut, tokens = :tokens, state = :state, unshown = :unshown"
 
 
@@ -59,6 +64,14 @@ class History(ExchangeQueries):
     def stop_waiting(self) -> None:
         """Fail at once from now on if another program locks the file: the bot is stopping."""
         self._database.stop_waiting()
+
+    async def works(self) -> bool:
+        """Whether the database works. After a failure, this writes something to find out."""
+        if self._database.is_failing:
+            with suppress(HistoryFailed, TimeoutError):
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self.facts.set(CHECKED, str(int(time.time())))
+        return not self._database.is_failing
 
     async def receive(self, exchange: Exchange) -> bool:
         """Store a question; False if it came before, or was asked before a reset of its channel."""

@@ -37,7 +37,7 @@ from discord.http import Route
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.backoff import retry_after
-from bot.metrics import NO_METRICS, Metrics
+from bot.metrics import NO_METRICS, NO_STATUS, Metrics
 from bot.transport.calls import is_transient
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import CHECKS, corrected_message
@@ -122,12 +122,21 @@ class RateLimitTrace(aiohttp.TraceConfig):
         self._metrics = metrics
         self._retry_after_seconds = 0.0
         self.on_request_end.append(self._on_end)
+        self.on_request_exception.append(self._on_exception)
 
     def global_limit_seconds(self) -> float:
         """Return how long the global limit lasts that was just hit."""
         seconds, self._retry_after_seconds = self._retry_after_seconds, 0.0
         known = seconds + GLOBAL_LIMIT_MARGIN_SECONDS if seconds else GLOBAL_LIMIT_SECONDS
         return min(known, GLOBAL_LIMIT_SECONDS)
+
+    async def _on_exception(
+        self,
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        request: aiohttp.TraceRequestExceptionParams,
+    ) -> None:
+        self._metrics.discord_answered(request.method, request.url.path, NO_STATUS, {})
 
     async def _on_end(
         self,

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS: Final = 2.0
 HELLO_SECONDS: Final = 45.0  # A connection without HELLO has no heartbeats to judge it by.
 SESSION_SECONDS: Final = 900.0  # for READY or RESUMED: Discord may take minutes in an outage
+# Each heartbeat gets an ACK, so a connection that lives is never silent for so long.
+QUIET_SECONDS: Final = 45.0
 USUAL_BEAT_SECONDS: Final = 41.25  # Discord has named this interval for years.
 SHORTEST_BEAT_SECONDS: Final = 0.2  # An interval outside of these bounds is implausible.
 LONGEST_BEAT_SECONDS: Final = 300.0
@@ -56,7 +58,7 @@ class KeepAlive(KeepAliveHandler):
             log.warning("Use the usual heartbeat interval: Discord named one of %s s", interval)
             interval = USUAL_BEAT_SECONDS
         super().__init__(ws=ws, interval=interval, shard_id=shard_id)
-        self._beat_seconds = interval
+        self.beat_seconds = interval
         self._sent_at = time.perf_counter()
         self._unanswered_since: float | None = None  # the first beat since the last ACK
         before = ws._keep_alive
@@ -79,16 +81,19 @@ class KeepAlive(KeepAliveHandler):
         self._unanswered_since = None
         super().ack()
 
+    @property
+    def heard_at(self) -> float:
+        """When the last frame arrived."""
+        return self._last_recv
+
     def dead_at(self) -> float:
         """Return when the connection counts as dead unless an ACK arrives: before the next beat.
 
         Discord: without an ACK between two heartbeats, close the connection and resume.
         """
         since = self._unanswered_since
-        due = (
-            self._sent_at + 2 * self._beat_seconds if since is None else since + self._beat_seconds
-        )
-        return due - min(EARLY_SECONDS, self._beat_seconds / 10)
+        due = self._sent_at + 2 * self.beat_seconds if since is None else since + self.beat_seconds
+        return due - min(EARLY_SECONDS, self.beat_seconds / 10)
 
 
 class Inflate:
@@ -166,6 +171,13 @@ class GatewaySocket(DiscordWebSocket):
             await super().received_message(msg)
         if self._sequence != before and self.session_id is not None:
             self.proven = True
+
+    def hears(self) -> bool:
+        """Whether the session exists, and frames still arrive."""
+        beats = self._keep_alive
+        if not (self.proven and self.open and isinstance(beats, KeepAlive)):
+            return False
+        return time.perf_counter() - beats.heard_at < max(QUIET_SECONDS, 1.1 * beats.beat_seconds)
 
     def age_seconds(self) -> float:
         """Return for how long the connection has been open."""

@@ -1,0 +1,107 @@
+"""Answer supervisors over HTTP: /livez, /readyz and /metrics."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from bot.errors import HealthPortRefused
+from bot.metrics import NO_METRICS, Gauge, Metrics
+from bot.monitoring.loop_lag import LoopLag
+from bot.monitoring.readiness import STARTING, Condition, readiness
+
+if TYPE_CHECKING:
+    from bot.monitoring.metrics import PrometheusMetrics
+
+log = logging.getLogger(__name__)
+
+CLOSE_SECONDS: Final = 1.0  # for requests in progress when the bot ends
+NO_STORE: Final = {"Cache-Control": "no-store"}
+NO_METRICS_SENTENCE: Final = (
+    "The package prometheus-client is not installed, so nothing is counted: install the bot with "
+    "the extra [metrics].\n"
+)
+WHY_REFUSED: Final = {
+    errno.EADDRINUSE: "another program listens at it: give another HEALTH_PORT",
+    errno.EACCES: "this user may not open it: give a HEALTH_PORT above 1023",
+    errno.EPERM: "this user may not open it: give a HEALTH_PORT above 1023",
+    errno.EADDRNOTAVAIL: "this machine has no such address: set HEALTH_HOST to one that it has",
+}
+UNKNOWN_HOST: Final = "this address cannot be found: set HEALTH_HOST to one of this machine"
+
+
+class Monitor:
+    """What the server tells; *condition* returns the condition of the bot once it has started."""
+
+    def __init__(self) -> None:
+        self.condition: Callable[[], Awaitable[Condition]] = _starting
+        self.counted = _counted()
+        self.metrics: Metrics = self.counted or NO_METRICS
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """Answer, which only the event loop can prevent.
+
+        The answer never depends on Discord, the model or the database: a restart mends none of
+        them, and costs an IDENTIFY each time.
+        """
+        return web.Response(text="ok\n", headers=NO_STORE)
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Answer whether the bot can work now, and why not."""
+        judged = readiness(await self.condition())
+        return web.json_response(judged.body(), status=judged.status, headers=NO_STORE)
+
+    async def show_metrics(self, request: web.Request) -> web.Response:
+        """Answer with all metrics."""
+        if self.counted is None:
+            return web.Response(text=NO_METRICS_SENTENCE, status=404, headers=NO_STORE)
+        body, content_type = self.counted.exposition(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={**NO_STORE, "Content-Type": content_type})
+
+
+@asynccontextmanager
+async def monitored(host: str, port: int) -> AsyncIterator[Monitor]:
+    """Listen at *host* and *port* within the block; raises HealthPortRefused."""
+    monitor, lag = Monitor(), LoopLag()
+    app = web.Application()
+    app.router.add_get("/livez", monitor.livez)
+    app.router.add_get("/readyz", monitor.readyz)
+    app.router.add_get("/metrics", monitor.show_metrics)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
+    await runner.setup()
+    measuring = asyncio.create_task(lag.measure_forever()) if monitor.counted else None
+    monitor.metrics.watch(Gauge.LOOP_LAG, lag.longest)
+    try:
+        await _listen(runner, host, port)
+        yield monitor
+    finally:
+        if measuring is not None:
+            measuring.cancel()
+        await runner.cleanup()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        why = WHY_REFUSED.get(error.errno or 0, UNKNOWN_HOST)
+        raise HealthPortRefused(f"Port {port} of {host} cannot be opened: {why}.") from error
+    log.info("Open port %d of %s for health checks", port, host)
+
+
+def _counted() -> "PrometheusMetrics | None":
+    if find_spec("prometheus_client") is None:
+        return None
+    # Late, because the package may be missing.
+    from bot.monitoring.metrics import PrometheusMetrics  # noqa: PLC0415
+
+    return PrometheusMetrics()
+
+
+async def _starting() -> Condition:
+    return STARTING

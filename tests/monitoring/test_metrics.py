@@ -1,0 +1,109 @@
+"""What is counted, in the words of Prometheus."""
+
+import shutil
+import subprocess
+
+import pytest
+
+from bot.metrics import NO_METRICS, NO_STATUS, Gauge, Metrics
+from bot.monitoring.metrics import GAUGES, PrometheusMetrics
+
+
+def text_of(metrics: PrometheusMetrics) -> str:
+    body, content_type = metrics.exposition("")
+    assert content_type.startswith("text/plain")
+    return body.decode()
+
+
+def ours(metrics: PrometheusMetrics) -> list[str]:
+    """Return the lines of what the bot counts, without those of the process."""
+    return [line for line in text_of(metrics).splitlines() if line.startswith("chatbot_")]
+
+
+def everything(metrics: Metrics) -> None:
+    """Call each method once."""
+    for gauge in Gauge:
+        metrics.watch(gauge, lambda: 0.5, **dict.fromkeys(GAUGES[gauge][0], "one"))
+    metrics.question_ended(origin="message", outcome="answered", first_words=0.4, whole=2.0)
+    metrics.question_ended(origin="command", outcome="failed", first_words=None, whole=0.1)
+    metrics.refused("blocked person")
+    metrics.model_requested("some-model", "ok")
+    metrics.first_token("some-model", 0.3)
+    metrics.tokens_used("some-model", 70, 5)
+    metrics.spent("some-model", 0.002)
+    metrics.redacted("GitHub token")
+    metrics.moderated("flagged")
+    metrics.discord_answered("GET", "/api/v10/gateway/bot", 200, {})
+    metrics.identified()
+    metrics.database_used("write", 0.002, failed=True)
+
+
+def test_everything_can_be_counted_and_nothing_is_if_nobody_asks() -> None:
+    metrics = PrometheusMetrics()
+    before = ours(metrics)
+    everything(NO_METRICS)
+    assert ours(metrics) == before
+    everything(metrics)
+    assert 'chatbot_model_tokens_total{kind="prompt",model="some-model"} 70.0' in ours(metrics)
+
+
+def test_the_names_and_types_are_as_prometheus_asks() -> None:
+    """Its own linter says so."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: apt install prometheus)")
+    metrics = PrometheusMetrics()
+    everything(metrics)
+    run = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=text_of(metrics),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+
+
+def test_a_gauge_is_read_when_somebody_asks() -> None:
+    metrics = PrometheusMetrics()
+    waiting = [1]
+    metrics.watch(Gauge.DISCORD_WAITING, lambda: len(waiting))
+    assert "chatbot_discord_waiting 1.0" in ours(metrics)
+    waiting.append(2)
+    assert "chatbot_discord_waiting 2.0" in ours(metrics)
+
+
+def test_a_client_that_replaces_another_replaces_its_gauges() -> None:
+    metrics = PrometheusMetrics()
+    metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 1.0, shard="0")
+    metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 0.0, shard="0")
+    metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 1.0, shard="1")
+    assert [line for line in ours(metrics) if "gateway" in line] == [
+        'chatbot_gateway_connected{shard="0"} 0.0',
+        'chatbot_gateway_connected{shard="1"} 1.0',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("headers", "scope"),
+    [
+        ({"X-RateLimit-Scope": "shared"}, "shared"),
+        ({"X-RateLimit-Scope": "global"}, "global"),
+        ({}, "cloudflare"),
+        ({"X-RateLimit-Scope": "made up"}, "cloudflare"),
+    ],
+)
+def test_a_rate_limit_counts_by_its_scope(headers: dict[str, str], scope: str) -> None:
+    metrics = PrometheusMetrics()
+    metrics.discord_answered("GET", "/api/v10/gateway/bot", 429, headers)
+    assert f'chatbot_discord_rate_limited_total{{scope="{scope}"}} 1.0' in ours(metrics)
+
+
+def test_the_handshake_of_the_gateway_is_no_request_and_a_broken_one_has_no_status() -> None:
+    metrics = PrometheusMetrics()
+    metrics.discord_answered("GET", "/", 101, {})
+    metrics.discord_answered("GET", "/api/v10/gateway/bot", NO_STATUS, {})
+    route = 'route="GET /gateway/bot",status="failed"'
+    assert [line for line in ours(metrics) if "discord_requests" in line] == [
+        f"chatbot_discord_requests_total{{{route}}} 1.0"
+    ]
