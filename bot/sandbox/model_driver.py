@@ -35,6 +35,12 @@ class ModelDriver:
         rule = {"contains": contains, "reply": _script(reply).to_json(), "times": times}
         await self._call("POST", "rules", [rule])
 
+    async def judge_when(self, contains: str, *categories: str, **more: Any) -> None:
+        """Flag inputs of moderations with *contains* in *categories*; *more* as in `Judgement`."""
+        await self._call(
+            "POST", "judgements", [{"contains": contains, "categories": categories} | more]
+        )
+
     async def list_models(self, reply: Script) -> None:
         """Answer requests for the models with *reply*, which has a body or another status."""
         await self._call("PUT", "listing", reply.to_json())
@@ -45,7 +51,7 @@ class ModelDriver:
 
     async def reset(self) -> None:
         """Drop the scripts and the record, and reset all settings."""
-        for name in ("replies", "rules", "listing", "requests", "settings"):
+        for name in ("replies", "rules", "judgements", "listing", "requests", "settings"):
             await self._call("DELETE", name)
 
     async def forget_requests(self) -> None:
@@ -76,6 +82,10 @@ class ModelDriver:
         return [
             one for one in await self.requests(after=after) if one.path.endswith("/completions")
         ]
+
+    async def moderations(self) -> list[Record]:
+        """Return the moderations that were asked for."""
+        return [one for one in await self.requests() if one.path.endswith("/moderations")]
 
     async def next_request(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.sandbox.model.state import ModelState, Rule
+from bot.sandbox.model.state import Judgement, ModelState, Rule
 from bot.sandbox.model_script import Script
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -36,6 +36,8 @@ class Control:
         app.router.add_delete("/replies", self._clear_replies)
         app.router.add_post("/rules", self._add_rules)
         app.router.add_delete("/rules", self._clear_rules)
+        app.router.add_post("/judgements", self._add_judgements)
+        app.router.add_delete("/judgements", self._clear_judgements)
         app.router.add_put("/listing", self._set_listing)
         app.router.add_delete("/listing", self._clear_listing)
         app.router.add_post("/resume", self._resume)
@@ -61,6 +63,14 @@ class Control:
     async def _clear_rules(self, _request: web.Request) -> web.Response:
         self._state.rules.clear()
         return web.json_response({"rules": 0})
+
+    async def _add_judgements(self, request: web.Request) -> web.Response:
+        self._state.judgements.extend([Judgement.from_json(one) for one in await _list(request)])
+        return web.json_response({"judgements": len(self._state.judgements)})
+
+    async def _clear_judgements(self, _request: web.Request) -> web.Response:
+        self._state.judgements.clear()
+        return web.json_response({"judgements": 0})
 
     async def _set_listing(self, request: web.Request) -> web.Response:
         self._state.listing = Script.from_json(await request.json())

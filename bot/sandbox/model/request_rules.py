@@ -190,6 +190,7 @@ _PARTS: Final = Tagged(
         "file": Object({"type": TEXT, "file": Object()}, ("file",)),
     },
 )
+_MODERATED: Final = Tagged("type", {kind: _PARTS.objects[kind] for kind in ("text", "image_url")})
 _SAID: Final[dict[str, Rule]] = {
     "role": TEXT,
     "content": TextOr(Array(_PARTS, least=1), nullable=True),
@@ -284,6 +285,29 @@ def check_request(body: object, tokens_parameter: str) -> JsonObject:
             "stream_options",
         )
     _check_contents(body["messages"])
+    return body
+
+
+def check_moderation(body: object) -> JsonObject:
+    """Return *body* if OpenAI's moderations accept it, else raise `Refusal` 400."""
+    if not isinstance(body, dict):
+        raise Refusal(400, "We could not parse the JSON body of your request.")
+    if "input" not in body:
+        raise _missing("input")
+    for name in body:
+        if name not in {"input", "model"}:
+            raise _unknown(name)
+    if body.get("model") is not None:
+        TEXT.check("model", body["model"])
+    given = body["input"]
+    is_text = isinstance(given, list) and isinstance(next(iter(given), ""), str)
+    expected = "one of a string, array of strings or array of objects"
+    TextOr(Array(TEXT if is_text else _MODERATED, least=1), expected=expected).check("input", given)
+    if isinstance(given, list):
+        images = sum(not isinstance(one, str) and one["type"] == "image_url" for one in given)
+        if images > 1:
+            message = f"Number of images ({images}) exceeds maximum of 1"
+            raise Refusal(400, message, "input", "too_many_images")
     return body
 
 

@@ -148,10 +148,11 @@ def check_images(messages: Sequence[JsonObject], *, accepted: bool) -> None:
                     "Invalid content type. image_url is only supported by certain models.",
                     f"messages.[{number}].content.[1].type",
                 )
-            _check_image(image)
+            check_image(image)
 
 
-def _check_image(part: JsonObject) -> None:
+def check_image(part: JsonObject) -> None:
+    """Raise `Refusal` 400 unless *part* has an image that can be read."""
     address = part.get("image_url")
     url = address.get("url") if isinstance(address, dict) else None
     data = _DATA_URL.fullmatch(url) if isinstance(url, str) else None

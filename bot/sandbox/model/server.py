@@ -17,8 +17,9 @@ from typing import Any, Final
 from aiohttp import web
 
 from bot.sandbox.model.control import Control
+from bot.sandbox.model.moderation import MODERATION_MODELS, inputs_of, verdict
 from bot.sandbox.model.replies import echo, offline_reply
-from bot.sandbox.model.request_rules import check_request
+from bot.sandbox.model.request_rules import check_moderation, check_request
 from bot.sandbox.model.rules import (
     COUNT_THE_REPLY,
     InStream,
@@ -106,7 +107,7 @@ class _Exchange:
 
 
 class ChatAPI:
-    """Handlers under /v1: chat completions and the list of models."""
+    """Handlers under /v1: chat completions, moderations and the list of models."""
 
     def __init__(self, state: ModelState) -> None:
         self._state = state
@@ -115,6 +116,7 @@ class ChatAPI:
         """Return the application to mount at /v1."""
         app = web.Application(client_max_size=_BODY_LIMIT)
         app.router.add_post("/chat/completions", self._chat_completions)
+        app.router.add_post("/moderations", self._moderations)
         app.router.add_get("/models", self._models)
         app.router.add_get("/models/{id:.+}", self._model)
         app.router.add_route("*", "/{rest:.*}", self._unknown)
@@ -122,6 +124,9 @@ class ChatAPI:
 
     async def _chat_completions(self, request: web.Request) -> web.StreamResponse:
         return await self._recorded(request, self._complete)
+
+    async def _moderations(self, request: web.Request) -> web.StreamResponse:
+        return await self._recorded(request, self._moderate)
 
     async def _models(self, request: web.Request) -> web.StreamResponse:
         return await self._recorded(request, self._list_models)
@@ -206,9 +211,23 @@ class ChatAPI:
             await asyncio.sleep(delay + (len(script.pieces()) / rate if rate else 0))
             await exchange.send_json(200, completion.whole(script))
 
-    async def _checked(self, exchange: _Exchange) -> JsonObject:
-        """Return the body of a request that the settings allow."""
-        settings = self._state.settings
+    async def _moderate(self, exchange: _Exchange) -> None:
+        body = check_moderation(await self._parsed(exchange))
+        model = body.get("model") or MODERATION_MODELS[0]
+        check_model(model, MODERATION_MODELS)
+        judged = [(one, self._state.judgement_of(one.text)) for one in inputs_of(body["input"])]
+        await self._state.stall(max(judgement.delay_seconds for _, judgement in judged))
+        for _, judgement in judged:
+            if judgement.status != 200 or judgement.body is not None:
+                script = Script(status=judgement.status, body=judgement.body)
+                await self._send_verbatim(exchange, script)
+                return
+        results = [verdict(one, judgement.categories) for one, judgement in judged]
+        answer = {"id": f"modr-{exchange.record.seq}", "model": model, "results": results}
+        await exchange.send_json(200, answer)
+
+    async def _parsed(self, exchange: _Exchange) -> Any:
+        """Record the body of a request and return it."""
         try:
             exchange.record.body = await exchange.request.json()
         except ValueError:
@@ -218,7 +237,12 @@ class ChatAPI:
                 "you aren't using your HTTP library correctly.)",
             ) from None
         self._state.log.wake()
-        body = check_request(exchange.record.body, settings.tokens_parameter)
+        return exchange.record.body
+
+    async def _checked(self, exchange: _Exchange) -> JsonObject:
+        """Return the body of a request that the settings allow."""
+        settings = self._state.settings
+        body = check_request(await self._parsed(exchange), settings.tokens_parameter)
         check_model(body["model"], settings.models)
         check_streaming(body, accepted=settings.streams)
         if "stream_options" in body and not settings.takes_stream_options:

@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Final
 
+from bot.sandbox.model.moderation import MODERATION_CATEGORIES
 from bot.sandbox.model.rules import DIALECTS, SYSTEM_ROLES
 from bot.sandbox.model_script import CHUNK_SIZE, Script
 
@@ -87,6 +88,34 @@ class Rule:
         if not isinstance(data, dict) or not isinstance(data.get("contains"), str):
             raise ValueError("a rule is an object with `contains`, `reply` and perhaps `times`")
         return cls(data["contains"], Script.from_json(data.get("reply")), data.get("times"))
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The verdict on inputs with `contains`, `times` times at most: flagged in `categories`.
+
+    It comes after `delay_seconds`. Another `status`, or a `body`, is sent in place of a verdict; an
+    object is sent as JSON, a string as it is.
+    """
+
+    contains: str
+    categories: tuple[str, ...] = ()
+    delay_seconds: float = 0.0
+    status: int = 200
+    body: str | JsonObject | None = None
+    times: int | None = None
+
+    @classmethod
+    def from_json(cls, data: object) -> "Judgement":
+        """Return the verdict that *data* holds; raises `ValueError` if it is malformed."""
+        if not isinstance(data, dict) or not isinstance(data.get("contains"), str):
+            raise ValueError("a judgement is an object with `contains`")
+        if unknown := sorted(data.keys() - {one.name for one in fields(cls)}):
+            raise ValueError(f"a judgement has no {', '.join(unknown)}")
+        judgement = cls(**{**data, "categories": tuple(data.get("categories", ()))})
+        if unknown := sorted(set(judgement.categories) - set(MODERATION_CATEGORIES)):
+            raise ValueError(f"there is no category {', '.join(unknown)}")
+        return judgement
 
 
 @dataclass(slots=True)
@@ -184,6 +213,7 @@ class ModelState:
         self.settings = settings
         self.replies: deque[Script] = deque()
         self.rules: list[Rule] = []
+        self.judgements: list[Judgement] = []
         self.listing: Script | None = None  # the scripted answer of /models, if any
         self.log = RequestLog()
         self._resumed = asyncio.Event()
@@ -198,6 +228,15 @@ class ModelState:
         """End the current stalls."""
         self._resumed.set()
         self._resumed = asyncio.Event()
+
+    def judgement_of(self, text: str) -> Judgement:
+        """Take the first judgement that matches an input; without one it is acceptable."""
+        for judgement in self.judgements:
+            if judgement.contains in text and judgement.times != 0:
+                if judgement.times is not None:
+                    judgement.times -= 1
+                return judgement
+        return Judgement("")
 
     def next_script(self, question: str) -> Script | None:
         """Take the script for *question*: of the first matching rule, else the next."""
