@@ -4,8 +4,8 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +14,7 @@ from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
+from bot.assistant.screening import Screen, not_screened
 from bot.attachments.reader import Attachments
 from bot.client import ChatClient, Services
 from bot.commands.ask import add_ask
@@ -43,6 +44,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
+from bot.llm.api_config import ModerationConfig
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.metrics import NO_METRICS, Gauge, Metrics
@@ -98,7 +100,8 @@ async def _run(
             max_bytes=settings.attachment_bytes,
             images=settings.image_turns > 0,
         ) as attachments,
-        connection(settings, history, model, models, attachments, metrics) as connected,
+        moderation(settings.moderation_api, metrics) as screen,
+        connection(settings, history, model, models, attachments, metrics, screen) as connected,
     ):
         if monitor is not None:
             monitor.condition = partial(_condition, connected, history)
@@ -126,6 +129,22 @@ async def _condition(connected: Connection, history: History) -> "Condition":
     )
 
 
+@asynccontextmanager
+async def moderation(
+    config: ModerationConfig | None, metrics: Metrics = NO_METRICS
+) -> AsyncIterator[Screen]:
+    """Yield how questions are checked: by a moderation service, or not at all."""
+    if config is None:
+        yield not_screened
+        return
+    # Imported late, to save memory in a bot that checks no questions.
+    from bot.assistant.moderation import Moderator  # noqa: PLC0415
+    from bot.llm.moderation import ModerationApi  # noqa: PLC0415
+
+    async with ModerationApi.open(config) as service:
+        yield Moderator(service, config.policy, metrics).screen
+
+
 def connection(
     settings: Settings,
     history: History,
@@ -133,11 +152,12 @@ def connection(
     models: ModelCatalog,
     attachments: Attachments,
     metrics: Metrics = NO_METRICS,
+    screen: Screen = not_screened,
 ) -> Connection:
     """Return the connection, not opened yet, of a bot that `build` makes."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(build, settings, history, model, models, attachments, metrics),
+        partial(build, settings, history, model, models, attachments, metrics, screen),
         token=settings.discord_token.get_secret_value(),
         facts=history.facts,
         metrics=metrics,
@@ -151,6 +171,7 @@ def build(
     models: ModelCatalog,
     attachments: Attachments,
     metrics: Metrics,
+    screen: Screen,
     client: ChatClient,
     pacer: Pacer,
 ) -> Services:
@@ -182,6 +203,7 @@ def build(
         models,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=partial(channel_context, client),
+        screen=screen,
         metrics=metrics,
     )
     assistant = Assistant(
@@ -274,6 +296,7 @@ def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
         files=reads_files,
         pictures=reads_files and settings.image_turns > 0,
         pdfs=reads_files and attachments.reads_pdfs,
+        moderation_host=settings.moderation_host,
     )
 
 

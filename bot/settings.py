@@ -26,13 +26,14 @@ from pydantic_core import PydanticCustomError
 from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
-from bot.llm.api_config import ApiConfig
+from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
 from bot.llm.listed_models import is_model_name
 from bot.llm.prices import NO_PRICES, Prices, read_prices
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
 OPENAI_HOST: Final = "api.openai.com"
+MODERATION_MODEL: Final = "omni-moderation-latest"
 RESERVED_OPTIONS: Final = frozenset(
     {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
 )
@@ -71,6 +72,15 @@ REMEDIES: Final = {
         f'give a JSON object like {{"{DEFAULT_MODEL}": [0.15, 0.6], "currency": "$"}}: for each '
         "model what a million tokens cost, in and out"
     ),
+    "moderation_base_url": (
+        "give the address of a moderation service, like https://api.openai.com/v1; only if "
+        "OPENAI_BASE_URL is OpenAI's own address may it be empty"
+    ),
+    "moderation_api_key": (
+        "set it to a key from platform.openai.com/api-keys, as MODERATION_BASE_URL is OpenAI's"
+    ),
+    "moderation_model": f"give the name of a model, like {MODERATION_MODEL}",
+    "moderation_required": "give true or false; true needs MODERATION=refuse",
     "database_url": "give an address like sqlite:///data/bot.db",
     "health_port": "give a port from 1 to 65535, or leave it empty to open none",
     "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
@@ -96,6 +106,21 @@ def _url(*schemes: str) -> AfterValidator:
 def _api_address(url: str) -> str:
     BaseAddress.parse(url)
     return without_endpoint(url)
+
+
+def _is_openai(url: object) -> bool:
+    """Whether *url* is at OpenAI's own address, or at a regional one."""
+    try:
+        host = urlsplit(str(url).strip()).hostname or ""
+    except ValueError:
+        return False
+    return host == OPENAI_HOST or host.endswith(f".{OPENAI_HOST}")
+
+
+def _needed(value: object) -> object:
+    if value == "":  # _named drops empty settings, so a validator says that it is needed.
+        raise PydanticCustomError("missing", "missing")
+    return value
 
 
 def _from_text(read: Callable[[str], object]) -> BeforeValidator:
@@ -203,6 +228,13 @@ class Settings(BaseModel):
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     token_prices: Annotated[Prices, _from_text(read_prices)] = NO_PRICES
     language: Annotated[Language, _from_text(_language)] = "en"
+    moderation: Annotated[Literal["off", "log", "refuse"], _from_text(_lower)] = "off"
+    moderation_base_url: Annotated[ApiUrl | None, BeforeValidator(_needed)] = Field(
+        None, repr=False
+    )
+    moderation_api_key: Secret | None = None
+    moderation_model: str = Field(MODERATION_MODEL, min_length=1, max_length=200)
+    moderation_required: bool = False
     retention_days: int = Field(0, ge=0, le=3650)
     reply_parts: int = Field(5, ge=1, le=100)
     image_turns: int = Field(3, ge=0, le=10)
@@ -246,6 +278,50 @@ class Settings(BaseModel):
         key = given.get("openai_api_key")
         blank = not key or (isinstance(key, str) and not key.strip())
         return {**given, "openai_api_key": "" if at_openai else None} if blank else given
+
+    @model_validator(mode="before")
+    @classmethod
+    def _moderation_elsewhere(cls, given: Any) -> Any:
+        """Need an address if the chat API is not OpenAI's: it may not be meant to go elsewhere."""
+        if str(given.get("moderation") or "off").strip().lower() == "off":
+            return given
+        at_openai = _is_openai(given.get("openai_base_url") or f"https://{OPENAI_HOST}/v1")
+        url, needed = given.get("moderation_base_url"), dict[str, str]()
+        if not url and not at_openai:
+            needed["moderation_base_url"] = ""
+        if url and _is_openai(url) and not at_openai and not given.get("moderation_api_key"):
+            needed["moderation_api_key"] = ""
+        return {**given, **needed}
+
+    @field_validator("moderation_required")
+    @classmethod
+    def _refuses(cls, required: bool, info: ValidationInfo) -> bool:  # noqa: FBT001  # pydantic's
+        if required and info.data.get("moderation") in {"off", "log"}:
+            raise ValueError
+        return required
+
+    @property
+    def moderation_api(self) -> ModerationConfig | None:
+        """The configuration of the moderation service, None if questions are not checked."""
+        policies = {"log": ModerationPolicy.LOG, "refuse": ModerationPolicy.REFUSE}
+        policy = policies.get(self.moderation)
+        if policy is None:
+            return None
+        url, key = self.moderation_base_url or self.openai_base_url, self.moderation_api_key
+        if key is None and _is_openai(url) and _is_openai(self.openai_base_url):
+            key = self.openai_api_key
+        return ModerationConfig(
+            base_url=url,
+            api_key=key.get_secret_value() if key is not None else None,
+            model=self.moderation_model,
+            policy=ModerationPolicy.REQUIRE if self.moderation_required else policy,
+        )
+
+    @property
+    def moderation_host(self) -> str:
+        """The host that checks questions, "" if none does."""
+        config = self.moderation_api
+        return "" if config is None else urlsplit(config.base_url).hostname or ""
 
     @property
     def database_path(self) -> Path:

@@ -12,6 +12,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
+from bot.llm.api_config import ModerationPolicy
 from bot.llm.prices import NO_PRICES, Prices
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings, remedy
 
@@ -102,6 +103,11 @@ BAD = {
         *('{"m": [1, 2], "currency": 5}', '{"m": [1, 2], "currency": " "}'),
     ],
     "LANGUAGE": [SECRET, "fr", "e"],
+    "MODERATION": [SECRET, "maybe"],
+    "MODERATION_BASE_URL": [SECRET, f"ftp://{SECRET}", f"http://a%3Ab:{SECRET}@x/v1"],
+    "MODERATION_API_KEY": ["two words " + SECRET, "é" + SECRET],
+    "MODERATION_MODEL": [SECRET + "x" * 200],
+    "MODERATION_REQUIRED": [SECRET, "maybe", "true"],
     "RETENTION_DAYS": [SECRET, "-1", "3651", "1.5"],
     "REPLY_PARTS": [SECRET, "0", "101", "2.5"],
     "IMAGE_TURNS": [SECRET, "-1", "11", "2.5"],
@@ -425,3 +431,57 @@ def test_the_unchanged_example_lacks_only_the_secrets(
         Settings.load()
     missing = [problem.partition(":")[0] for problem in str(caught.value).split("\n")]
     assert missing == ["DISCORD_TOKEN is missing", "OPENAI_API_KEY is missing"]
+
+
+ELSEWHERE = "http://localhost:11434/v1"
+OPENAI = "https://api.openai.com/v1"
+
+
+def test_no_question_is_checked_unless_that_is_set(load: Load) -> None:
+    assert load().moderation_api is None
+    assert load(MODERATION_BASE_URL=OPENAI, MODERATION_API_KEY="sk-other").moderation_host == ""
+
+
+@pytest.mark.parametrize("mode", ["log", "refuse", " Refuse "])
+@pytest.mark.parametrize("url", [ELSEWHERE, f"{ELSEWHERE}?x=api.openai.com", "http://[x"])
+def test_a_local_model_does_not_begin_to_send_words_to_openai(
+    problems: Callable[..., tuple[str, ...]], mode: str, url: str
+) -> None:
+    found = problems(MODERATION=mode, OPENAI_BASE_URL=url)
+    assert f"MODERATION_BASE_URL is missing: {REMEDIES['moderation_base_url']}." in found
+
+
+def test_moderation_at_openai_uses_its_address_and_key(load: Load) -> None:
+    config = load(MODERATION="refuse").moderation_api
+    assert config is not None
+    assert (config.base_url, config.api_key) == (OPENAI, "sk-good")
+    assert config.policy is ModerationPolicy.REFUSE
+
+
+def test_the_key_of_openai_goes_to_no_other_moderation_service(load: Load) -> None:
+    config = load(MODERATION="log", MODERATION_BASE_URL=ELSEWHERE).moderation_api
+    assert config is not None
+    assert (config.base_url, config.api_key) == (ELSEWHERE, None)
+
+
+def test_the_key_of_another_server_does_not_go_to_openai(
+    problems: Callable[..., tuple[str, ...]],
+) -> None:
+    [problem] = problems(
+        MODERATION="log", OPENAI_BASE_URL=ELSEWHERE, MODERATION_BASE_URL=f"{OPENAI}/moderations"
+    )
+    assert problem == f"MODERATION_API_KEY is missing: {REMEDIES['moderation_api_key']}."
+
+
+@pytest.mark.parametrize("mode", ["off", "log"])
+def test_required_checks_need_a_refusal(
+    problems: Callable[..., tuple[str, ...]], mode: str
+) -> None:
+    [problem] = problems(MODERATION=mode, MODERATION_REQUIRED="true")
+    assert problem == f"MODERATION_REQUIRED is not valid: {REMEDIES['moderation_required']}."
+
+
+def test_required_checks_close(load: Load) -> None:
+    config = load(MODERATION="refuse", MODERATION_REQUIRED="true").moderation_api
+    assert config is not None
+    assert config.policy is ModerationPolicy.REQUIRE

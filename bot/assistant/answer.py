@@ -25,6 +25,8 @@ class StopReason(Enum):
     RESET = auto()  # It is not kept, but stays on display with a notice.
     INTERRUPTED = auto()  # It resumes after a restart; a notice says so if it has begun.
     FORGOTTEN = auto()  # Its question was deleted: no notice.
+    WITHHELD = auto()  # Its question was flagged: both are erased, with a notice.
+    UNCHECKED = auto()  # Its question could not be checked, but must be: a notice says so.
 
 
 class Cancellation:

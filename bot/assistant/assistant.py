@@ -281,6 +281,9 @@ class Assistant:
             if not answer.received:  # Otherwise the stored parts say what to delete.
                 await reply.delete()
             return
+        if reason is StopReason.WITHHELD:
+            await self._withhold(answer, outcome)
+            return
         if reason is StopReason.INTERRUPTED and action is not ReplyAction.CONTINUE:
             # Leave the question open, so that the next start resumes it.
             if answer.generation.text and action is None:
@@ -301,6 +304,15 @@ class Assistant:
             if not outcome.stored:
                 is_stored = await self._record(answer, ending, outcome.state, notices)
         await reply.finish(notices, _actions(answer, outcome.state, ending, is_stored=is_stored))
+        await self._end(answer, outcome.state)
+
+    async def _withhold(self, answer: Answer, outcome: Outcome) -> None:
+        """Erase a flagged question with its reply, and show why in place of the reply."""
+        is_erased = await self._recorder.withhold(answer.exchange, outcome.notices)
+        answer.reply.restart()
+        await answer.reply.finish(outcome.notices)
+        if not is_erased:
+            raise ReplyDelayed("the flagged question is to be erased")
         await self._end(answer, outcome.state)
 
     async def _record(
@@ -396,8 +408,13 @@ def _origin(answer: Answer) -> str:
 
 def _cancelled(answer: Answer) -> Outcome:
     reason, strings = answer.cancellation.reason, answer.strings
-    if reason is StopReason.INTERRUPTED:
-        return Outcome(State.FAILED, (strings.continue_interrupted,))
+    sentences: dict[StopReason | None, str] = {
+        StopReason.INTERRUPTED: strings.continue_interrupted,
+        StopReason.WITHHELD: strings.question_withheld,
+        StopReason.UNCHECKED: strings.question_unchecked,
+    }
+    if reason in sentences:
+        return Outcome(State.FAILED, (sentences[reason],))
     is_reset = reason is StopReason.RESET
     return Outcome(State.CANCELLED, (strings.stopped_by_reset if is_reset else strings.stopped,))
 

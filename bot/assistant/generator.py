@@ -14,6 +14,7 @@ from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
+from bot.assistant.screening import Screen, Screening, not_screened
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
     NO_REPORTED_LIMITS,
@@ -73,7 +74,7 @@ class _Request:
 
     *build* takes the budgets of text and images. *history* are the exchanges that it chooses from.
     *images* are those of the question, None if they must be looked up. *images_refused* is the
-    reason to send no images, None if they may be sent.
+    reason to send no images, None if they may be sent. *screening* checks the question.
     """
 
     answer: Answer
@@ -82,6 +83,7 @@ class _Request:
     images: tuple[PendingImage, ...] | None
     budget: RequestBudget
     search: WindowSearch
+    screening: Screening
     prompt: Prompt = field(default=NO_PROMPT, init=False)  # the newest
     images_refused: ModelError | None = field(default=None, init=False)
 
@@ -96,7 +98,8 @@ class _Request:
 class Generator:
     """Asks the model of a place.
 
-    *describe_place* returns one line about a question's place, for the model.
+    *describe_place* returns one line about a question's place, for the model. *screen* begins to
+    check a question.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Generator:
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
+        screen: Screen = not_screened,
     ) -> None:
         self.accounting = Accounting(
             history, adds_to_prompts=model.adds_to_prompts, metrics=metrics
@@ -121,11 +125,13 @@ class Generator:
         self._windows = LearnedWindows(history.models, catalog)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
+        self._screen = screen
 
     async def generate(self, answer: Answer) -> None:
         """Write what the model answers; raises ModelError, NothingAsked or HistoryFailed."""
         request = await self._request(answer)
-        await self._send_until_answered(request)
+        async with request.screening:
+            await self._send_until_answered(request)
         # Imported late, as the reply does: that saves 0.5 MB in an idle bot.
         from bot.markdown.renderer import is_visible  # noqa: PLC0415
 
@@ -163,7 +169,8 @@ class Generator:
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)
-        return _Request(answer, build, exchanges, context.files.images, budget, search)
+        screening = self._screen(answer)
+        return _Request(answer, build, exchanges, context.files.images, budget, search, screening)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
         """Add the text of *files* to the question, as much of it as *token_limit* allows."""
@@ -343,7 +350,8 @@ class Generator:
         if request.prompt.turn_images and request.images_refused is None:
             async with self.images.attach_to(request.prompt, request.images) as attached:
                 _note_unread(request, attached)
-                await self._stream(request, attached)
+                async with request.screening.of_images(attached.prompt):
+                    await self._stream(request, attached)
             return
         try:
             await self._stream(request, PromptWithImages(request.prompt))
@@ -367,7 +375,7 @@ class Generator:
         prompt, budget = attached.prompt, request.budget
         generation.begin(prompt)
         async with self._model.stream(prompt, budget, model=generation.model) as events:
-            attached.release()
+            request.screening.when_read(attached.release)
             try:
                 async for event in events:
                     if isinstance(event, Delta):
@@ -376,6 +384,7 @@ class Generator:
                             log.debug(
                                 "Received first token of answer %d", answer.exchange.message_id
                             )
+                            await request.screening.passed()
                         if event.replaces:
                             continuation = Continuation(answer.rewind())
                         if text := continuation.write(event.text):

@@ -1,10 +1,11 @@
-"""What the assistant needs from others: a model, a reply, and the context of a question."""
+"""What the assistant needs from others: a model, a reply, the context of a question, verdicts."""
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
 from bot.conversation.exchange import Exchange, QuestionContext
+from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.llm.events import Event
@@ -28,6 +29,16 @@ class ChatModel(Protocol):
         """Ask *model* in no more requests than *budget* has left.
 
         Raises ModelError; so does iterating if the answer is incomplete.
+        """
+
+
+class Moderation(Protocol):
+    """A moderation service."""
+
+    async def categories(self, content: str | Image) -> frozenset[str]:
+        """Return the categories in which *content* is flagged, none if it is acceptable.
+
+        Raises ModelError.
         """
 
 

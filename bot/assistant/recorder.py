@@ -53,6 +53,16 @@ class Recorder:
             return False
         return True
 
+    async def withhold(self, exchange: Exchange, notices: Sequence[str]) -> bool:
+        """Erase a flagged question with its reply; False if the database failed."""
+        try:
+            if not await self._history.erasure.withhold(exchange.message_id, notices):
+                await self._history.reject(exchange)
+        except HistoryFailed as error:
+            log.warning("Cannot erase flagged question %d: %s", exchange.message_id, error)
+            return False
+        return True
+
     async def mark_shown(self, exchange: Exchange) -> None:
         """Record that people see the whole reply; if not, it is shown again after a restart."""
         try:

@@ -36,7 +36,8 @@ USAGE_ROWS: Final = 5000  # some 200 bytes each
 class DataPolicy:
     """Which host questions are sent to, and for how many days they are kept; 0: without limit.
 
-    *files*, *pictures* and *pdfs* say whether those are read and sent, too.
+    *files*, *pictures* and *pdfs* say whether those are read and sent, too. *moderation_host* is
+    the host that checks questions, "" if none does.
     """
 
     host: str
@@ -44,6 +45,7 @@ class DataPolicy:
     files: bool
     pictures: bool
     pdfs: bool
+    moderation_host: str = ""
 
 
 def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copies: Copies) -> None:
@@ -55,11 +57,13 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copi
         strings = strings_for(interaction)
         model = (await overrides.at(place_of(interaction))).model
         copy_days = await asyncio.to_thread(copies.kept_days)
+        checked = strings.privacy_moderation.format(host=policy.moderation_host)
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
         sentences = [
             strings.privacy_what,
             strings.privacy_where.format(host=policy.host, model=model),
             *([strings.privacy_pictures] if policy.pictures else []),
+            *([checked] if policy.moderation_host else []),
             strings.privacy_usage,
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
             *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),

@@ -132,6 +132,14 @@ class Sentences:
         "The AI service withheld the answer because of its content rules. "
         "Asking in other words may help."
     )
+    question_withheld = (
+        "I withheld my answer, because the moderation service flagged this question. I have erased "
+        "both. Please ask in other words."
+    )
+    question_unchecked = (
+        "I cannot answer now, because the service that checks questions does not work. "
+        "Please ask again in a minute."
+    )
     model_empty = "The AI service sent an empty answer. Please try again, perhaps in other words."
     model_output_truncated = (
         "The answer reached its length limit and stops here. Press Continue, or ask me to go on."
@@ -340,6 +348,10 @@ class Sentences:
     privacy_pictures = (
         "Pictures are sent there, too, and again with later questions while they are still in "
         "Discord. I do not store them, only their names."
+    )
+    privacy_moderation = (
+        "I also send your question, with its files and pictures, to {host}, which checks whether "
+        "it is harmful."
     )
     privacy_usage = (
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "

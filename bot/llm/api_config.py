@@ -1,7 +1,8 @@
-"""The settings of a chat API."""
+"""The settings of a chat API, and of a moderation service."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Any
 
 
@@ -26,3 +27,24 @@ class ApiConfig:
     idle_seconds: float
     reply_seconds: float
     hides_conversation: bool = True
+
+
+class ModerationPolicy(Enum):
+    """What follows from the verdict on a question."""
+
+    LOG = auto()  # A flagged question is logged, and answered.
+    REFUSE = auto()  # A flagged question is withheld; one without a verdict is answered.
+    REQUIRE = auto()  # Only a question that was checked and not flagged is answered.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
+class ModerationConfig:
+    """Where a moderation service is, how it is asked, and what follows from its verdict.
+
+    *base_url* may have credentials and a query: see BaseAddress.
+    """
+
+    base_url: str
+    api_key: str | None
+    model: str
+    policy: ModerationPolicy

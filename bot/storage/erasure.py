@@ -19,10 +19,11 @@ ERASE_ROWS: Final = 500  # A batch takes some 10 ms (measured); other work runs 
 FORGET_PLACES: Final = 500  # in a batch, for the same reason
 
 _CANCELLED: Final = f"state = CASE WHEN {IS_UNANSWERED} THEN 'cancelled' ELSE state END"
-_ERASED: Final = f"""
+_WITHOUT_WORDS: Final = """
     author_id = 0, author = '', question = '', embedded = '', quoted = '', quoted_id = NULL,
-    quoted_author_id = NULL, files = '', reply = '', tokens = 0, {_CANCELLED}
+    quoted_author_id = NULL, files = '', reply = '', tokens = 0
 """
+_ERASED: Final = f"{_WITHOUT_WORDS}, {_CANCELLED}"
 
 # CROSS JOIN makes SQLite look up the exchanges of the few resets instead of reading all exchanges.
 _FORGOTTEN: Final = """
@@ -151,6 +152,22 @@ class Erasure:
         )
         if changed:
             self.mark_pending()
+        return changed == 1
+
+    async def withhold(self, message_id: int, notices: Sequence[str]) -> bool:
+        """Forget a question with its reply, but show *notices* for it; False if it is not stored.
+
+        Its id stays, as for `forget`. It is open until `History.mark_shown`.
+        """
+        changed = await self._database.change(
+            f"""
+            UPDATE exchanges SET {_WITHOUT_WORDS}, cut = 0, state = 'failed', unshown = :unshown
+            WHERE message_id = :message AND author_id <> 0
+            """,
+            message=message_id,
+            unshown=json.dumps(notices),
+        )
+        self.mark_pending()
         return changed == 1
 
     async def forget_places(self, place_ids: Sequence[int]) -> None:

@@ -1,0 +1,189 @@
+"""Check questions beside their answers, and stop the answers to those that are flagged.
+
+Imported only if MODERATION is on.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Final, Self
+
+from bot.assistant.answer import Answer, StopReason
+from bot.assistant.ports import Moderation
+from bot.assistant.screening import Screening
+from bot.conversation.exchange import Exchange
+from bot.conversation.images import Image
+from bot.conversation.prompt import Prompt
+from bot.errors import ModelError, ModelTimeout
+from bot.llm.api_config import ModerationPolicy
+from bot.metrics import NO_METRICS, Metrics
+
+log = logging.getLogger(__name__)
+
+HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first words.
+VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
+WAIT_SECONDS: Final = {  # how long an answer waits for a verdict
+    ModerationPolicy.LOG: HOLD_SECONDS,
+    ModerationPolicy.REFUSE: HOLD_SECONDS,
+    ModerationPolicy.REQUIRE: 2 * VERDICT_SECONDS,  # until there is one, or none in time
+}
+
+
+class Moderator:
+    """Checks questions with a moderation *service*, and acts by *policy*.
+
+    It logs that the service fails once, until it works again.
+    """
+
+    def __init__(
+        self, service: Moderation, policy: ModerationPolicy, metrics: Metrics = NO_METRICS
+    ) -> None:
+        self.policy = policy
+        self._metrics = metrics
+        self._service = service
+        self._failing = False
+
+    def screen(self, answer: Answer) -> Screening:
+        """Return the check of the question of *answer*."""
+        return _Moderated(self, answer)
+
+    async def verdict(self, content: str | Image) -> frozenset[str] | None:
+        """Return the categories in which *content* is flagged, None if there is no verdict."""
+        try:
+            async with asyncio.timeout(VERDICT_SECONDS):
+                categories = await self._service.categories(content)
+        except TimeoutError:
+            self.note_failure(ModelTimeout(f"no verdict within {VERDICT_SECONDS:.0f} s"))
+            return None
+        except ModelError as error:
+            self.note_failure(error)
+            return None
+        self._metrics.moderated("flagged" if categories else "passed")
+        if self._failing:
+            self._failing = False
+            log.info("Use the moderation service again: it works")
+        return categories
+
+    def note_failure(self, error: ModelError) -> None:
+        """Count a failure, and log the first of several in a row."""
+        self._metrics.moderated(type(error).__name__)
+        if not self._failing:
+            self._failing = True
+            is_required = self.policy is ModerationPolicy.REQUIRE
+            log.warning(
+                "Cannot check questions, which are %s: %s %s",
+                "not answered" if is_required else "answered unchecked",
+                type(error).__name__,
+                error,
+            )
+
+
+class _Moderated(Screening):
+    """The checks of one question: of its words, and of each of its images."""
+
+    def __init__(self, moderator: Moderator, answer: Answer) -> None:
+        self._moderator = moderator
+        self._policy = moderator.policy
+        self._answer = answer
+        self._question = answer.exchange
+        self._ends = dict[asyncio.Task[None], float]()  # when the answer stops waiting for each
+        # By the hashes of the images, because a retry fetches them anew.
+        self._image_checks = dict[int, asyncio.Task[None]]()
+
+    async def __aenter__(self) -> Self:
+        self._begin(words_of(self._question))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        try:
+            # The verdict counts more than a failure of the model.
+            if kind is None or issubclass(kind, ModelError):
+                await self._wait(self._ends)
+        finally:
+            for check in self._ends:
+                check.cancel()
+
+    @asynccontextmanager
+    async def of_images(self, prompt: Prompt) -> AsyncIterator[None]:
+        for image in images_of(self._question, prompt):
+            if (key := hash(image.data)) not in self._image_checks:
+                self._image_checks[key] = self._begin(image)
+        try:
+            yield
+            await self._wait(self._image_checks.values())
+        finally:
+            # The memory of the images is freed after this. A retry checks again what is left.
+            for key, check in tuple(self._image_checks.items()):
+                if not check.done():
+                    del self._image_checks[key], self._ends[check]
+                    check.cancel()
+
+    def when_read(self, release: Callable[[], None]) -> None:
+        left = {check for check in self._image_checks.values() if not check.done()}
+        if not left:
+            release()
+
+        def on_end(ended: asyncio.Task[None]) -> None:
+            left.discard(ended)
+            if not left:
+                release()
+
+        for check in tuple(left):
+            check.add_done_callback(on_end)
+
+    async def passed(self) -> None:
+        if self._policy is not ModerationPolicy.LOG:
+            await self._wait(self._ends)
+
+    def _begin(self, content: str | Image) -> asyncio.Task[None]:
+        check = asyncio.create_task(self._check(content))
+        now = asyncio.get_running_loop().time()
+        self._ends[check] = now + WAIT_SECONDS[self._policy]
+        return check
+
+    async def _check(self, content: str | Image) -> None:
+        categories = await self._moderator.verdict(content)
+        if categories is None:
+            if self._policy is ModerationPolicy.REQUIRE:
+                self._answer.cancellation.cancel(StopReason.UNCHECKED)
+        elif categories:
+            question, names = self._question, ", ".join(sorted(categories))
+            log.warning(
+                "Found question %d by person %d in place %d flagged: %s",
+                question.message_id,
+                question.author_id,
+                question.place_id,
+                names,
+            )
+            if self._policy is not ModerationPolicy.LOG:
+                self._answer.cancellation.cancel(StopReason.WITHHELD)
+
+    async def _wait(self, checks: Iterable[asyncio.Task[None]]) -> None:
+        """Wait until *checks* have ended, or until the answer waits no longer for them."""
+        now = asyncio.get_running_loop().time
+        for check in tuple(checks):
+            seconds = self._ends[check] - now()
+            if not check.done() and seconds > 0:
+                await asyncio.wait({check}, timeout=seconds)
+                if not check.done():
+                    why = f"no verdict within {HOLD_SECONDS:.0f} s"
+                    self._moderator.note_failure(ModelTimeout(why))
+            if check.done():
+                check.result()  # Raises an internal error, so that nothing passes because of one.
+
+
+def words_of(question: Exchange) -> str:
+    """Return the words of *question*, with what it quotes and embeds, and the text of its files."""
+    parts = (question.quoted, question.question, question.embedded, question.files)
+    return "\n".join(filter(None, parts))
+
+
+def images_of(question: Exchange, prompt: Prompt) -> list[Image]:
+    """Return the images of *question* in *prompt*, without those of the history."""
+    return [
+        image
+        for selected in prompt.turn_images
+        if selected.exchange.message_id == question.message_id
+        for image in prompt.turns[selected.turn].images
+    ]

@@ -1,0 +1,41 @@
+"""How a question is checked beside its answer: not at all, unless MODERATION is on."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Self
+
+from bot.assistant.answer import Answer
+from bot.conversation.prompt import Prompt
+
+
+class Screening:
+    """The check of one question; this one checks nothing.
+
+    The block around the answer begins the check, and waits at its end for the verdict.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
+        return None
+
+    @asynccontextmanager
+    async def of_images(self, _prompt: Prompt) -> AsyncIterator[None]:
+        """Check the images of the question in *_prompt*, too, within the block."""
+        yield
+
+    def when_read(self, release: Callable[[], None]) -> None:
+        """Call *release* as soon as no check needs the images any more."""
+        release()
+
+    async def passed(self) -> None:
+        """Hold the first words of the answer until the question may be answered."""
+
+
+Screen = Callable[[Answer], Screening]
+
+
+def not_screened(_answer: Answer) -> Screening:
+    """Check nothing."""
+    return Screening()

@@ -1,0 +1,165 @@
+"""MODERATION: questions are checked beside their answers, and flagged ones are withheld."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from bot.i18n.sentences import ENGLISH
+from bot.sandbox.model.state import Record
+from bot.sandbox.model_script import Script
+from tests.e2e.conftest import Message, Stage
+from tests.e2e.test_files import asked_with
+from tests.pictures import a_picture, data_url, png
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+SLOW = 20.0  # seconds, more than an answer waits for a verdict
+
+
+def moderated(stage: Stage, mode: str, **more: str) -> dict[str, Any]:
+    """Return the settings of a bot whose stand-in for the model also checks questions."""
+    return {
+        "MODERATION": mode,
+        "MODERATION_BASE_URL": stage.model.base_url,
+        "MODERATION_API_KEY": stage.model.api_key,
+        **more,
+    }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def refusing(stand_ins: Stage) -> AsyncIterator[Stage]:
+    """Run a bot that withholds flagged questions, and answers those without a verdict."""
+    async with stand_ins.afresh() as stage, stage.bot(**moderated(stage, "refuse")):
+        yield stage
+
+
+async def checks_of(stage: Stage, text: str) -> list[Record]:
+    """Return the requests to the moderation service whose input contains *text*."""
+    return [one for one in await stage.model.moderations() if text in str(one.body)]
+
+
+async def is_erased(stage: Stage, question: Message, *words: str) -> None:
+    """Check that *question* failed, and that nothing of it or its reply is stored."""
+    [row] = stage.rows("SELECT * FROM exchanges WHERE message_id = ?", int(question["id"]))
+    assert not any(word in str(row) for word in words)
+    assert stage.state_of(question) == "failed"
+    await stage.logged(f"Ended question {question['id']} by ")
+
+
+async def test_flagged_question_is_withheld_and_erased(refusing: Stage, unique: str) -> None:
+    """Its categories are logged, but none of its words."""
+    await refusing.model.judge_when(unique, "violence", "hate")
+    question = await refusing.ask(f"{unique} how?")
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    await is_erased(refusing, question, unique)
+    assert f"Found question {question['id']} by person" in refusing.log
+    assert "flagged: hate, violence" in refusing.log
+    assert unique not in refusing.log
+    [part] = await refusing.parts_of(question)
+    assert not part["components"], "there is nothing to regenerate"
+
+
+async def test_first_words_wait_for_the_verdict(refusing: Stage, unique: str) -> None:
+    """The model answered at once, but nobody sees a word of it."""
+    await refusing.model.judge_when(unique, "violence", delay_seconds=1.0)
+    await refusing.model.reply_when(unique, f"reply to {unique}")
+    question = await refusing.ask(f"{unique} how?")
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    edits = [one for one in await refusing.discord.events() if f"reply to {unique}" in str(one)]
+    assert edits == []
+    await is_erased(refusing, question, unique)
+
+
+async def test_acceptable_question_is_answered_whole_after_its_verdict(
+    refusing: Stage, unique: str
+) -> None:
+    await refusing.model.judge_when(unique, delay_seconds=0.5)
+    assert unique in await refusing.text_on(await refusing.ask(unique))
+    assert [one.body for one in await checks_of(refusing, unique)] == [
+        {"model": "omni-moderation-latest", "input": unique}
+    ]
+
+
+async def test_verdict_before_the_first_word_ends_the_request(refusing: Stage, unique: str) -> None:
+    await refusing.model.judge_when(unique, "sexual")
+    await refusing.model.reply_when(unique, Script("late", first_token_delay_seconds=SLOW))
+    question = await refusing.ask(unique)
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    [request] = await refusing.requests_with(unique)
+    assert request.outcome == "disconnected"
+    assert request.chunks_sent == 0
+
+
+async def test_late_verdict_withdraws_what_is_shown(refusing: Stage, unique: str) -> None:
+    """Words are shown after two seconds without a verdict, until one comes."""
+    await refusing.model.judge_when(unique, "violence", delay_seconds=4.0)
+    script = Script(f"reply {unique} " * 500, chunks_per_second=20)
+    await refusing.model.reply_when(unique, script)
+    question = await refusing.ask(f"{unique} how?")
+    await refusing.first_words_on(question, f"reply {unique}")
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    await is_erased(refusing, question, unique)
+    assert refusing.rows("SELECT sum(completion_tokens) > 0 FROM usage") == [(1,)]
+
+
+async def test_question_without_a_verdict_is_answered(refusing: Stage, unique: str) -> None:
+    """The log says once that the service fails, and that it works again."""
+    begun = len(refusing.log)
+    await refusing.model.judge_when(unique, status=429, times=2)
+    for _ in range(3):
+        assert "You said" in await refusing.text_on(await refusing.ask(unique))
+    log = refusing.log[begun:]
+    assert log.count("Cannot check questions, which are answered unchecked: ModelBusy") == 1
+    assert log.count("Use the moderation service again") == 1
+    assert len(await checks_of(refusing, unique)) == 3
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ({"status": 401, "body": {"error": {"message": "Incorrect API key"}}}, "ModelKeyRefused"),
+        ({"status": 500}, "ModelFailed"),
+        ({"body": "<html>"}, "ModelFailed a garbled verdict"),
+        ({"body": {"results": []}}, "ModelFailed a garbled verdict"),
+        ({"body": {"results": [{"flagged": "yes"}]}}, "ModelFailed a garbled verdict"),
+    ],
+)
+async def test_failing_service_passes_questions(
+    refusing: Stage, unique: str, fault: dict[str, object], said: str
+) -> None:
+    await refusing.asked("Works?")  # The log names a failure once, until the service works.
+    begun = len(refusing.log)
+    await refusing.model.judge_when(unique, **fault)
+    assert "You said" in await refusing.text_on(await refusing.ask(unique))
+    assert f"Cannot check questions, which are answered unchecked: {said}" in refusing.log[begun:]
+
+
+async def test_each_picture_is_checked(refusing: Stage, unique: str) -> None:
+    """OpenAI takes one image in a request."""
+    await refusing.model.judge_when(data_url(png(77)), "violence")
+    question = await asked_with(refusing, unique, a_picture(png(76)), a_picture(png(77), "b.png"))
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    await is_erased(refusing, question, unique)
+    for picture in (76, 77):
+        [one] = await checks_of(refusing, data_url(png(picture)))
+        assert len(one.body["input"]) == 1
+
+
+async def test_pictures_of_earlier_questions_are_not_checked_again(
+    refusing: Stage, unique: str
+) -> None:
+    question = await asked_with(refusing, unique, a_picture(png(78)))
+    await refusing.asked(f"{unique} again", channel=question["id"])
+    assert data_url(png(78)) in str(await refusing.prompt_with(f"{unique} again"))
+    assert len(await checks_of(refusing, data_url(png(78)))) == 1
+
+
+async def test_retry_does_not_check_twice(refusing: Stage, unique: str) -> None:
+    await refusing.model.reply_when(unique, Script(status=503), times=1)
+    question = await asked_with(refusing, unique, a_picture(png(79)))
+    assert "You said" in await refusing.text_on(question)
+    assert len(await refusing.requests_with(unique)) == 2
+    assert len(await checks_of(refusing, unique)) == 1
+    assert len(await checks_of(refusing, data_url(png(79)))) == 1
