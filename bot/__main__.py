@@ -1,6 +1,5 @@
 """The command line: run the bot, back it up, chat in the terminal, try it in the sandbox."""
 
-import asyncio
 import gc
 import os
 import signal
@@ -160,7 +159,10 @@ def _run() -> int:
     gc.collect()  # the garbage of building them, while there are few objects to search
     set_up_logging(settings.log_level, settings.log_format)
     with DatabaseFile.hold(settings.database_path) as file:
-        # Late, because importing openai is slow. Meanwhile a thread checks the file.
+        # Late, because importing openai is slow. Meanwhile a thread checks the file. Commands that
+        # need no event loop, such as `health`, start sooner without asyncio.
+        import asyncio  # noqa: PLC0415
+
         from bot.app import run  # noqa: PLC0415
 
         gc.freeze()
