@@ -1,4 +1,4 @@
-"""The command line: run the bot, back it up, chat in the terminal, try it in the sandbox."""
+"""The command line: run the bot, check it, back it up, chat in the terminal, the sandbox."""
 
 import gc
 import os
@@ -62,6 +62,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
         "backup": partial(_backup, options),
         "chat": partial(_chat, options),
         "health": partial(_health, options),
+        "doctor": partial(_doctor, options),
         "sandbox": partial(_sandbox, options),
     }
     command = options.command or "run"
@@ -105,6 +106,7 @@ def _parser() -> "argparse.ArgumentParser":
         help="ask this one question and exit; piped input is added to it, or is the question",
     )
     chat.add_argument("--offline", action="store_true", help="use the stand-in model; needs no key")
+    _add_doctor(commands.add_parser("doctor", help="check everything without changing anything"))
     sandbox = commands.add_parser(
         "sandbox", help="try the bot with a stand-in Discord, without any account"
     )
@@ -134,6 +136,25 @@ def _days(text: str) -> int:
         from argparse import ArgumentTypeError  # noqa: PLC0415
 
         raise ArgumentTypeError(f"give a whole number of days from 1 to {MOST_DAYS}")
+    return int(text)
+
+
+def _add_doctor(parser: "argparse.ArgumentParser") -> None:
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if there are warnings")
+    parser.add_argument(
+        "--channel", type=_id, metavar="ID", help="also check the permissions in this channel"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="also ask the model for one token, which may cost money"
+    )
+
+
+def _id(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < int(text) < 2**63):
+        from argparse import ArgumentTypeError  # noqa: PLC0415
+
+        raise ArgumentTypeError("an id is a number: Copy ID in Discord's menus")
     return int(text)
 
 
@@ -223,6 +244,14 @@ def _health_address(options: "argparse.Namespace") -> tuple[str, int | None]:
         settings = Settings.load()
         host, port = host or settings.health_host, settings.health_port
     return host or "127.0.0.1", port
+
+
+def _doctor(options: "argparse.Namespace") -> int:
+    from bot.doctor.command import doctor  # noqa: PLC0415
+
+    return doctor(
+        channel=options.channel, live=options.live, json=options.json, strict=options.strict
+    )
 
 
 def _sandbox(options: "argparse.Namespace") -> int:

@@ -43,7 +43,7 @@ BotError
         └── ModelFailedOnImages   a bare error 500 to a request with images
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
@@ -68,7 +68,14 @@ class StartRefused(BotError):
 
 
 class SettingsInvalid(StartRefused):
-    """Settings are missing or wrong; the text has a line for each."""
+    """Settings are missing or wrong: the text has a line for each, *fields* their names.
+
+    There are no names if the file with the settings cannot be read.
+    """
+
+    def __init__(self, text: str, fields: Iterable[str] = ()) -> None:
+        super().__init__(text)
+        self.fields = tuple(fields)
 
 
 class HistoryUnusable(StartRefused):

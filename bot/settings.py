@@ -193,7 +193,8 @@ WebSocketUrl = Annotated[str, _url("ws", "wss")]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 
-def _in_file() -> dict[str, str | None]:
+def values_in_file() -> dict[str, str | None]:
+    """Return the names and values in `.env`; raises UnicodeDecodeError or OSError."""
     try:
         # utf-8-sig: Notepad writes a byte order mark, which would become part of the first name.
         with ENV_FILE.open(encoding="utf-8-sig") as lines:
@@ -386,10 +387,11 @@ class Settings(BaseModel):
         counts as missing. Raises SettingsInvalid with a sentence for each problem.
         """
         try:
-            return cls.model_validate({**_named(_in_file()), **_named(os.environ), **given})
+            return cls.model_validate({**_named(values_in_file()), **_named(os.environ), **given})
         except ValidationError as error:
-            problems = [_problem(str(e["loc"][0]), e["type"]) for e in error.errors()]
-            raise SettingsInvalid("\n".join(problems)) from None
+            problems = {str(e["loc"][0]): e["type"] for e in error.errors()}
+            text = "\n".join(_problem(*problem) for problem in problems.items())
+            raise SettingsInvalid(text, problems.keys()) from None
         except UnicodeDecodeError:
             raise SettingsInvalid(".env is not UTF-8 text: save it as UTF-8.") from None
         except OSError as error:

@@ -25,6 +25,7 @@ WIDTH: Final = 960
 MIDDLES: Final = {
     "__main__": 440,
     "app": 440,
+    "doctor": 700,
     "connection": 440,
     "client": 440,
     "commands": 200,

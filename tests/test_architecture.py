@@ -24,7 +24,7 @@ STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 # and rooms in one layer do not know each other.
 LAYERS = (
     {"__main__"},
-    {"app"},
+    {"app", "doctor"},
     {"connection"},
     {"client", "commands"},
     {"recovery"},
@@ -53,6 +53,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "snowflakes",
         "token_estimate",
     },
+    "doctor": {"command"},
     "i18n": {"languages", "sentences", "times"},
     "inbox": {
         "access",
@@ -90,8 +91,10 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "exchange_queries",
         "exchanges",
         "facts",
+        "inspection",
         "places",
         "preferences",
+        "schema",
         "usage",
     },
     "transport": {
@@ -109,13 +112,14 @@ PUBLIC_MODULES: dict[str, set[str]] = {
 # Whose business a library is. The others are given plain values.
 LIBRARIES = {
     "discord": {
-        *("attachments", "client", "commands", "inbox", "recovery", "replies", "transport"),
+        *("attachments", "client", "commands", "doctor", "inbox", "recovery", "replies"),
+        "transport",
     },
     "aiosqlite": {"storage"},
     "sqlite3": {"storage"},
     "openai": {"llm"},
     "httpx2": {"llm"},
-    "aiohttp": {"attachments", "commands", "llm", "monitoring", "transport"},
+    "aiohttp": {"attachments", "commands", "doctor", "llm", "monitoring", "transport"},
     "pydantic": {"settings"},
     "dotenv": {"settings"},
     "pypdf": {"attachments"},
@@ -276,7 +280,7 @@ def test_only_patches_of_libraries_use_private_names() -> None:
 
 
 def test_only_top_modules_read_settings() -> None:
-    assert importers("bot.settings") == {"__main__", "app", "terminal"}
+    assert importers("bot.settings") == {"__main__", "app", "doctor", "terminal"}
 
 
 def test_only_commands_start_stand_ins() -> None:

@@ -89,6 +89,11 @@ def _owner(path: Path) -> str:
     return ""
 
 
+def lock_path_of(path: Path) -> Path:
+    """Return the file whose lock a bot holds while it has the database at *path* open."""
+    return Path(f"{path.resolve()}.lock")
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Lock the database *path* within the block; raises HistoryInUse if another process has it.
@@ -97,7 +102,7 @@ def _locked(path: Path) -> Iterator[None]:
     beside the database: it works on every system, ends with the process, even if that crashes, and
     leaves the database readable for others.
     """
-    lock_path = Path(f"{path.resolve()}.lock")
+    lock_path = lock_path_of(path)
     lock_path.touch(mode=0o600)
     lock = sqlite3.connect(lock_path, isolation_level=None, timeout=LOCK_SECONDS)
     with closing(lock):

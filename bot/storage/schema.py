@@ -3,7 +3,7 @@
 import logging
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple, Self
 
 from bot.errors import HistoryUnusable
 
@@ -158,23 +158,45 @@ PRAGMAS: Final = (
 )
 
 
+class FileHeader(NamedTuple):
+    """What a file says of itself: the version of its schema, its owner, and how many tables."""
+
+    version: int
+    owner: int
+    tables: int
+
+    @classmethod
+    def of(cls, connection: sqlite3.Connection) -> Self:
+        """Read the header of an open file."""
+        return cls(
+            _number(connection, "PRAGMA user_version"),
+            _number(connection, "PRAGMA application_id"),
+            _number(connection, "SELECT count(*) FROM sqlite_schema"),
+        )
+
+
+def refusal(header: FileHeader, path: Path) -> str:
+    """Return why this program does not open the database at *path*, "" if it does."""
+    if header.owner != APPLICATION_ID and header.tables:
+        return f"The database {path} belongs to another program. Name another file in DATABASE_URL."
+    if header.version > len(MIGRATIONS):
+        return (
+            f"The database {path} was written by a newer version of this program. "
+            "Run that version, or name another file in DATABASE_URL."
+        )
+    return ""
+
+
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Migrate the database to the newest version and set how SQLite treats it.
 
     An older database is copied first. Raises HistoryUnusable if the file belongs to another program
     or to a newer version, or if the copy cannot be made.
     """
-    version = _number(connection, "PRAGMA user_version")
-    owner = _number(connection, "PRAGMA application_id")
-    if owner != APPLICATION_ID and _number(connection, "SELECT count(*) FROM sqlite_schema"):
-        raise HistoryUnusable(
-            f"The database {path} belongs to another program. Name another file in DATABASE_URL."
-        )
-    if version > len(MIGRATIONS):
-        raise HistoryUnusable(
-            f"The database {path} was written by a newer version of this program. "
-            "Run that version, or name another file in DATABASE_URL."
-        )
+    header = FileHeader.of(connection)
+    if reason := refusal(header, path):
+        raise HistoryUnusable(reason)
+    version = header.version
     for pragma in PRAGMAS:
         connection.execute(pragma).fetchall()
     missing = list(MIGRATIONS.items())[version:]

@@ -58,9 +58,12 @@ def missing(channel: Any, needed: tuple[str, ...]) -> list[str]:
         return []
     is_voice = isinstance(channel, discord.VoiceChannel | discord.StageChannel)
     access = ("view_channel", "connect") if is_voice else ("view_channel",)
-    lacked = [name for name in access if not getattr(allowed, name)]
-    lacked = lacked or [name for name in needed if not getattr(allowed, name)]
-    return [NAMES[name] for name in lacked]
+    return lacking(allowed, access) or lacking(allowed, needed)
+
+
+def lacking(allowed: discord.Permissions, needed: tuple[str, ...]) -> list[str]:
+    """Return Discord's names of the permissions in *needed* that are not in *allowed*."""
+    return [NAMES[name] for name in needed if not getattr(allowed, name)]
 
 
 def reason(channel: Any, needed: tuple[str, ...]) -> str:

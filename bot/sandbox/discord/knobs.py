@@ -63,6 +63,7 @@ class Knobs:
     """All settings with their defaults; the names include the units."""
 
     rest_latency_seconds: float = 0.0
+    clock_ahead_seconds: float = 0.0  # of the Date in the responses
     event_delay_seconds: float = 0.0
     preview_delay_seconds: float = 0.3
     heartbeat_interval_seconds: float = 41.25

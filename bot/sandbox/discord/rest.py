@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import web
@@ -302,6 +303,8 @@ class Rest:
         entry["answer"] = answer.body if answer.status >= 400 else None
         self._state.limits.count_answer(answer.status, answer.headers.get("X-RateLimit-Scope"))
         self._state.journal.note("request", **entry)
+        ahead = self._state.knobs.clock_ahead_seconds
+        answer.headers.setdefault("Date", formatdate(time.time() + ahead, usegmt=True))
         return _response(answer)
 
 

@@ -1,0 +1,1 @@
+"""Check whether the bot can work: settings, database, Discord, the chat API. Changes nothing."""

@@ -1,0 +1,17 @@
+"""Run `python -m bot doctor`: check everything, change nothing, print what was found."""
+
+import asyncio
+import logging
+import shutil
+
+from bot.doctor.examine import Options, examine
+from bot.doctor.findings import exit_code
+from bot.doctor.report import as_json, as_text
+
+
+def doctor(*, channel: int | None, live: bool, json: bool, strict: bool) -> int:
+    """Check and print; return the exit code."""
+    logging.disable()  # The findings say it all.
+    report = asyncio.run(examine(Options(channel, live)))
+    print(as_json(report) if json else as_text(report, width=shutil.get_terminal_size().columns))
+    return exit_code(report, strict=strict)

@@ -1,0 +1,130 @@
+"""Check the connection to Discord: token, intent, sign-ins that are left, clock."""
+
+import asyncio
+import math
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from bot.doctor.discord_api import UNAUTHORIZED, DiscordApi, Problem
+from bot.doctor.findings import Finding, fail, ok, warn
+from bot.transport.reconnect import TOKEN_REFUSED
+
+MESSAGE_CONTENT: Final = 1 << 18 | 1 << 19  # Discord: flags of an application; 19 below 100 servers
+FEW_IDENTIFIES: Final = 50
+SKEW_SECONDS: Final = 10.0
+GUILDS_A_PAGE: Final = 200  # Discord: the most
+MAX_PAGES: Final = 15  # more servers than a bot without shards may be in
+NEVER_MIND: Final = "Check the network, and the proxy if there is one."
+
+Json = dict[str, Any]
+
+
+class Account(NamedTuple):
+    """The bot's account at Discord: itself, its application, and the servers that it is in."""
+
+    me: Json
+    application: Json | Problem
+    gateway: Json | Problem
+    guilds: list[Json] | Problem
+
+
+async def read_account(api: DiscordApi) -> Account | Problem:
+    """Read the account; with a token that Discord refuses, no further request is made."""
+    me = await api.get("/users/@me")
+    if isinstance(me, Problem):
+        return me
+    application, gateway, guilds = await asyncio.gather(
+        api.get("/applications/@me"), api.get("/gateway/bot"), _guilds(api)
+    )
+    return Account(me, application, gateway, guilds)
+
+
+async def _guilds(api: DiscordApi) -> list[Json] | Problem:
+    found: list[Json] = []
+    for _ in range(MAX_PAGES):
+        after = found[-1]["id"] if found else 0
+        page = await api.get("/users/@me/guilds", limit=GUILDS_A_PAGE, after=after)
+        if isinstance(page, Problem):
+            return page
+        found += page
+        if len(page) < GUILDS_A_PAGE:
+            break
+    return found
+
+
+def judge_account(account: Account | Problem, url: str, clock_skew: float | None) -> list[Finding]:
+    """Judge what Discord at *url* says of the account."""
+    if isinstance(account, Problem):
+        findings = [_unreachable(account, url)]
+    else:
+        name = account.me.get("username")
+        findings = [
+            ok("token", f"Discord accepts the token: this is {name}, id {account.me['id']}."),
+            judge_application(account.application),
+            *judge_gateway(account.gateway),
+        ]
+    return findings if clock_skew is None else [*findings, judge_clock(clock_skew)]
+
+
+def _unreachable(problem: Problem, url: str) -> Finding:
+    if problem.status == UNAUTHORIZED:
+        text, _, remedy = TOKEN_REFUSED.partition(": ")
+        return fail("token", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
+    host = urlsplit(url).hostname
+    return fail("discord", f"Cannot reach Discord at {host}: {problem.text}.", NEVER_MIND)
+
+
+def judge_application(application: Json | Problem) -> Finding:
+    """Judge the switches in the Developer Portal."""
+    if isinstance(application, Problem):
+        return _unread("application", "the application", application)
+    if int(application.get("flags") or 0) & MESSAGE_CONTENT:
+        return ok("message_content", "The Message Content Intent is on.")
+    return warn(
+        "message_content",
+        "The Message Content Intent is off: only mentions, replies and direct messages can be "
+        "read, so follow-ups in threads need a mention.",
+        "Switch it on in the Discord Developer Portal (your application > Bot), then restart.",
+    )
+
+
+def judge_gateway(gateway: Json | Problem) -> list[Finding]:
+    """Judge how often the bot may still sign in today, and whether it needs shards."""
+    if isinstance(gateway, Problem):
+        return [_unread("gateway", "the address of the gateway", gateway)]
+    findings = [judge_identifies(gateway.get("session_start_limit") or {})]
+    shards = gateway.get("shards") or 1
+    if shards > 1:
+        text = f"Discord recommends {shards} shards for this bot, which has one connection."
+        findings.append(warn("shards", text, "From 2500 servers on, Discord refuses it."))
+    return findings
+
+
+def judge_identifies(limit: Json) -> Finding:
+    """Judge the sign-ins at the gateway that are left."""
+    left, total = limit.get("remaining"), limit.get("total")
+    if not isinstance(left, int):
+        return ok("identifies", "Discord does not say how many sign-ins are left.")
+    hours = math.ceil(limit.get("reset_after", 0) / 3_600_000)
+    text = f"{left} of {total} sign-ins (IDENTIFYs) at the gateway are left for today."
+    remedy = f"Find in the log why the bot starts so often. Discord counts anew in {hours} h."
+    if left <= 0:
+        return fail("identifies", text, remedy)
+    return warn("identifies", text, remedy) if left < FEW_IDENTIFIES else ok("identifies", text)
+
+
+def judge_clock(skew: float) -> Finding:
+    """Judge how far the clock of this machine is ahead of Discord's."""
+    if abs(skew) < SKEW_SECONDS:
+        return ok("clock", "The clock agrees with Discord's.")
+    side = "ahead of" if skew > 0 else "behind"
+    return warn(
+        "clock",
+        f"The clock of this machine is {abs(skew):.0f} s {side} Discord's. Times in answers and "
+        "the wait after a limit are wrong by as much.",
+        "Set it by NTP, for example with systemd-timesyncd or chrony.",
+    )
+
+
+def _unread(name: str, what: str, problem: Problem) -> Finding:
+    return warn(name, f"Cannot read {what} from Discord: {problem.text}.", "Try again later.")

@@ -1,0 +1,98 @@
+"""Run all checks side by side, each within its time, and put their findings in order."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
+from threading import Thread
+from typing import Final, NamedTuple, TypeVar
+
+from bot.doctor.channel_check import check_channel
+from bot.doctor.database_check import check_database
+from bot.doctor.discord_api import DiscordApi, Problem
+from bot.doctor.discord_check import judge_account, read_account
+from bot.doctor.findings import Check, Finding, Report, fail
+from bot.doctor.model_check import check_model
+from bot.doctor.servers_check import judge_servers
+from bot.doctor.settings_check import check_names, read_settings
+from bot.doctor.system_check import check_system
+from bot.settings import Settings
+
+PROBE_SECONDS: Final = 30.0  # A probe asks one thing after the other, each for 10 s at most.
+T = TypeVar("T")
+
+
+class Options(NamedTuple):
+    """What to check besides the usual: a channel, and whether the model answers."""
+
+    channel: int | None = None
+    live: bool = False
+
+
+async def examine(options: Options) -> Report:
+    """Check everything; return the findings by check, in the order of `Check`."""
+    read = read_settings()
+    probes: list[Coroutine[None, None, Report]] = [
+        _bounded(Check.SYSTEM, _of(Check.SYSTEM, in_thread(check_system)))
+    ]
+    if read.settings is not None:
+        probes += _probes(read.settings, read.wrong, options)
+    found: Report = {Check.SETTINGS: [*read.findings, *check_names()]}
+    for report in await asyncio.gather(*probes):
+        found |= report
+    return {check: found[check] for check in Check if check in found}
+
+
+def _probes(
+    settings: Settings, wrong: frozenset[str], options: Options
+) -> list[Coroutine[None, None, Report]]:
+    """Return the probes whose settings are not *wrong*."""
+    probes = list[Coroutine[None, None, Report]]()
+    if "database_url" not in wrong:
+        checking = in_thread(lambda: check_database(settings.database_path))
+        probes.append(_bounded(Check.DATABASE, _of(Check.DATABASE, checking)))
+    if not wrong & {"discord_token", "discord_api_url"}:
+        probes.append(_bounded(Check.DISCORD, _discord(settings, options)))
+    if not wrong & {"openai_api_key", "openai_base_url", "openai_model", "openai_options"}:
+        checking = check_model(settings, live=options.live)
+        probes.append(_bounded(Check.MODEL, _of(Check.MODEL, checking)))
+    return probes
+
+
+async def _discord(settings: Settings, options: Options) -> Report:
+    url, token = settings.discord_api_url, settings.discord_token.get_secret_value()
+    async with DiscordApi.open(url, token) as api:
+        account = await read_account(api)
+        report: Report = {Check.DISCORD: judge_account(account, url, api.clock_skew)}
+        if not isinstance(account, Problem):
+            report[Check.SERVERS] = list(judge_servers(account, settings.allowed_guilds))
+            if options.channel is not None:
+                report[Check.CHANNEL] = await check_channel(api, options.channel, account.me["id"])
+    return report
+
+
+async def _of(check: Check, findings: Coroutine[None, None, list[Finding]]) -> Report:
+    return {check: await findings}
+
+
+async def _bounded(check: Check, probe: Coroutine[None, None, Report]) -> Report:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            return await probe
+    except TimeoutError:
+        text = f"The check took longer than {PROBE_SECONDS:.0f} s and was given up."
+        return {check: [fail("no_answer", text, "Look for a disk or a server that hangs.")]}
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run *work* in a thread that ends with the process, even if a file system hangs."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        future.set_running_or_notify_cancel()
+        try:
+            future.set_result(work())
+        except Exception as error:  # noqa: BLE001  # whoever waits raises it
+            future.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return await asyncio.wrap_future(future)

@@ -1,0 +1,450 @@
+"""The doctor, run as a person runs it: the real program, real faults, nothing changed."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bot.sandbox.discord.permissions import Permission
+from bot.sandbox.model_script import Script
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+Findings = dict[str, dict[str, Any]]
+CLOSED_PORT: Final = "http://127.0.0.1:1/v1"
+SMALL_DISK: Final = 1_000_000  # bytes
+
+
+async def doctor(stage: Stage, *arguments: str, **settings: str) -> tuple[str, int]:
+    """Return what the doctor prints, and its exit code. It never prints a secret."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "doctor", *arguments),
+        env=stage.environment(**settings),
+        cwd=stage.folder,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        out, err = await process.communicate()
+    assert err == b""
+    text = out.decode()
+    for secret in (stage.discord.token, stage.model.api_key, *settings.values()):
+        # Addresses and names of models are no secrets, and are named.
+        is_secret = "/" not in secret and "-" not in secret.removeprefix("sk-")
+        assert not (is_secret and len(secret) > 5 and secret in text)
+    assert process.returncode is not None
+    return text, process.returncode
+
+
+async def findings(stage: Stage, *arguments: str, **settings: str) -> Findings:
+    """Return the findings by their names."""
+    text, code = await doctor(stage, "--json", *arguments, **settings)
+    report = json.loads(text)
+    levels = [one["level"] for one in report["findings"]]
+    assert report["failures"] == levels.count("fail")
+    assert report["warnings"] == levels.count("warn")
+    assert code == (2 if report["failures"] else 0)
+    return {one["name"]: one for one in report["findings"]}
+
+
+def levels(found: Findings) -> dict[str, str]:
+    """Return the names of all findings that are not ok, with their levels.
+
+    Those of the servers are left out: other tests may have made servers that grant less.
+    """
+    shown = {name: one["level"] for name, one in found.items() if one["check"] != "servers"}
+    return {name: level for name, level in shown.items() if level != "ok"}
+
+
+def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
+    """Return the contents of all files in *folder*, and when each was changed."""
+    return {
+        str(file): (file.read_bytes(), file.stat().st_mtime_ns)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def stage(own_stage: Stage) -> Stage:
+    return own_stage
+
+
+async def list_model(stage: Stage, **entry: object) -> None:
+    """Let the API list the model of the settings, alone."""
+    body = {"object": "list", "data": [{"id": "stand-in", "object": "model"} | entry]}
+    await stage.model.list_models(Script(body=json.dumps(body)))
+
+
+# Nothing is wrong
+
+
+async def test_a_healthy_bot_has_no_problem(stage: Stage) -> None:
+    """Neither before its first start, nor while it runs, nor after it."""
+    await list_model(stage)
+    before = await findings(stage)
+    assert levels(before) == {}
+    assert not (stage.folder / "bot.db").exists()
+    assert not (stage.folder / "bot.db.lock").exists()
+    async with stage.bot() as bot:
+        await stage.asked("Are you there?")
+        await list_model(stage)
+        meanwhile = await findings(stage)
+        assert levels(meanwhile) == {}
+        assert str(bot.process.pid) in meanwhile["database_in_use"]["text"]
+        await stage.asked("Are you still there?")
+    await list_model(stage)
+    after = await findings(stage)
+    assert levels(after) == {}
+    assert "database_in_use" not in after
+
+
+async def test_nothing_is_sent_written_or_created(stage: Stage) -> None:
+    """Every request only reads; the folder of the database stays as it is, to the byte."""
+    async with stage.bot():
+        await stage.asked("Are you there?")
+    before, requests = everything_in(stage.folder), len(await stage.discord.requests())
+    await doctor(stage, "--channel", await stage.channel())
+    assert everything_in(stage.folder) == before
+    made = (await stage.discord.requests())[requests:]
+    assert {one["method"] for one in made} == {"GET"}
+
+
+async def test_a_log_that_a_crash_left_is_not_touched(stage: Stage) -> None:
+    async with stage.bot() as bot:
+        await stage.asked("Are you there?")
+        bot.process.kill()
+        await bot.wait()
+    before = everything_in(stage.folder)
+    assert str(stage.folder / "bot.db-wal") in before
+    found = await findings(stage)
+    assert found["database_contents"]["level"] == "ok"
+    unchanged = {name: one for name, one in before.items() if not name.endswith("-shm")}
+    after = everything_in(stage.folder)
+    assert {name: one for name, one in after.items() if not name.endswith("-shm")} == unchanged
+
+
+async def test_the_report_fits_into_80_columns(stage: Stage) -> None:
+    """With words that are longer, such as a link, in lines of their own."""
+    text, code = await doctor(stage, COLUMNS="80", OPENAI_BASE_URL=CLOSED_PORT)
+    assert code == 2
+    assert all(len(line) <= 80 for line in text.splitlines() if " " in line.strip()[3:])
+    assert text.splitlines()[0] == "settings"
+    assert text.splitlines()[-1] == "1 failure."
+
+
+async def test_strict_counts_warnings(stage: Stage) -> None:
+    await stage.discord.settings(portal={"message_content": False})
+    assert (await doctor(stage))[1] == 0
+    assert (await doctor(stage, "--strict"))[1] == 1
+
+
+# Settings
+
+
+async def test_wrong_settings_are_all_listed_and_the_rest_is_checked(stage: Stage) -> None:
+    text, code = await doctor(stage, "--json", REPLY_TOKENS="many", LOG_LEVEL="loud")
+    found = json.loads(text)["findings"]
+    assert code == 2
+    wrong = [one["text"] for one in found if one["name"] == "setting_invalid"]
+    assert wrong == ["REPLY_TOKENS is not valid.", "LOG_LEVEL is not valid."]
+    assert {"discord", "database", "model"} <= {one["check"] for one in found}
+
+
+async def test_without_a_token_and_key_the_rest_is_checked(stage: Stage) -> None:
+    found = json.loads((await doctor(stage, "--json", DISCORD_TOKEN="", OPENAI_API_KEY=""))[0])
+    assert {one["check"] for one in found["findings"]} == {
+        "settings",
+        "system",
+        "database",
+        "model",
+    }
+    elsewhere = {"DISCORD_TOKEN": "", "OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
+    found = json.loads((await doctor(stage, "--json", **elsewhere))[0])
+    assert {one["check"] for one in found["findings"]} == {"settings", "system", "database"}
+
+
+async def test_a_misspelt_setting_is_named(stage: Stage) -> None:
+    (stage.folder / ".env").write_text("OPENAI_MODLE=gpt\nREPLY_TOKEN=5\nDISCORD_PREFIX=!\n")
+    text, code = await doctor(stage)
+    assert code == 0
+    plain = " ".join(text.split())
+    assert "OPENAI_MODLE in .env is no setting of this bot. -> If you meant OPENAI_MODEL" in plain
+    assert "REPLY_TOKEN in .env is no setting of this bot. -> If you meant REPLY_TOKENS" in plain
+    assert "DISCORD_PREFIX in .env is no setting of this bot." in plain
+
+
+async def test_an_unreadable_env_file_is_named(stage: Stage) -> None:
+    (stage.folder / ".env").write_bytes(b"SYSTEM_PROMPT=\xff\xfe")
+    found = await findings(stage)
+    assert levels(found) == {"setting_invalid": "fail"}
+    assert found["setting_invalid"]["text"] == ".env is not UTF-8 text."
+
+
+# Discord
+
+
+async def test_a_wrong_token_is_refused_once(stage: Stage) -> None:
+    """Discord bans addresses that send many requests with a wrong token."""
+    requests = len(await stage.discord.requests())
+    found = await findings(stage, DISCORD_TOKEN="wrongtoken")
+    assert found["token"]["level"] == "fail"
+    assert "Reset Token" in found["token"]["remedy"]
+    assert len(await stage.discord.requests()) == requests + 1
+
+
+async def test_the_missing_intent_is_named(stage: Stage) -> None:
+    await list_model(stage)
+    await stage.discord.settings(portal={"message_content": False})
+    found = await findings(stage)
+    assert levels(found) == {"message_content": "warn"}
+    assert "Developer Portal" in found["message_content"]["remedy"]
+
+
+async def test_discord_that_does_not_answer_is_named(stage: Stage) -> None:
+    found = await findings(stage, DISCORD_API_URL="http://127.0.0.1:1/api/v10")
+    assert found["discord"]["level"] == "fail"
+    assert "127.0.0.1" in found["discord"]["text"]
+
+
+@pytest.mark.parametrize(("left", "level"), [(1000, "ok"), (20, "warn"), (0, "fail")])
+async def test_few_sign_ins_are_a_warning_and_none_a_failure(
+    stage: Stage, left: int, level: str
+) -> None:
+    body = {
+        "url": stage.discord.gateway_url,
+        "shards": 1,
+        "session_start_limit": {
+            "total": 1000,
+            "remaining": left,
+            "reset_after": 7_000_000,
+            "max_concurrency": 1,
+        },
+    }
+    await stage.discord.fault("answer", method="GET", path="/gateway/bot", status=200, body=body)
+    found = await findings(stage)
+    assert found["identifies"]["level"] == level
+
+
+@pytest.mark.parametrize(("ahead", "level"), [(0, "ok"), (-300, "warn"), (300, "warn")])
+async def test_a_wrong_clock_is_named(stage: Stage, ahead: int, level: str) -> None:
+    await stage.discord.settings(clock_ahead_seconds=ahead)
+    try:
+        found = await findings(stage)
+    finally:
+        await stage.discord.settings(clock_ahead_seconds=0)
+    assert found["clock"]["level"] == level
+    if ahead:
+        assert ("behind" if ahead > 0 else "ahead of") in found["clock"]["text"]
+
+
+# Servers and channels
+
+
+async def test_a_permission_that_a_server_does_not_grant_is_named(
+    stage: Stage, unique: str
+) -> None:
+    guild = await stage.discord.create_guild(f"Guild {unique}")
+    without_files = ["VIEW_CHANNEL", "SEND_MESSAGES", "READ_MESSAGE_HISTORY"]
+    bits = sum(Permission[name] for name in without_files)
+    await stage.discord.edit_guild(guild["id"], bot_permissions=bits, everyone_permissions=0)
+    text, _ = await doctor(stage)
+    assert (
+        f"In Guild {unique} ({guild['id']}) the bot lacks: Create Public Threads, "
+        "Send Messages in Threads, Attach Files."
+    ) in " ".join(text.split())
+
+
+async def test_an_id_that_names_no_server_is_named(stage: Stage) -> None:
+    found = await findings(stage, ALLOWED_GUILDS="12345")
+    assert found["unknown_ids"]["level"] == "warn"
+    assert "12345" in found["unknown_ids"]["text"]
+
+
+async def test_what_a_channel_denies_is_named(stage: Stage) -> None:
+    """Also for a thread, which has the overwrites of its channel."""
+    channel = await stage.channel()
+    assert (await findings(stage, "--channel", channel))["channel_permissions"]["level"] == "ok"
+    denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
+    await stage.discord.edit_channel(channel, overwrites=[denied])
+    message = await stage.discord.say(channel, "Mina", "Here.")
+    thread = await stage.discord.start_thread(channel, "Mina", "talk", message=message["id"])
+    for place in (channel, thread["id"]):
+        found = (await findings(stage, "--channel", place))["channel_permissions"]
+        assert found["level"] == "fail"
+        assert "lacks: Send Messages in Threads." in found["text"]
+
+
+async def test_a_channel_that_the_bot_does_not_see_is_named(stage: Stage) -> None:
+    channel = await stage.channel()
+    hidden = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
+    await stage.discord.edit_channel(channel, overwrites=[hidden])
+    assert "View Channel" in (await findings(stage, "--channel", channel))["channel"]["text"]
+    assert "no channel 5" in (await findings(stage, "--channel", "5"))["channel"]["text"]
+
+
+# The chat API
+
+
+async def test_a_closed_port_of_the_api_is_named(stage: Stage) -> None:
+    found = await findings(stage, OPENAI_BASE_URL=CLOSED_PORT)
+    assert levels(found) == {"model_api": "fail"}
+    assert "I cannot reach the AI service right now." in found["model_api"]["text"]
+    assert "127.0.0.1" in found["model_api"]["text"]
+
+
+async def test_a_wrong_key_is_named_in_the_words_of_the_bot(stage: Stage) -> None:
+    found = await findings(stage, OPENAI_API_KEY="sk-wrongkeyofmine")
+    assert found["model_api"]["level"] == "fail"
+    assert "The AI service refused my key." in found["model_api"]["text"]
+
+
+async def test_a_model_that_is_not_listed_is_named(stage: Stage) -> None:
+    await list_model(stage, id="another")
+    found = await findings(stage, OPENAI_MODEL="stand-im")
+    assert found["model_unknown"]["level"] == "warn"
+    assert "It lists: another." in found["model_unknown"]["text"]
+
+
+async def test_a_window_that_is_too_small_and_a_shutdown_are_named(stage: Stage) -> None:
+    await list_model(stage, context_length=8192, shutdown_date="2020-01-01")
+    found = await findings(stage, CONTEXT_TOKENS="8000", REPLY_TOKENS="2000")
+    assert levels(found) == {"model_window": "warn", "model_shutdown": "fail"}
+    assert "10000" in found["model_window"]["text"]
+
+
+async def test_only_live_asks_the_model(stage: Stage) -> None:
+    await findings(stage)
+    assert await stage.completions() == []
+    found = await findings(stage, "--live")
+    assert found["model_live"]["level"] == "ok"
+    [request] = await stage.completions()
+    assert request.body["max_tokens"] == 1
+
+
+# The database
+
+
+async def test_a_newer_schema_is_named(stage: Stage) -> None:
+    async with stage.bot():
+        pass
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        database.execute("PRAGMA user_version = 999")
+    found = await findings(stage)
+    assert found["database_contents"]["level"] == "fail"
+    assert "newer version" in found["database_contents"]["text"]
+
+
+async def test_a_file_of_another_program_is_named(stage: Stage) -> None:
+    with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
+        database.execute("CREATE TABLE recipes (name TEXT)")
+    found = await findings(stage)
+    assert found["database_contents"]["level"] == "fail"
+    assert "another program" in found["database_contents"]["text"]
+
+
+@pytest.mark.parametrize("content", [b"Dear diary, " * 400, b"Dear"])
+async def test_a_file_that_is_no_database_is_named(stage: Stage, content: bytes) -> None:
+    (stage.folder / "bot.db").write_bytes(content)
+    found = await findings(stage)
+    assert found["database_contents"]["level"] == "fail"
+    assert "move it aside" in found["database_contents"]["remedy"].lower()
+    assert (stage.folder / "bot.db").read_bytes() == content
+
+
+async def test_a_file_that_others_may_read_is_named(stage: Stage) -> None:
+    async with stage.bot():
+        pass
+    (stage.folder / "bot.db").chmod(0o644)
+    found = await findings(stage)
+    assert "chmod 600" in found["database_mode"]["remedy"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Return a folder in which a disk of one megabyte, in memory, is mounted."""
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("mounting a small disk needs more rights")
+    try:
+        yield tmp_path
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+async def test_a_full_disk_and_one_in_memory_are_named(stage: Stage, small_disk: Path) -> None:
+    await list_model(stage)
+    (small_disk / "filler").write_bytes(b"x" * (SMALL_DISK // 2))
+    found = await findings(stage, DATABASE_URL=f"sqlite:///{small_disk}/bot.db")
+    assert levels(found) == {"disk_full": "fail", "database_not_kept": "warn"}
+    assert "tmpfs" in found["database_not_kept"]["text"]
+
+
+@pytest.fixture
+def sealed_disk(small_disk: Path) -> Path:
+    """Return a folder that takes no writes, not even root's."""
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    return small_disk
+
+
+async def test_a_folder_that_is_not_writable_is_named(stage: Stage, sealed_disk: Path) -> None:
+    found = await findings(stage, DATABASE_URL=f"sqlite:///{sealed_disk}/data/bot.db")
+    assert found["database_folder"]["level"] == "fail"
+    assert str(sealed_disk) in found["database_folder"]["text"]
+
+
+@contextmanager
+def connected(path: Path, how: str, begin: str) -> Iterator[int]:
+    """Keep the database open in another process, after the statement *begin*; yield its id."""
+    code = (
+        "import sqlite3, sys\n"
+        "c = sqlite3.connect(sys.argv[1], uri=True, isolation_level=None)\n"
+        "c.execute(sys.argv[2]); c.execute('SELECT count(*) FROM facts').fetchall()\n"
+        "print('ready', flush=True); sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, path.as_uri() + how, begin],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"ready\n"
+        yield other.pid
+        other.stdin.close()
+
+
+@pytest.mark.parametrize(
+    ("how", "begin", "name"),
+    [("", "PRAGMA user_version", "database_writer"), ("?mode=ro", "BEGIN", "database_reader")],
+)
+async def test_a_second_writer_and_a_long_reader_are_named(
+    stage: Stage, how: str, begin: str, name: str
+) -> None:
+    """The bot runs meanwhile, and is not one of them."""
+    async with stage.bot():
+        await stage.asked("Are you there?")
+        await list_model(stage)
+        with connected(stage.folder / "bot.db", how, begin) as pid:
+            found = await findings(stage)
+    assert levels(found) == {name: "warn"}
+    assert f"(process {pid})" in found[name]["text"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
+    async with stage.bot():
+        pass
+    os.chown(stage.folder / "bot.db", 10001, 10001)
+    found = await findings(stage)
+    assert found["database_owner"]["level"] == "warn"
+    assert "uid 10001" in found["database_owner"]["text"]
