@@ -99,6 +99,7 @@ async def _run(
             settings.discord_api_url,
             max_bytes=settings.attachment_bytes,
             images=settings.image_turns > 0,
+            redact=settings.redaction,
         ) as attachments,
         moderation(settings.moderation_api, metrics) as screen,
         connection(settings, history, model, models, attachments, metrics, screen) as connected,
@@ -161,6 +162,7 @@ def connection(
         token=settings.discord_token.get_secret_value(),
         facts=history.facts,
         metrics=metrics,
+        redact=settings.redaction,
     )
 
 
@@ -202,7 +204,7 @@ def build(
         settings.prompts,
         models,
         images=PromptImages(settings.image_turns, questions.past_images),
-        describe_place=partial(channel_context, client),
+        describe_place=lambda question: settings.redaction(channel_context(client, question)),
         screen=screen,
         metrics=metrics,
     )

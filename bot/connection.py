@@ -12,6 +12,7 @@ from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.pacer import Pacer
 from bot.transport.patches import close
 from bot.transport.reconnect import MessageContentRefused, stay_connected
+from bot.transport.redaction import Redact
 
 log = logging.getLogger(__name__)
 
@@ -26,11 +27,13 @@ class Connection:
         token: str,
         facts: Facts,
         metrics: Metrics = NO_METRICS,
+        redact: Redact = str,
     ) -> None:
         self.client = ChatClient(build, metrics, message_content=True)
         self._build = build
         self._token = token
         self._metrics = metrics
+        self._redact = redact
         self._identify_budget = IdentifyBudget(facts)
         self._failures = ConnectionFailures(facts)
         metrics.watch(Gauge.SHARDS_HELD, lambda: 1)
@@ -72,4 +75,5 @@ class Connection:
             budget=self._identify_budget,
             failures=self._failures,
             metrics=self._metrics,
+            redact=self._redact,
         )

@@ -30,6 +30,7 @@ from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
 from bot.llm.listed_models import is_model_name
 from bot.llm.prices import NO_PRICES, Prices, read_prices
+from bot.secret_shapes import redacted
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
 OPENAI_HOST: Final = "api.openai.com"
@@ -68,6 +69,7 @@ REMEDIES: Final = {
     "system_prompt": "shorten it to at most half of CONTEXT_TOKENS, or raise CONTEXT_TOKENS",
     "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
     "allow_dms": "give true or false",
+    "redact": "give true or false",
     "token_prices": (
         f'give a JSON object like {{"{DEFAULT_MODEL}": [0.15, 0.6], "currency": "$"}}: for each '
         "model what a million tokens cost, in and out"
@@ -246,6 +248,7 @@ class Settings(BaseModel):
     stream_idle_timeout: Seconds = 45
     reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)
     shutdown_grace: float = Field(20, ge=0, le=3600, allow_inf_nan=False)
+    redact: bool = True
     log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], _from_text(_upper)] = "INFO"
     log_format: Annotated[Literal["text", "json"], _from_text(_lower)] = "text"
     health_port: int | None = Field(None, ge=1, le=65535)
@@ -340,6 +343,11 @@ class Settings(BaseModel):
         if not self.openai_models:
             return ()
         return tuple(dict.fromkeys((self.openai_model, *self.openai_models)))
+
+    @property
+    def redaction(self) -> Callable[[str], str]:
+        """What removes keys from a text that people wrote; it changes nothing if that is off."""
+        return redacted if self.redact else str
 
     @property
     def openai_host(self) -> str:

@@ -139,8 +139,15 @@ class TerminalReply:
 class Chat:
     """One person's conversation at the terminal."""
 
-    def __init__(self, assistant: Assistant, history: History, strings: Sentences) -> None:
+    def __init__(
+        self,
+        assistant: Assistant,
+        history: History,
+        strings: Sentences,
+        redact: Callable[[str], str],
+    ) -> None:
         self._strings = strings
+        self._redact = redact
         self._assistant = assistant
         self._history = history
         # Message ids grow from run to run, like Discord's.
@@ -160,10 +167,11 @@ class Chat:
                 print(self._strings.terminal_remembered.format(question=question, prompt=prompt))
 
     async def respond(self, text: str, *, label: str = "") -> int:
-        """Answer *text*, or run it if it is a command; return the exit code.
+        """Answer *text* without keys, or run it if it is a command; return the exit code.
 
         Raises BrokenPipeError or StartRefused if the answer cannot be printed.
         """
+        text = self._redact(text)
         command, *rest = text.split(maxsplit=1)
         try:
             if command == "/system":
@@ -327,7 +335,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     images = PromptImages(settings.image_turns)
     generator = Generator(model, history, settings.prompts, catalog, images=images)
     assistant = Assistant(generator, history, Conversations(history, languages), languages)
-    return Chat(assistant, history, languages.default)
+    return Chat(assistant, history, languages.default, settings.redaction)
 
 
 def _loop(runner: asyncio.Runner, conversation: Chat) -> None:

@@ -49,6 +49,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "prompt_echoes",
         "prompt",
         "prompt_markup",
+        "removed_secrets",
         "reply_actions",
         "snowflakes",
         "token_estimate",
@@ -107,6 +108,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "payload_checks",
         "permissions",
         "reconnect",
+        "redaction",
     },
 }
 # Whose business a library is. The others are given plain values.

@@ -84,6 +84,7 @@ BAD = {
     "REPLY_TOKENS": [SECRET, "15", "200001"],
     "ALLOWED_GUILDS": [SECRET, "1;2", "-1", "1.5", "²"],
     "ALLOW_DMS": [SECRET, "maybe"],
+    "REDACT": [SECRET, "maybe"],
     "DATABASE_URL": [
         f"sqlite:{SECRET}",
         f"sqlite://{SECRET}",

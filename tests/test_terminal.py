@@ -114,6 +114,19 @@ async def test_piped_input_is_one_question_and_prints_only_the_answer(
     assert await asked(server) == ["  summarise:\n\nline a\n/reset\nline b"]
 
 
+async def test_a_key_in_the_input_is_removed(
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
+) -> None:
+    await server.reply(Script(text="It expired."))
+    token = "ghp_" + "k3yOfM1na" * 4
+    env = with_model(server, tmp_path)
+    out, err, code = await chatted(env, "Why?", piped=f"TOKEN={token} is refused\n")
+    assert (out, code) == ("It expired.\n", 0)
+    assert err == f"({ENGLISH.secret_in_message.format(secrets=ENGLISH.secret_github)})\n"
+    assert await asked(server) == ["Why?\n\nTOKEN=[removed: GitHub token] is refused"]
+    assert all(token.encode() not in path.read_bytes() for path in folder_of(env).iterdir())
+
+
 @pytest.mark.parametrize(
     ("words", "piped", "question"),
     [

@@ -33,6 +33,7 @@ from bot.conversation.prompt_markup import (
     marked_if_cut,
     with_files,
 )
+from bot.conversation.removed_secrets import removed_from, sentences_about_removed
 from bot.conversation.reply_actions import ReplyAction
 from bot.conversation.token_estimate import estimate_tokens, shorten
 from bot.errors import (
@@ -126,6 +127,7 @@ class Generator:
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
         self._screen = screen
+        self._metrics = metrics
 
     async def generate(self, answer: Answer) -> None:
         """Write what the model answers; raises ModelError, NothingAsked or HistoryFailed."""
@@ -151,6 +153,8 @@ class Generator:
         context = await answer.job.load_context(answer.exchange)
         await self._attach(answer, context.files, token_budget // FILES_DIVISOR)
         question = answer.exchange
+        if answer.job.action is None:
+            self._note_removed(answer)
         if not question.asks:
             raise NothingAsked
         exchanges: Sequence[Exchange] = await self._history.context(
@@ -196,6 +200,12 @@ class Generator:
             await self._history.store_files(answer.exchange, quoted_before=exchange.quoted)
         except HistoryFailed as error:
             log.warning("Cannot store the files of question %d: %s", exchange.message_id, error)
+
+    def _note_removed(self, answer: Answer) -> None:
+        """Say under an answer, and count, what was removed from its question as a key."""
+        answer.generation.note_unread(*sentences_about_removed(answer.exchange, answer.strings))
+        for kind in removed_from(answer.exchange):
+            self._metrics.redacted(kind)
 
     def _budget(self, tokens: int, calibration: Calibration) -> int:
         """Return the budget of a prompt that may have *tokens*, in estimated tokens."""

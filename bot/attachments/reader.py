@@ -1,6 +1,6 @@
 """Read the files of a question: text, PDFs and images, as much of them as a prompt may hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Self
 
@@ -103,11 +103,20 @@ class _ReadFile(NamedTuple):
 class Attachments:
     """Reads attachments of at most *max_bytes* each, 0 for none; images only if *images* is set.
 
-    They are fetched from Discord's CDN, or from a stand-in at the origin of *api_url*. *reads_pdfs*
-    says whether the library that reads PDFs is installed.
+    They are fetched from Discord's CDN, or from a stand-in at the origin of *api_url*. *redact*
+    removes keys from their texts. *reads_pdfs* says whether the library that reads PDFs is
+    installed.
     """
 
-    def __init__(self, api_url: str, *, max_bytes: int, images: bool) -> None:
+    def __init__(
+        self,
+        api_url: str,
+        *,
+        max_bytes: int,
+        images: bool,
+        redact: Callable[[str], str] = str,
+    ) -> None:
+        self._redact = redact
         self._max_bytes = max_bytes
         self._reads_images = images
         self._fetcher = AttachmentFetcher(api_url)
@@ -204,7 +213,7 @@ class Attachments:
         is_whole = len(data) <= MAX_TEXT_BYTES
         text = decode(data[:MAX_TEXT_BYTES], cut=not is_whole)
         if text is not None:
-            return _FileText(_clean(text), is_whole)
+            return _FileText(self._clean(text), is_whole)
         if may_be_pdf(data):
             return await self._pdf_text(data)
         raise _NotRead(lambda text: text.file_not_text)
@@ -218,7 +227,10 @@ class Attachments:
         if not pdf.text:
             raise _NotRead(UNREAD_PDFS[pdf.end])
         pages = None if pdf.end is End.WHOLE else pdf.pages
-        return _FileText(_clean(pdf.text), len(pdf.text) <= MAX_CHARACTERS, pages)
+        return _FileText(self._clean(pdf.text), len(pdf.text) <= MAX_CHARACTERS, pages)
+
+    def _clean(self, text: str) -> str:
+        return self._redact(scrubbed(text).replace("\r\n", "\n").strip())
 
     async def _image(self, attachment: discord.Attachment) -> Image:
         self._check(attachment)
@@ -285,10 +297,6 @@ def _fit_text(name: str, file: _FileText, budget: _Budget, strings: Sentences) -
     else:
         return _ReadFile(name, defused(kept))
     return _ReadFile(name, f"{defused(kept)}\n{LEFT_OUT}" if kept else NOT_READ)
-
-
-def _clean(text: str) -> str:
-    return scrubbed(text).replace("\r\n", "\n").strip()
 
 
 def _content_type(attachment: discord.Attachment) -> str:

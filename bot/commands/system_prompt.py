@@ -15,8 +15,10 @@ from bot.commands.responses import confirm, run_or_defer
 from bot.commands.scopes import CHANNEL_SCOPE, chosen_scope, confirmation_for, scope_option
 from bot.commands.surface import Surface
 from bot.conversation.exchange import Conversation
+from bot.conversation.removed_secrets import listed
 from bot.errors import HistoryFailed
 from bot.replies.interaction_channel import ANSWER_SECONDS
+from bot.secret_shapes import removed_kinds
 from bot.storage.preferences import Scope, scope_id_in
 
 MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
@@ -96,4 +98,7 @@ async def _set(
             dm=strings.system_set_dm,
             server=strings.system_set_server,
         )
+    if removed := removed_kinds(prompt):
+        about = strings.system_secret_removed.format(secrets=listed(removed, strings))
+        sentence = f"{sentence} {about}"
     await confirm(interaction, sentence)

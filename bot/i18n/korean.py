@@ -57,6 +57,26 @@ class Korean(Sentences):
         "질문이 한 번에 읽을 수 있는 것보다 길어서 앞의 {percent}%만 읽었어요. 나머지는 따로 "
         "물어봐 주세요."
     )
+    secret_in_message = (
+        "모델에 묻기 전에 비밀 정보로 보이는 것을 지웠어요: {secrets}. 메시지를 삭제하고 새로 "
+        "발급받아 주세요."
+    )
+    secrets_in_message = (
+        "모델에 묻기 전에 비밀 정보로 보이는 것들을 지웠어요: {secrets}. 메시지를 삭제하고 모두 "
+        "새로 발급받아 주세요."
+    )
+    secret_in_command = (
+        "모델에 묻기 전에 비밀 정보로 보이는 것을 지웠어요: {secrets}. Discord에는 남아 있으니 "
+        "새로 발급받아 주세요."
+    )
+    secrets_in_command = (
+        "모델에 묻기 전에 비밀 정보로 보이는 것들을 지웠어요: {secrets}. Discord에는 남아 있으니 "
+        "모두 새로 발급받아 주세요."
+    )
+    secret_in_quote = (
+        "질문이 가리키는 메시지에서 비밀 정보로 보이는 것을 지웠어요: {secrets}. 쓴 사람이 그 "
+        "메시지를 삭제하고 새로 발급받아야 해요."
+    )
     stopped = "요청하신 대로 여기서 멈췄어요."
     stopped_by_reset = "이 대화가 초기화되어 멈췄어요."
     interrupted = "다시 시작해야 해요. 돌아오는 대로 이 답변을 이어 갈게요."
@@ -177,6 +197,24 @@ class Korean(Sentences):
         "어느 메시지에 대한 질문인지 알 수 없게 되었어요. 제가 다시 시작했거나, 메시지가 "
         "삭제되었거나, 양식이 한 시간 넘게 열려 있었어요. 그 메시지에 대해 다시 물어봐 주세요."
     )
+    secrets_joined = "{first} 및 {last}"
+    secret_anthropic = "Anthropic 키"
+    secret_aws = "AWS 키"
+    secret_discord_token = "Discord 토큰"
+    secret_discord_webhook = "Discord 웹훅 주소"
+    secret_github = "GitHub 토큰"
+    secret_gitlab = "GitLab 토큰"
+    secret_google = "Google 키"
+    secret_hugging_face = "Hugging Face 토큰"
+    secret_jwt = "JWT(인증 토큰)"
+    secret_npm = "npm 토큰"
+    secret_openai = "OpenAI 키"
+    secret_private_key = "개인 키"
+    secret_pypi = "PyPI 토큰"
+    secret_slack = "Slack 토큰"
+    secret_stripe = "Stripe 키"
+    secret_telegram = "Telegram 토큰"
+    secret_url_password = "주소 속 비밀번호"
     reset_name = "초기화"
     reset_description = "이 대화를 잊어요"
     reset_done = "이곳에서 나눈 대화 {count}개를 잊었어요. 새로 시작해요."
@@ -197,6 +235,10 @@ class Korean(Sentences):
     system_set_thread = "이 스레드의 시스템 프롬프트를 설정했어요."
     system_set_dm = "다이렉트 메시지의 시스템 프롬프트를 설정했어요."
     system_set_server = "이 서버의 시스템 프롬프트를 설정했어요. 따로 설정한 채널은 그대로예요."
+    system_secret_removed = (
+        "이 명령을 쓸 수 있는 사람은 누구나 읽을 수 있으므로, 비밀 정보로 보이는 것을 지웠어요: "
+        "{secrets}."
+    )
     system_cleared = (
         "따로 설정한 시스템 프롬프트를 지웠어요. 이제 여기서는 채널이나 서버의 것, 없으면 기본값을 "
         "따라요."

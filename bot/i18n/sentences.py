@@ -73,6 +73,22 @@ class Sentences:
         "Your question was longer than I can read at once, so I read the first {percent}% of it. "
         "Please ask about the rest separately."
     )
+    secret_in_message = (
+        "I removed what looks like {secrets} before I asked. Delete your message and renew it."
+    )
+    secrets_in_message = (
+        "I removed what looks like {secrets} before I asked. Delete your message and renew them."
+    )
+    secret_in_command = (
+        "I removed what looks like {secrets} before I asked. Renew it, because Discord has it."
+    )
+    secrets_in_command = (
+        "I removed what looks like {secrets} before I asked. Renew them, because Discord has them."
+    )
+    secret_in_quote = (
+        "I removed what looks like {secrets} from the message that this is about. Its author "
+        "should delete it and renew what was in it."
+    )
     stopped = "Stopped here, as requested."
     stopped_by_reset = "Stopped: this conversation was reset."
     interrupted = "I have to restart. This answer goes on as soon as I am back."
@@ -199,6 +215,26 @@ class Sentences:
         "or the form was open for more than an hour. Please ask about the message again."
     )
 
+    # What was removed from a text
+    secrets_joined = "{first} and {last}"
+    secret_anthropic = "an Anthropic key"
+    secret_aws = "an AWS key"
+    secret_discord_token = "a Discord token"
+    secret_discord_webhook = "the address of a Discord webhook"
+    secret_github = "a GitHub token"
+    secret_gitlab = "a GitLab token"
+    secret_google = "a Google key"
+    secret_hugging_face = "a Hugging Face token"
+    secret_jwt = "a JWT"
+    secret_npm = "an npm token"
+    secret_openai = "an OpenAI key"
+    secret_private_key = "a private key"
+    secret_pypi = "a PyPI token"
+    secret_slack = "a Slack token"
+    secret_stripe = "a Stripe key"
+    secret_telegram = "a Telegram token"
+    secret_url_password = "a password in an address"
+
     # /reset
     reset_name = "reset"
     reset_description = "Forget this conversation"
@@ -223,6 +259,10 @@ class Sentences:
     system_set_dm = "The system prompt of our direct messages is set."
     system_set_server = (
         "The system prompt of this server is set. Channels with their own prompt keep it."
+    )
+    system_secret_removed = (
+        "I removed what looks like {secrets} from it, because everyone who can use this command "
+        "can read it."
     )
     system_cleared = (
         "Cleared. The system prompt of the channel or the server applies here now, or else the "

@@ -42,6 +42,7 @@ from bot.transport.calls import is_transient
 from bot.transport.pacer import Pacer
 from bot.transport.payload_checks import CHECKS, corrected_message
 from bot.transport.rate_limit_buckets import StrictBucket
+from bot.transport.redaction import PayloadRedaction, Redact
 from bot.transport.websocket import Inflate, KeepAlive, QuickCloseSocket
 
 log = logging.getLogger(__name__)
@@ -156,47 +157,52 @@ class RateLimitTrace(aiohttp.TraceConfig):
                 self._pacer.block(self._retry_after_seconds)
 
 
-def guard_parsers(client: discord.Client) -> None:
-    """Skip malformed events, which would end the connection otherwise.
+def guard_parsers(client: discord.Client, redact: Redact = str) -> None:
+    """Skip malformed events, which would end the connection otherwise; *redact* the others.
 
     READY is not guarded: a connection without its data is of no use.
     """
-    parsers = client._connection.parsers
+    parsers, redaction = client._connection.parsers, _redaction(client, redact)
     for event in parsers.keys() - {"READY"}:
-        parsers[event] = partial(_parse_or_skip, event, parsers[event])
+        parsers[event] = partial(_parse_or_skip, event, parsers[event], redaction)
 
 
-def _parse_or_skip(event: str, parse: Callable[[Any], None], data: Any) -> None:
+def _redaction(client: discord.Client, redact: Redact) -> PayloadRedaction:
+    return PayloadRedaction(redact, lambda: client.user.id if client.user is not None else None)
+
+
+def _parse_or_skip(
+    event: str, parse: Callable[[Any], None], redaction: PayloadRedaction, data: Any
+) -> None:
     try:
         if event in CHECKS:
             is_well_formed, correct = CHECKS[event]
             if not is_well_formed(data):
                 raise MalformedEvent
-            data = correct(data)
+            data = redaction.event(event, correct(data))
         parse(data)
     except Exception as error:  # noqa: BLE001  # the top handler of events
         log.warning("Skip malformed %s event: %s", event, type(error).__name__)
 
 
-def guard_responses(client: discord.Client) -> None:
-    """Correct the messages in Discord's responses in the same way as those in its events.
+def guard_responses(client: discord.Client, redact: Redact = str) -> None:
+    """Correct and *redact* the messages in Discord's responses as those in its events.
 
     A response to a post contains the message that it replies to. If that message has an embed that
     discord.py cannot parse, the post succeeds and its id is lost.
     """
-    request = client.http.request
+    request, redaction = client.http.request, _redaction(client, redact)
+
+    def corrected(response: Any) -> Any:
+        has_embeds = isinstance(response, dict) and "embeds" in response
+        return redaction.message(corrected_message(response)) if has_embeds else response
 
     # discord.py types the options of a request as Any, too; they are passed on unchanged.
     async def corrected_request(route: Route, **options: Any) -> Any:
         response = await request(route, **options)
-        return [*map(_corrected, response)] if isinstance(response, list) else _corrected(response)
+        return [*map(corrected, response)] if isinstance(response, list) else corrected(response)
 
     client.http.request = corrected_request  # type: ignore[method-assign]
-
-
-def _corrected(response: Any) -> Any:
-    has_embeds = isinstance(response, dict) and "embeds" in response
-    return corrected_message(response) if has_embeds else response
 
 
 def guard_global_limit(client: discord.Client) -> None:

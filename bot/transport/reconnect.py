@@ -22,6 +22,7 @@ from bot.transport.patches import (
     guard_responses,
 )
 from bot.transport.rate_limit_buckets import guard_buckets
+from bot.transport.redaction import Redact
 from bot.transport.websocket import SILENCE_SECONDS, GatewaySocket
 
 log = logging.getLogger(__name__)
@@ -99,13 +100,14 @@ async def stay_connected(
     budget: IdentifyBudget,
     failures: ConnectionFailures,
     metrics: Metrics = NO_METRICS,
+    redact: Redact = str,
 ) -> None:
-    """Log in and keep *client* connected until it is closed.
+    """Log in and keep *client* connected until it is closed; *redact* what people write.
 
     Raises MessageContentRefused, or DiscordRefused if another attempt would not help.
     """
-    guard_parsers(client)
-    guard_responses(client)
+    guard_parsers(client, redact)
+    guard_responses(client, redact)
     guard_buckets(client)
     client._connection.heartbeat_timeout = SILENCE_SECONDS
     pause = await failures.remaining_pause_seconds()
