@@ -14,6 +14,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
+from bot.__main__ import _parser
 from bot.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
@@ -108,6 +109,13 @@ def test_the_image_runs_as_the_user_who_owns_its_volume() -> None:
 def test_no_shell_is_between_a_signal_and_the_bot() -> None:
     assert json.loads(instructions("ENTRYPOINT")[0]) == ["python", "-m", "bot"]
     assert "exec" not in unit("Service")["ExecStart"]
+
+
+def test_the_health_check_is_a_command_of_the_program() -> None:
+    [check] = instructions("HEALTHCHECK")
+    python, option, package, *command = json.loads(check.partition("CMD ")[2])
+    assert (python, option, package) == ("python", "-m", "bot")
+    assert _parser().parse_args(command).command == command[0]
 
 
 def test_the_image_gets_what_is_named_and_neither_secrets_nor_history() -> None:

@@ -226,7 +226,8 @@ def pins() -> list[tuple[Requirement, str]]:
 def test_requirements_pin_every_dependency() -> None:
     pinned = {canonicalize_name(one.name): str(one.specifier) for one, _ in pins()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *project["optional-dependencies"]["files"]]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["files"], *extras["metrics"]]
     for dependency in map(Requirement, wanted):
         pin = pinned[canonicalize_name(dependency.name)]
         assert dependency.specifier.contains(pin.removeprefix("=="))

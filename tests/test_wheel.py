@@ -57,20 +57,24 @@ def needed(requirement: str, seen: set[str]) -> Iterator[str]:
             yield from needed(f"{one.name}[{','.join(one.extras)}]", seen)
 
 
+def environment_with(requirement: str, folder: Path) -> Path:
+    """Make an environment with the packages that *requirement* brings; return its Python."""
+    venv.create(folder, with_pip=False)
+    [packages] = folder.glob("lib/python*/site-packages")
+    for name in {*map(canonicalize_name, needed(requirement, set()))}:
+        files = distribution(name).files or ()
+        for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
+            (packages / top).symlink_to(str(distribution(name).locate_file(top)))
+    return folder / "bin" / "python"
+
+
 class Installed:
     """An environment with the wheel and what it needs."""
 
     def __init__(self, folder: Path, wheel: Path, requirement: str) -> None:
-        venv.create(folder, with_pip=False)
-        [packages] = folder.glob("lib/python*/site-packages")
-        for name in {*map(canonicalize_name, needed(requirement, set()))}:
-            files = distribution(name).files or ()
-            for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-                (packages / top).symlink_to(str(distribution(name).locate_file(top)))
-        python = folder / "bin" / "python"
+        python = environment_with(requirement, folder)
         pip = (sys.executable, "-m", "pip", "--python", python)
         checked(*pip, "install", "--no-deps", "--no-index", wheel, cwd=folder)
-        self.packages = packages
         self.program = folder / "bin" / NAME
         self.cwd = folder
         ours = {"PYTHONPATH", *(field.upper() for field in Settings.model_fields)}
@@ -134,6 +138,15 @@ def test_every_command_is_there(plain: Installed, command: str) -> None:
     out, err, code = plain.ran(command, "--help")
     assert (err, code) == ("", 0)
     assert out.startswith(f"usage: {NAME} {command} ")
+
+
+def test_the_files_alone_run_as_in_an_image(tmp_path: Path) -> None:
+    """An image and a Procfile host have the packages and `bot/`, but no installed wheel."""
+    python = environment_with(f"{NAME}[metrics]", tmp_path / "venv")
+    (tmp_path / "bot").symlink_to(ROOT / "bot")
+    counts = "from bot.monitoring.metrics import PrometheusMetrics; PrometheusMetrics()"
+    for words in (("-m", "bot", "--version"), ("-c", counts)):
+        checked(python, *words, cwd=tmp_path)
 
 
 def test_without_settings_it_says_where_they_are_explained(plain: Installed) -> None:

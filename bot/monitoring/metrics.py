@@ -18,11 +18,11 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from bot import __version__
 from bot.metrics import NO_STATUS, Gauge, Metrics
 from bot.monitoring.routes import route_of
 
 PREFIX: Final = "chatbot"
-PACKAGE: Final = "discord-chat-bot"
 # The bounds of the histograms, in seconds.
 WAIT_BOUNDS: Final = (0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 ANSWER_BOUNDS: Final = (0.5, 1, 2, 5, 10, 20, 40, 60, 120, 300, 600)
@@ -87,7 +87,7 @@ class PrometheusMetrics(Metrics):
             f"{PREFIX}_build", "Versions of the program and of what it runs on", registry=registry
         ).info(
             {
-                "version": version(PACKAGE),
+                "version": __version__,
                 "python": platform.python_version(),
                 "discord_py": version("discord.py"),
             }
