@@ -169,6 +169,8 @@ def _port(text: str) -> int:
 def _run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit_now)  # Until `run` handles signals, nothing is to be finished.
+    # A wish to reload waits until `run` can fulfil it; by default, it would end the process.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Imported objects live as long as the process. Searching them for garbage took a third of the
     # start, and later 60 ms each time, while people waited.
     gc.disable()

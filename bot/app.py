@@ -4,8 +4,9 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -57,6 +58,7 @@ from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
 from bot.recovery.watermark import Watermark
+from bot.reload import LiveSettings, Reloader, Terminal
 from bot.settings import Settings
 from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
@@ -76,25 +78,33 @@ SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
-    with stop_signal() as stop:  # First, because opening the database may take long.
+    live = LiveSettings(settings)
+    reloader = Reloader(settings, live)
+    # First, because opening the database may take long.
+    with stop_signal() as stop, reload_signal(reloader.reload, stop.set):
         if settings.health_port is None:
-            await _run(settings, file, stop)
+            await _run(settings, live, file, stop)
             return
         # Late, because most bots open no port, and aiohttp's server takes memory.
         from bot.monitoring.server import monitored  # noqa: PLC0415
 
         async with monitored(settings.health_host, settings.health_port) as monitor:
-            await _run(settings, file, stop, monitor)
+            await _run(settings, live, file, stop, monitor)
 
 
 async def _run(
-    settings: Settings, file: DatabaseFile, stop: asyncio.Event, monitor: "Monitor | None" = None
+    settings: Settings,
+    live: LiveSettings,
+    file: DatabaseFile,
+    stop: asyncio.Event,
+    monitor: "Monitor | None" = None,
 ) -> None:
     metrics = NO_METRICS if monitor is None else monitor.metrics
+    api = replace(settings.api, options=live.request_options)
     async with (
         History.open(file, metrics) as history,
-        ChatCompletions.open(settings.api, metrics) as model,
-        ModelCatalog(model.default_model, settings.offered_models, model.list_models) as models,
+        ChatCompletions.open(api, metrics) as model,
+        ModelCatalog(live.models, model.list_models) as models,
         Attachments(
             settings.discord_api_url,
             max_bytes=settings.attachment_bytes,
@@ -102,7 +112,9 @@ async def _run(
             redact=settings.redaction,
         ) as attachments,
         moderation(settings.moderation_api, metrics) as screen,
-        connection(settings, history, model, models, attachments, metrics, screen) as connected,
+        connection(
+            settings, live, history, model, models, attachments, metrics, screen
+        ) as connected,
     ):
         if monitor is not None:
             monitor.condition = partial(_condition, connected, history)
@@ -114,7 +126,7 @@ async def _run(
             running.result()
         else:
             log.info("Stop the bot: a signal asks for it")
-            await connected.client.drain(settings.shutdown_grace)
+            await connected.client.drain(live.shutdown_grace.value)
             running.cancel()
             await asyncio.wait({running})
 
@@ -148,6 +160,7 @@ async def moderation(
 
 def connection(
     settings: Settings,
+    live: LiveSettings,
     history: History,
     model: ChatModel,
     models: ModelCatalog,
@@ -158,7 +171,7 @@ def connection(
     """Return the connection, not opened yet, of a bot that `build` makes."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(build, settings, history, model, models, attachments, metrics, screen),
+        partial(build, settings, live, history, model, models, attachments, metrics, screen),
         token=settings.discord_token.get_secret_value(),
         facts=history.facts,
         metrics=metrics,
@@ -168,6 +181,7 @@ def connection(
 
 def build(
     settings: Settings,
+    live: LiveSettings,
     history: History,
     model: ChatModel,
     models: ModelCatalog,
@@ -183,7 +197,7 @@ def build(
     """
     languages = Languages(settings.language, client.locale_of)
     access = Access(settings.allowed_guilds, settings.allow_dms)
-    limit = UserRateLimit(settings.user_messages_per_minute, metrics)
+    limit = UserRateLimit(live.questions_per_minute, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
     claims = Claims(in_flight, catch_up.on_release)
@@ -201,7 +215,7 @@ def build(
     generator = Generator(
         model,
         history,
-        settings.prompts,
+        live.prompts,
         models,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
@@ -253,7 +267,7 @@ def build(
     add_forget_me(surface, conversations, in_flight, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy)
     add_model(surface, overrides, models)
-    add_usage(surface, history.usage, settings.token_prices)
+    add_usage(surface, history.usage, live.prices)
     add_system_prompt(surface, overrides)
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
@@ -320,3 +334,19 @@ def stop_signal() -> Iterator[asyncio.Event]:
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
+
+
+@contextmanager
+def reload_signal(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
+    """Call *reload* within the block when SIGHUP arrives, or *stop* if a closed terminal sent it.
+
+    One that arrived before the block, while the bot held it back, counts.
+    """
+    loop, terminal = asyncio.get_running_loop(), Terminal()
+    loop.add_signal_handler(signal.SIGHUP, lambda: stop() if terminal.is_closed else reload())
+    masked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
+        loop.remove_signal_handler(signal.SIGHUP)

@@ -50,6 +50,11 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     handler.addFilter(_is_ours_or_a_warning)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log this program from *level* up."""
     logging.getLogger("bot").setLevel(level)
 
 

@@ -29,6 +29,7 @@ from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
 from bot.llm.listed_models import is_model_name
+from bot.llm.model_catalog import OfferedModels
 from bot.llm.prices import NO_PRICES, Prices, read_prices
 from bot.secret_shapes import redacted
 
@@ -348,6 +349,11 @@ class Settings(BaseModel):
     def redaction(self) -> Callable[[str], str]:
         """What removes keys from a text that people wrote; it changes nothing if that is off."""
         return redacted if self.redact else str
+
+    @property
+    def models(self) -> OfferedModels:
+        """The default model and the offered ones."""
+        return OfferedModels(self.openai_model, self.offered_models)
 
     @property
     def openai_host(self) -> str:

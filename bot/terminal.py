@@ -35,6 +35,7 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.i18n.times import with_plain_times
+from bot.live import Live
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.logs import set_up_logging
@@ -330,10 +331,10 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     # The conversation is the operator's own, so errors may repeat it.
     api = replace(settings.api, hides_conversation=False)
     model = await stack.enter_async_context(ChatCompletions.open(api))
-    catalog = ModelCatalog(model.default_model, settings.offered_models, model.list_models)
+    catalog = ModelCatalog(Live(settings.models), model.list_models)
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
-    generator = Generator(model, history, settings.prompts, catalog, images=images)
+    generator = Generator(model, history, Live(settings.prompts), catalog, images=images)
     assistant = Assistant(generator, history, Conversations(history, languages), languages)
     return Chat(assistant, history, languages.default, settings.redaction)
 

@@ -36,6 +36,7 @@ MIDDLES: Final = {
     "attachments": 340,
     "monitoring": 700,
     "replies": 560,
+    "reload": 530,
     "settings": 850,
     "llm": 90,
     "storage": 330,

@@ -18,10 +18,11 @@ from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import LANGUAGES, Languages
+from bot.live import Live
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
-from bot.llm.model_catalog import ModelCatalog
+from bot.llm.model_catalog import ModelCatalog, OfferedModels
 from bot.llm.request_budget import RequestBudget
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
@@ -284,9 +285,11 @@ def an_assistant(
     config = PromptConfig(system_prompt=system_prompt, token_budget=token_budget)
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
-    catalog = ModelCatalog(model.default_model, more.pop("models", ()), model.list_models)
+    catalog = ModelCatalog(
+        Live(OfferedModels(model.default_model, more.pop("models", ()))), model.list_models
+    )
     generator = Generator(
-        model, history, config, catalog, images=images, describe_place=describe_place
+        model, history, Live(config), catalog, images=images, describe_place=describe_place
     )
     conversations = conversations or Conversations(history, languages)
     return Assistant(generator, history, conversations, languages, **more)

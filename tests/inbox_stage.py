@@ -25,6 +25,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
+from bot.live import Live
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.unfinished import Unfinished
@@ -118,7 +119,7 @@ class InboxStage:
         self.replies = replies = ReplyFactory(
             assistant, history, self.questions, channels, self.unsaved, pacer, max_parts=10
         )
-        limit = UserRateLimit(QUESTIONS_PER_MINUTE)
+        limit = UserRateLimit(Live(QUESTIONS_PER_MINUTE))
         self.inbox = Inbox(
             assistant, history, self.questions, self.claims, limit, replies, self.unsaved
         )

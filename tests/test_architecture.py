@@ -25,7 +25,7 @@ STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 LAYERS = (
     {"__main__"},
     {"app", "doctor"},
-    {"connection"},
+    {"connection", "reload"},
     {"client", "commands"},
     {"recovery"},
     {"inbox", "terminal"},
@@ -282,7 +282,7 @@ def test_only_patches_of_libraries_use_private_names() -> None:
 
 
 def test_only_top_modules_read_settings() -> None:
-    assert importers("bot.settings") == {"__main__", "app", "doctor", "terminal"}
+    assert importers("bot.settings") == {"__main__", "app", "doctor", "reload", "terminal"}
 
 
 def test_only_commands_start_stand_ins() -> None:

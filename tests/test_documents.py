@@ -14,6 +14,7 @@ from bot.errors import ModelError
 from bot.i18n.korean import KOREAN
 from bot.i18n.languages import LANGUAGES
 from bot.i18n.sentences import ENGLISH
+from bot.reload import RELOADED
 from bot.settings import Settings
 from docs.picture import PICTURE, picture
 from tests.i18n.test_sentences import COMMANDS, MODEL_ERRORS, NAMES, OPTIONS
@@ -71,6 +72,13 @@ def test_the_settings_are_listed_with_their_defaults_and_values(language: str) -
     assert len(rows) == len(fields)
     for name, _, values in rows:
         assert values.strip() == written_values(name.lower()) or not written_values(name.lower())
+
+
+@pytest.mark.parametrize("language", SETTINGS)
+def test_the_settings_that_a_reload_takes_over_are_listed(language: str) -> None:
+    [section] = [one for one in SETTINGS[language].split("\n## ") if "kill -HUP" in one]
+    _, _, names, *_ = section.split("\n\n")
+    assert {name.lower() for name in re.findall(r"`([A-Z_]+)`", names)} == RELOADED
 
 
 @pytest.mark.parametrize("language", READMES)

@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ModerationPolicy
 from bot.llm.prices import NO_PRICES, Prices
+from bot.reload import OF_THE_SERVER, RELOADED, RESTARTED
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings, remedy
+from tests.test_reload import OTHERS
 
 FIELDS = set(Settings.model_fields)
 EXAMPLE = Path(__file__).parents[1] / ".env.example"
@@ -55,6 +57,14 @@ def problems(load: Load) -> Callable[..., tuple[str, ...]]:
         return tuple(str(caught.value).split("\n"))
 
     return problems
+
+
+def test_each_setting_is_taken_over_by_a_reload_or_needs_a_restart() -> None:
+    """Name a new setting in RELOADED or RESTARTED, and another value in tests/test_reload.py."""
+    assert FIELDS == RELOADED | RESTARTED
+    assert not RELOADED & RESTARTED
+    assert OF_THE_SERVER <= RELOADED
+    assert OTHERS.keys() == FIELDS
 
 
 BAD = {

@@ -52,6 +52,7 @@ from bot.errors import (
     ReplyBlocked,
     ReplyLost,
 )
+from bot.live import Live
 from bot.llm.events import Delta
 from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
@@ -107,7 +108,7 @@ class Generator:
         self,
         model: ChatModel,
         history: History,
-        config: PromptConfig,
+        config: Live[PromptConfig],
         catalog: ModelCatalog,
         *,
         images: PromptImages,
@@ -121,7 +122,7 @@ class Generator:
         self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
         self._history = history
-        self._token_budget = config.token_budget
+        self._config = config
         self.images = images
         self._windows = LearnedWindows(history.models, catalog)
         self._short = set[str]()  # models whose answers are short, whatever the window is
@@ -209,7 +210,7 @@ class Generator:
 
     def _budget(self, tokens: int, calibration: Calibration) -> int:
         """Return the budget of a prompt that may have *tokens*, in estimated tokens."""
-        return int(min(self._token_budget, tokens) / calibration.factor)
+        return int(min(self._config.value.token_budget, tokens) / calibration.factor)
 
     async def _fit(self, request: _Request) -> None:
         """Build the prompt that fits into the window, with the reply limit that it leaves.

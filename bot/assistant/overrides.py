@@ -8,6 +8,7 @@ from bot.conversation.exchange import Conversation
 from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SystemPromptTooLong
+from bot.live import Live
 from bot.llm.model_catalog import ModelCatalog
 from bot.storage.preferences import Override, Preferences, Scope, scope_id_in
 
@@ -32,14 +33,13 @@ class Overrides:
         self,
         preferences: Preferences,
         accounting: Accounting,
-        config: PromptConfig,
+        config: Live[PromptConfig],
         catalog: ModelCatalog,
     ) -> None:
         self._preferences = preferences
         self._accounting = accounting
-        self._system_prompt = config.system_prompt
+        self._config = config
         self._catalog = catalog
-        self._token_limit = config.token_budget // SYSTEM_PROMPT_SHARE
 
     async def at(self, place: Conversation) -> Effective:
         """Return what applies in *place*.
@@ -51,7 +51,7 @@ class Overrides:
         allowed = (one for one in overrides.models if not offered or one.value in offered)
         prompt, model = next(iter(overrides.system_prompts), None), next(allowed, None)
         return Effective(
-            prompt.value if prompt else self._system_prompt,
+            prompt.value if prompt else self._config.value.system_prompt,
             prompt,
             model.value if model else self._catalog.default,
             model,
@@ -60,7 +60,7 @@ class Overrides:
     async def system_prompts(self, scope: Scope, place: Conversation) -> tuple[str, str]:
         """Return the prompt set for exactly this channel or guild, "" if none; and its default."""
         found = (await self._preferences.overrides(place)).system_prompts
-        own, inherited = "", self._system_prompt
+        own, inherited = "", self._config.value.system_prompt
         for override in reversed(found):  # the nearest last
             if override[:2] == (scope, scope_id_in(place, scope)):
                 own = override.value
@@ -79,7 +79,8 @@ class Overrides:
         """
         prompt = prompt.strip()
         calibration = await self._accounting.calibration((await self.at(place)).model)
-        tokens, limit = calibration.apply(estimate_tokens(prompt)), self._token_limit
+        tokens = calibration.apply(estimate_tokens(prompt))
+        limit = self._config.value.token_budget // SYSTEM_PROMPT_SHARE
         if len(prompt) > SYSTEM_PROMPT_CHARACTERS or tokens > limit:
             raise SystemPromptTooLong(len(prompt), SYSTEM_PROMPT_CHARACTERS, tokens, limit)
         await self._preferences.set_system_prompt(scope, place, prompt)

@@ -20,6 +20,7 @@ from bot.commands.base import (
 from bot.commands.model import enumerated
 from bot.commands.surface import Surface
 from bot.i18n.sentences import Sentences
+from bot.live import Live
 from bot.llm.prices import Prices
 from bot.markdown.syntax import SMALL_PRINT
 from bot.storage.usage import NOBODY, By, UsageStore, UsageTotal, date_of, today
@@ -45,7 +46,7 @@ class PricedTotal:
         return PricedTotal(self.total + other.total, sum(costs, Decimal()) if costs else None)
 
 
-def add_usage(surface: Surface, store: UsageStore, prices: Prices) -> None:
+def add_usage(surface: Surface, store: UsageStore, prices: Live[Prices]) -> None:
     """Add the command: people see their own usage, managers of a server the usage there."""
     choices = [
         app_commands.Choice(name=localized(lambda t: t.usage_by_person), value="person"),
@@ -59,9 +60,9 @@ def add_usage(surface: Surface, store: UsageStore, prices: Prices) -> None:
     @app_commands.choices(by=choices)
     async def usage(interaction: discord.Interaction, by: str | None = None) -> None:
         if by is None:
-            await _show_own(interaction, store, prices)
+            await _show_own(interaction, store, prices.value)
         elif by in BY:
-            await _show_guild(interaction, store, prices, BY[by])
+            await _show_guild(interaction, store, prices.value, BY[by])
         else:
             raise Refused(lambda t: t.command_failed)
 

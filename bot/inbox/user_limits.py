@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.bounded import BoundedDict
 from bot.conversation.snowflakes import seconds_of
+from bot.live import Live
 from bot.metrics import NO_METRICS, Metrics
 
 MINUTE_SECONDS: Final = 60.0
@@ -26,15 +27,20 @@ class UserRateLimit:
     """Counts questions by when they were written: a missed one is judged by its own minute.
 
     Questions may come in any order, since backfill reads several places at the same time. One that
-    comes twice counts once.
+    comes twice counts once. *limit* is how many questions a minute may have.
     """
 
-    def __init__(self, questions_per_minute: int, metrics: Metrics = NO_METRICS) -> None:
-        self.questions_per_minute = questions_per_minute
+    def __init__(self, limit: Live[int], metrics: Metrics = NO_METRICS) -> None:
+        self._limit = limit
         self._metrics = metrics
         self._asked = BoundedDict[int, deque[float]](MAX_PERSONS)  # when each person asked
         self._notified = BoundedDict[int, float](MAX_PERSONS)  # when each had the last notice
         self._verdicts = BoundedDict[int, Verdict](MAX_VERDICTS)
+
+    @property
+    def questions_per_minute(self) -> int:
+        """How many questions one person may ask in a minute."""
+        return self._limit.value
 
     def judge(self, person_id: int, event_id: int) -> Verdict:
         """Count a question, which has the id of its message or interaction, if it is admitted."""
@@ -47,7 +53,9 @@ class UserRateLimit:
 
     def _judge(self, person_id: int, at: float) -> Verdict:
         limit = self.questions_per_minute
-        asked = self._asked[person_id] = self._asked.get(person_id, deque(maxlen=2 * limit))
+        # A deque of its own for each question, because the limit may have changed.
+        asked = deque(self._asked.get(person_id, ()), maxlen=2 * limit)
+        self._asked[person_id] = asked
         if sum(_within_a_minute(at, asked_at) for asked_at in asked) < limit:
             asked.append(at)
             return Verdict.ADMITTED

@@ -4,9 +4,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from bot.errors import ModelError
+from bot.live import Live
 from bot.llm.listed_models import ListedModel
 
 log = logging.getLogger(__name__)
@@ -17,23 +18,27 @@ LIST_RETRY_SECONDS: Final = (
 )
 
 
+class OfferedModels(NamedTuple):
+    """The *default* model, and those that people may choose; empty if they may choose any."""
+
+    default: str
+    given: tuple[str, ...] = ()
+
+
 class ModelCatalog:
     """Caches the API's list of models. Leaving the block cancels a refresh.
 
-    People may choose the *default* and all of *given*; if that is empty, whatever *list_models*
-    returns.
+    People may choose those *offered*; if none are given, whatever *list_models* returns.
     """
 
     def __init__(
         self,
-        default: str,
-        given: Sequence[str],
+        offered: Live[OfferedModels],
         list_models: Callable[[], Awaitable[Sequence[ListedModel]]],
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.default = default
-        self.given = tuple(given)
+        self._offered = offered
         self._list_models = list_models
         self._clock = clock
         self._listed: dict[str, ListedModel] = {}
@@ -47,6 +52,16 @@ class ModelCatalog:
         if self._refreshing is not None:
             self._refreshing.cancel()
             await asyncio.wait({self._refreshing})
+
+    @property
+    def default(self) -> str:
+        """The model that answers where no other is chosen."""
+        return self._offered.value.default
+
+    @property
+    def given(self) -> tuple[str, ...]:
+        """The models that the operator offers, empty if people may choose any."""
+        return self._offered.value.given
 
     @property
     def names(self) -> tuple[str, ...]:

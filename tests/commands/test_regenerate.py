@@ -12,6 +12,7 @@ from bot.conversation.exchange import Conversation, Exchange, FromInteraction, S
 from bot.conversation.reply_actions import ReplyAction
 from bot.errors import HistoryFailed
 from bot.inbox.user_limits import UserRateLimit
+from bot.live import Live
 from tests.doubles import an_exchange
 from tests.faults.failing import ANSWER, FOR_EVER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
@@ -27,7 +28,7 @@ def regenerator(stage: InboxStage) -> Regenerator:
         stage.history,
         stage.questions,
         stage.claims,
-        UserRateLimit(QUESTIONS_PER_MINUTE),
+        UserRateLimit(Live(QUESTIONS_PER_MINUTE)),
         stage.replies,
         stage.places,
     )

@@ -18,8 +18,10 @@ from bot.app import connection
 from bot.attachments.reader import Attachments
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
-from bot.llm.model_catalog import ModelCatalog
+from bot.live import Live
+from bot.llm.model_catalog import ModelCatalog, OfferedModels
 from bot.markdown.splitter import MESSAGE_LIMIT
+from bot.reload import LiveSettings
 from bot.sandbox.driver import Driver, running_discord
 from bot.settings import Settings
 from bot.storage.database import Database, Row
@@ -241,9 +243,13 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             attachment_bytes=0,
             image_turns=0,
         )
-        models = ModelCatalog(model.default_model, (model.default_model,), model.list_models)
+        models = ModelCatalog(
+            Live(OfferedModels(model.default_model, (model.default_model,))), model.list_models
+        )
         attachments = Attachments(discord.api_url, max_bytes=0, images=False)
-        async with connection(settings, history, model, models, attachments) as connected:
+        async with connection(
+            settings, LiveSettings(settings), history, model, models, attachments
+        ) as connected:
             running = asyncio.create_task(connected.run())
             try:
                 await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)

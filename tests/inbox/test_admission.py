@@ -8,6 +8,7 @@ from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
 from bot.inbox.messages import Inbox
 from bot.inbox.user_limits import UserRateLimit
+from bot.live import Live
 from tests.inbox_stage import InboxStage
 
 
@@ -17,7 +18,7 @@ def an_inbox(stage: InboxStage, *, message_content: bool = True, limit: int = 10
         stage.history,
         stage.questions_with(message_content=message_content),
         stage.claims,
-        UserRateLimit(limit),
+        UserRateLimit(Live(limit)),
         stage.replies,
         stage.unsaved,
     )

@@ -15,6 +15,7 @@ from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.interactions import ACKNOWLEDGED, Interactions
 from bot.inbox.user_limits import UserRateLimit
+from bot.live import Live
 from bot.replies.interaction_channel import LIFE_SECONDS, Original
 from bot.transport.pacer import Pacer
 from tests.doubles import PATIENCE_SECONDS, an_exchange
@@ -52,7 +53,7 @@ class Scene:
 
     def __init__(self, stage: InboxStage) -> None:
         self.stage, self.places = stage, stage.places
-        self.limit = UserRateLimit(QUESTIONS_PER_MINUTE)
+        self.limit = UserRateLimit(Live(QUESTIONS_PER_MINUTE))
         self.interactions = Interactions(
             stage.assistant,
             stage.unsaved,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bot.conversation.snowflakes import EPOCH_SECONDS, snowflake_at
 from bot.inbox import user_limits as limits
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.live import Live
 
 numbers = count()
 
@@ -18,7 +19,7 @@ def at(seconds: float) -> int:
 
 
 def test_the_limit_admits_n_and_gives_one_notice_a_minute() -> None:
-    person = UserRateLimit(2)
+    person = UserRateLimit(Live(2))
     times = [0.0, 1.0, 2.0, 3.0, 59.0, 60.5, 60.6, 62.5, 121.0]
     assert [person.judge(1, at(seconds)).name for seconds in times] == [
         "ADMITTED",
@@ -34,7 +35,7 @@ def test_the_limit_admits_n_and_gives_one_notice_a_minute() -> None:
 
 
 def test_users_are_limited_separately() -> None:
-    persons = UserRateLimit(1)
+    persons = UserRateLimit(Live(1))
     assert [persons.judge(who, at(0)) for who in (1, 2, 1)] == [
         Verdict.ADMITTED,
         Verdict.ADMITTED,
@@ -43,7 +44,7 @@ def test_users_are_limited_separately() -> None:
 
 
 def test_a_duplicate_event_counts_once() -> None:
-    person = UserRateLimit(2)
+    person = UserRateLimit(Live(2))
     ids = [at(0), at(1), at(2), at(3)]
     first = [person.judge(1, one) for one in ids[:1] * 3 + ids[1:]]
     assert first == [
@@ -56,7 +57,7 @@ def test_a_duplicate_event_counts_once() -> None:
 
 @given(st.lists(st.integers(0, 300), max_size=200).map(sorted))
 def test_no_minute_exceeds_the_limit_or_gives_two_notices(times: list[int]) -> None:
-    person = UserRateLimit(5)
+    person = UserRateLimit(Live(5))
     verdicts = [(seconds, person.judge(1, at(seconds))) for seconds in times]
     for verdict, most in ((Verdict.ADMITTED, 5), (Verdict.REFUSED, 1)):
         then = [seconds for seconds, one in verdicts if one is verdict]
@@ -65,7 +66,7 @@ def test_no_minute_exceeds_the_limit_or_gives_two_notices(times: list[int]) -> N
 
 def test_a_backfilled_question_counts_in_its_own_minute() -> None:
     """Two places are caught up with one after the other."""
-    person = UserRateLimit(2)
+    person = UserRateLimit(Live(2))
     times = [1000.0, 1001.0, 1002.0, 10.0, 11.0, 12.0, 13.0]
     assert [person.judge(1, at(seconds)).name for seconds in times] == [
         "ADMITTED",
@@ -79,7 +80,7 @@ def test_a_backfilled_question_counts_in_its_own_minute() -> None:
 
 
 def test_the_number_of_tracked_users_is_bounded() -> None:
-    persons = UserRateLimit(1)
+    persons = UserRateLimit(Live(1))
     for person_id in range(limits.MAX_PERSONS + 10):
         persons.judge(person_id, at(0))
     assert len(persons._asked) == limits.MAX_PERSONS

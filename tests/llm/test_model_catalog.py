@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from bot.errors import ModelFailed
+from bot.live import Live
 from bot.llm.listed_models import ListedModel
-from bot.llm.model_catalog import FRESH_SECONDS, LIST_RETRY_SECONDS, ModelCatalog
+from bot.llm.model_catalog import FRESH_SECONDS, LIST_RETRY_SECONDS, ModelCatalog, OfferedModels
 from tests.doubles import Clock
 
 PATIENT = 20.0
@@ -37,7 +38,7 @@ def ready(says: Sequence[ListedModel] | ModelFailed = Api.says) -> Api:
 
 
 async def test_the_default_is_first_and_always_offered() -> None:
-    async with ModelCatalog("d", (), ready()) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), ready()) as models:
         assert (models.names, models.known) == (("d",), False)
         await models.refresh(PATIENT)
         assert (models.names, models.known) == (("d", "a", "b"), True)
@@ -45,7 +46,7 @@ async def test_the_default_is_first_and_always_offered() -> None:
 
 
 async def test_the_operators_list_wins_and_the_api_adds_dates() -> None:
-    async with ModelCatalog("d", ("a", "d"), ready()) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ("a", "d"))), ready()) as models:
         assert (models.names, models.known) == (("d", "a"), True)
         await models.refresh(PATIENT)
         assert models.names == ("d", "a")
@@ -54,7 +55,7 @@ async def test_the_operators_list_wins_and_the_api_adds_dates() -> None:
 
 async def test_concurrent_readers_share_one_request() -> None:
     api = Api()
-    async with ModelCatalog("d", (), api) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), api) as models:
         looks = [asyncio.create_task(models.refresh(PATIENT)) for _ in range(5)]
         await asyncio.sleep(0.01)
         api.may_answer.set()
@@ -65,7 +66,7 @@ async def test_concurrent_readers_share_one_request() -> None:
 
 async def test_a_cancelled_reader_does_not_cancel_the_request() -> None:
     api = Api()
-    async with ModelCatalog("d", (), api) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), api) as models:
         await models.refresh(0.01)
         assert not models.known
         looking = asyncio.create_task(models.refresh(PATIENT))
@@ -78,7 +79,7 @@ async def test_a_cancelled_reader_does_not_cancel_the_request() -> None:
 
 async def test_an_old_list_is_requested_again() -> None:
     api, clock = ready(), Clock()
-    async with ModelCatalog("d", (), api, clock=clock) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), api, clock=clock) as models:
         await models.refresh(PATIENT)
         clock.now += FRESH_SECONDS - 1
         await models.refresh(PATIENT)
@@ -91,7 +92,7 @@ async def test_an_old_list_is_requested_again() -> None:
 
 async def test_a_failure_keeps_the_list_and_backs_off() -> None:
     api, clock = ready(), Clock()
-    async with ModelCatalog("d", (), api, clock=clock) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), api, clock=clock) as models:
         await models.refresh(PATIENT)
         api.says = ModelFailed("500")
         clock.now += FRESH_SECONDS
@@ -105,6 +106,6 @@ async def test_a_failure_keeps_the_list_and_backs_off() -> None:
 
 async def test_closing_ends_the_request() -> None:
     api = Api()
-    async with ModelCatalog("d", (), api) as models:
+    async with ModelCatalog(Live(OfferedModels("d", ())), api) as models:
         await models.refresh(0.01)
     assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,156 @@
+"""Reload the settings while the bot runs: all that may change at once, or nothing."""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from bot.errors import SettingsInvalid
+from bot.live import Live
+from bot.logs import set_level
+from bot.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# The settings of `LiveSettings`: a reload takes them over.
+RELOADED: Final = frozenset(
+    {
+        "context_tokens",
+        "log_level",
+        "openai_model",
+        "openai_models",
+        "openai_options",
+        "shutdown_grace",
+        "system_prompt",
+        "token_prices",
+        "user_messages_per_minute",
+    }
+)
+# The settings that only a restart takes over: what is built from them is open, or sent to Discord.
+RESTARTED: Final = frozenset(
+    {
+        "allow_dms",
+        "allowed_guilds",
+        "attachment_bytes",
+        "catch_up_hours",
+        "database_url",
+        "discord_api_url",
+        "discord_gateway_url",
+        "discord_token",
+        "first_token_timeout",
+        "health_host",
+        "health_port",
+        "image_turns",
+        "language",
+        "log_format",
+        "moderation",
+        "moderation_api_key",
+        "moderation_base_url",
+        "moderation_model",
+        "moderation_required",
+        "openai_api_key",
+        "openai_base_url",
+        "redact",
+        "reply_parts",
+        "reply_timeout",
+        "reply_tokens",
+        "retention_days",
+        "stream_idle_timeout",
+    }
+)
+# What these mean depends on the server: if OPENAI_BASE_URL waits for a restart, so do they.
+OF_THE_SERVER: Final = frozenset(
+    {"openai_model", "openai_models", "openai_options", "token_prices"}
+)
+
+
+class LiveSettings:
+    """The settings that a reload replaces, each as a value that is read at each decision."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.log_level = Live[str](settings.log_level)
+        self.models = Live(settings.models)
+        self.options = Live(settings.request_options)
+        self.prices = Live(settings.token_prices)
+        self.prompts = Live(settings.prompts)
+        self.questions_per_minute = Live(settings.user_messages_per_minute)
+        self.shutdown_grace = Live(settings.shutdown_grace)
+
+    def request_options(self, model: str) -> Mapping[str, Any]:
+        """Return the options that are merged into each request to *model* now."""
+        return self.options.value(model)
+
+    def take_over(self, settings: Settings) -> None:
+        """Replace all values by those of *settings*, in one step."""
+        fresh = vars(LiveSettings(settings))
+        for name, live in vars(self).items():
+            live.value = fresh[name].value
+        set_level(self.log_level.value)
+
+
+class Reloader:
+    """Reads the settings again, and takes over what changed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        live: LiveSettings,
+        *,
+        load: Callable[[], Settings] = Settings.load,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.reloaded_at: float | None = None
+        self._in_force = settings
+        self._live = live
+        self._load = load
+        self._now = now
+
+    def reload(self) -> None:
+        """Read the settings again; log the names of what changed, or each problem."""
+        try:
+            wanted = self._load()
+        except SettingsInvalid as problems:
+            for problem in str(problems).splitlines():
+                log.warning("Cannot reload the settings, all stay as they are: %s", problem)
+            return
+        changed = changes(self._in_force, wanted)
+        later = changed & RESTARTED
+        if "openai_base_url" in later:
+            later |= changed & OF_THE_SERVER
+        taken = changed - later
+        update = {name: getattr(wanted, name) for name in taken}
+        self._in_force = self._in_force.model_copy(update=update)
+        self._live.take_over(self._in_force)
+        self.reloaded_at = self._now()
+        if taken:
+            log.info("Reload the settings: changed %s", _names(taken))
+        else:
+            log.info("Reload the settings: none changed")
+        if later:
+            log.warning("Leave settings as they are until the next start: %s", _names(later))
+
+
+def changes(old: Settings, new: Settings) -> frozenset[str]:
+    """Return the names of the fields that differ."""
+    fields = Settings.model_fields
+    return frozenset(name for name in fields if getattr(old, name) != getattr(new, name))
+
+
+def _names(fields: Iterable[str]) -> str:
+    return ", ".join(sorted(fields)).upper()
+
+
+class Terminal:
+    """The terminal that the bot was started in, if any.
+
+    When it is closed, the system sends SIGHUP, which is then no wish to reload.
+    """
+
+    def __init__(self) -> None:
+        self._was_open = os.isatty(0)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether there was a terminal, and it is closed."""
+        return self._was_open and not os.isatty(0)

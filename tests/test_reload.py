@@ -1,0 +1,172 @@
+"""Reload: each setting is taken over, or named as one that needs a restart."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from bot.errors import SettingsInvalid
+from bot.reload import RELOADED, LiveSettings, Reloader, changes
+from bot.settings import Settings
+
+FIELDS = sorted(Settings.model_fields)
+# Another value for each setting, as text.
+OTHERS = {
+    "allow_dms": "false",
+    "allowed_guilds": "42",
+    "attachment_bytes": "7",
+    "catch_up_hours": "7",
+    "context_tokens": "7000",
+    "database_url": "sqlite:///other.db",
+    "discord_api_url": "https://discord.com/api/v11",
+    "discord_gateway_url": "wss://other.discord.gg/",
+    "discord_token": "other-token",
+    "first_token_timeout": "7",
+    "health_host": "127.0.0.2",
+    "health_port": "7",
+    "image_turns": "1",
+    "language": "ko",
+    "log_format": "json",
+    "log_level": "WARNING",
+    "moderation": "log",
+    "moderation_api_key": "sk-other",
+    "moderation_base_url": "http://localhost:1/v1",
+    "moderation_model": "other",
+    "moderation_required": "true",
+    "openai_api_key": "sk-other",
+    "openai_base_url": "http://localhost:1/v1",
+    "openai_model": "other",
+    "openai_models": "one,two",
+    "openai_options": '{"temperature": 0.5}',
+    "redact": "false",
+    "reply_parts": "7",
+    "reply_timeout": "77",
+    "reply_tokens": "777",
+    "retention_days": "7",
+    "shutdown_grace": "7",
+    "stream_idle_timeout": "7",
+    "system_prompt": "Be brief.",
+    "token_prices": '{"other": [1, 2]}',
+    "user_messages_per_minute": "7",
+}
+LEFT = "Leave settings as they are until the next start"
+# Without these values, some others are refused.
+GIVEN = {
+    "discord_token": "a-token",
+    "openai_api_key": "sk-key",
+    "moderation": "refuse",
+    "moderation_base_url": "http://localhost:2/v1",
+}
+
+
+def load(**given: str) -> Settings:
+    return Settings.model_validate(GIVEN | given)
+
+
+def values(live: LiveSettings) -> dict[str, Any]:
+    """Return the values in force; those of functions are compared by what they return."""
+    found = {name: one.value for name, one in vars(live).items()}
+    return found | {"options": live.request_options("other")}
+
+
+@pytest.fixture(autouse=True)
+def _level_as_before() -> Iterator[None]:
+    own = logging.getLogger("bot")
+    level = own.level
+    yield
+    own.setLevel(level)
+
+
+class Bot:
+    """A bot's settings, and those that it finds when it reads them again."""
+
+    def __init__(self) -> None:
+        self.live = LiveSettings(load())
+        self.found: Settings | SettingsInvalid = load()
+        self.reloader = Reloader(load(), self.live, load=self._load, now=lambda: 7.0)
+
+    def _load(self) -> Settings:
+        if isinstance(self.found, SettingsInvalid):
+            raise self.found
+        return self.found
+
+    def reload(self, found: Settings | SettingsInvalid) -> None:
+        self.found = found
+        self.reloader.reload()
+
+
+@pytest.fixture
+def bot(caplog: pytest.LogCaptureFixture) -> Bot:
+    caplog.set_level("INFO", "bot.reload")
+    return Bot()
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_changed_setting_is_taken_over_or_named(
+    bot: Bot, field: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is named as taken over is in force; nothing else changes."""
+    before = values(bot.live)
+    wanted = load(**{field: OTHERS[field]})
+    assert field in changes(load(), wanted)
+    bot.reload(wanted)
+    is_taken = values(bot.live) == values(LiveSettings(wanted)) != before
+    assert is_taken == (field in RELOADED)
+    if is_taken:
+        assert caplog.messages == [f"Reload the settings: changed {field.upper()}"]
+        assert bot.reloader.reloaded_at == 7.0
+    else:
+        assert values(bot.live) == before
+        assert caplog.messages == [
+            "Reload the settings: none changed",
+            f"{LEFT}: {field.upper()}",
+        ]
+
+
+def test_the_holders_of_a_value_keep_it_across_reloads(bot: Bot) -> None:
+    """Components hold the `Live` that they were given."""
+    held = vars(bot.live).copy()
+    bot.reload(load(user_messages_per_minute="7"))
+    assert vars(bot.live) == held
+    assert held["questions_per_minute"].value == 7
+
+
+def test_what_is_taken_back_is_as_before(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    before = values(bot.live)
+    bot.reload(load(openai_model="other", log_level="DEBUG"))
+    bot.reload(load())
+    assert values(bot.live) == before
+    assert caplog.messages == ["Reload the settings: changed LOG_LEVEL, OPENAI_MODEL"] * 2
+
+
+def test_one_problem_keeps_all_settings_as_they_are(
+    bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = values(bot.live)
+    bot.reload(SettingsInvalid("REPLY_PARTS is not valid: x.\nLOG_LEVEL is not valid: y."))
+    assert values(bot.live) == before
+    assert bot.reloader.reloaded_at is None
+    assert caplog.messages == [
+        "Cannot reload the settings, all stay as they are: REPLY_PARTS is not valid: x.",
+        "Cannot reload the settings, all stay as they are: LOG_LEVEL is not valid: y.",
+    ]
+
+
+def test_what_belongs_to_another_server_waits_with_its_address(
+    bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A model of the new server would be unknown at the old one."""
+    before = values(bot.live)
+    server = {"openai_base_url": "http://localhost:1/v1", "openai_model": "other"}
+    bot.reload(load(**server, token_prices='{"other": [1, 2]}', shutdown_grace="7"))
+    assert values(bot.live) == before | {"shutdown_grace": 7.0}
+    assert caplog.messages == [
+        "Reload the settings: changed SHUTDOWN_GRACE",
+        f"{LEFT}: OPENAI_BASE_URL, OPENAI_MODEL, TOKEN_PRICES",
+    ]
+
+
+def test_secrets_and_values_never_reach_the_log(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
+    bot.reload(load(discord_token="hunter2", openai_api_key="hunter2", system_prompt="hunter2"))
+    assert "hunter2" not in caplog.text
