@@ -40,6 +40,13 @@ class TimedValue(NamedTuple):
     at: float
 
 
+class SessionStarts(NamedTuple):
+    """Discord's own count of the IDENTIFYs that are left, and when it begins anew."""
+
+    left: int
+    reset_seconds: float
+
+
 NEVER_SET: Final = TimedValue(0.0, -math.inf)
 
 
@@ -106,6 +113,25 @@ class IdentifyBudget:
     def left_now(self) -> float:
         """Return how many IDENTIFYs are left."""
         return refilled(self._left.known, self._clock()).number
+
+    async def lower_to(self, discords: SessionStarts) -> None:
+        """Take over Discord's count if it is smaller; if none is left there, wait for the reset.
+
+        It is smaller if the database is new, or if another program uses the same token.
+        """
+        left = refilled(await self._left.get(), self._clock())
+        if discords.left < left.number:
+            log.warning(
+                "Use Discord's count of sign-ins: %d are left for today, not %d",
+                *(discords.left, left.number),
+            )
+            await self._left.set(TimedValue(float(discords.left), left.at))
+        if not discords.left:
+            log.warning(
+                "Wait %.0f s before identifying: Discord allows no sign-in until then",
+                discords.reset_seconds,
+            )
+            await self._sleep(discords.reset_seconds)
 
     async def spend(self) -> None:
         """Take one IDENTIFY from the budget."""

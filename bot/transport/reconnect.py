@@ -23,6 +23,7 @@ from bot.transport.patches import (
 )
 from bot.transport.rate_limit_buckets import guard_buckets
 from bot.transport.redaction import Redact
+from bot.transport.session_starts import session_starts
 from bot.transport.websocket import SILENCE_SECONDS, GatewaySocket
 
 log = logging.getLogger(__name__)
@@ -115,6 +116,8 @@ async def stay_connected(
         log.info("Wait %.0f s before connecting: earlier attempts failed", pause)
         await asyncio.sleep(pause)
     await _log_in(client, token, failures)
+    if (discords := await session_starts(client)) is not None:
+        await budget.lower_to(discords)
     await ReconnectLoop(client, budget, failures, metrics).run()
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -152,3 +153,40 @@ async def test_fatal_close_code_while_running_exits_with_one_sentence(
         assert await bot.wait() == 2
     last = bot.log.strip().splitlines()[-1]
     assert {4004: "DISCORD_TOKEN", 4014: "Message Content Intent"}[code] in last
+
+
+def gateway_answer(stage: Stage, left: object) -> dict[str, object]:
+    limit = {"total": 1000, "remaining": left, "reset_after": 1000, "max_concurrency": 1}
+    return {"url": stage.discord.gateway_url, "shards": 1, "session_start_limit": limit}
+
+
+@pytest.mark.parametrize("left", [120, 0])
+async def test_discords_count_of_sign_ins_lowers_that_of_the_bot(
+    own_stage: Stage, left: int
+) -> None:
+    """With none left, the bot waits until Discord counts anew: here for a second."""
+    stage, body = own_stage, gateway_answer(own_stage, left)
+    await stage.discord.fault("answer", method="GET", path="/gateway/bot", status=200, body=body)
+    async with stage.bot(connected=left > 0) as bot:
+        await stage.logged(f"Use Discord's count of sign-ins: {left} are left for today, not 150")
+        if left:
+            await stage.asked("Are you there?")
+        else:
+            await stage.logged("Wait 1 s before identifying: Discord allows no sign-in until then")
+        assert bot.process.returncode is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(500, None), (404, {"message": "404: Not Found", "code": 0}), (200, []), (200, "<html>")],
+)
+async def test_the_bot_starts_without_discords_count(
+    own_stage: Stage, status: int, body: object
+) -> None:
+    """Whatever a proxy answers; discord.py repeats the request after a 500."""
+    stage = own_stage
+    answer: dict[str, Any] = {"status": status, "body": body, "count": None}
+    await stage.discord.fault("answer", method="GET", path="/gateway/bot", **answer)
+    async with stage.bot():
+        await stage.asked("Are you there?")
+        assert "Cannot read Discord's count of sign-ins" in stage.log

@@ -14,11 +14,13 @@ from bot.transport.identify_budget import (
     UNHURRIED,
     ConnectionFailures,
     IdentifyBudget,
+    SessionStarts,
     TimedValue,
     budget_pause_seconds,
     pause_seconds,
     refilled,
 )
+from bot.transport.session_starts import read_starts
 
 DAY_SECONDS = 86400.0
 
@@ -174,3 +176,53 @@ async def test_failures_that_are_old_or_in_the_future_are_ignored(later: float) 
 
 async def test_a_first_start_does_not_wait() -> None:
     assert await ConnectionFailures(Facts(), clock=Clock()).remaining_pause_seconds() == 0
+
+
+# Discord's own count
+
+
+@pytest.mark.parametrize(("discords", "left"), [(1000, 150), (120, 120), (0, 0)])
+async def test_the_smaller_count_holds(discords: int, left: int) -> None:
+    """A new database knows nothing of the IDENTIFYs before it."""
+    facts, clock = Facts(), Clock()
+    await restarting(facts, clock)().lower_to(SessionStarts(discords, 0.0))
+    budget = restarting(facts, clock)()
+    await budget.spend()
+    assert float(facts.values["identifies"].split()[0]) == max(0, left - 1)
+
+
+async def test_nobody_identifies_before_discord_counts_anew() -> None:
+    """Discord resets the token of a bot that identifies although none is left."""
+    facts, clock = Facts(), Clock()
+    began = clock()
+    budget = restarting(facts, clock)()
+    await budget.lower_to(SessionStarts(0, 5000.0))
+    await identify(budget)
+    assert clock() - began >= 5000.0
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        None,
+        [],
+        "1000",
+        {},
+        {"remaining": 5},
+        {"remaining": "5", "reset_after": 0},
+        {"remaining": True, "reset_after": 0},
+        {"remaining": -1, "reset_after": 0},
+        {"remaining": 5, "reset_after": "soon"},
+        {"remaining": 5, "reset_after": -1},
+        {"remaining": 5, "reset_after": 86_400_001},
+        {"remaining": 5, "reset_after": float("nan")},
+    ],
+)
+def test_an_odd_count_is_none(limit: object) -> None:
+    with pytest.raises((ValueError, TypeError, LookupError)):
+        read_starts(limit)
+
+
+def test_discords_count_is_read_in_seconds() -> None:
+    limit = {"total": 1000, "remaining": 999, "reset_after": 14_400_000, "max_concurrency": 1}
+    assert read_starts(limit) == SessionStarts(999, 14_400.0)

@@ -1,0 +1,40 @@
+"""Ask Discord how many IDENTIFYs are left; whatever it answers, the bot goes on."""
+
+import asyncio
+import logging
+from typing import Any, Final
+
+import aiohttp
+import discord
+
+from bot.transport.identify_budget import SessionStarts
+
+log = logging.getLogger(__name__)
+
+ASK_SECONDS: Final = 5.0
+DAY_SECONDS: Final = 86_400.0  # Discord counts anew each day.
+# What discord.py raises, also for an answer in another shape, as from a proxy.
+NO_ANSWER: Final = (
+    *(discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError),
+    *(LookupError, TypeError, ValueError),
+)
+
+
+async def session_starts(client: discord.Client) -> SessionStarts | None:
+    """Return Discord's count for *client*, which has logged in; None if it is unknown."""
+    try:
+        async with asyncio.timeout(ASK_SECONDS):
+            _, _, limit = await client.http.get_bot_gateway()
+        return read_starts(limit)
+    except NO_ANSWER as error:
+        log.info("Cannot read Discord's count of sign-ins: %s", type(error).__name__)
+        return None
+
+
+def read_starts(limit: Any) -> SessionStarts:
+    """Read Discord's session_start_limit; raises ValueError, TypeError or LookupError."""
+    left, reset_seconds = limit["remaining"], limit["reset_after"] / 1000
+    # Compares the type, because True is an int too.
+    if type(left) is not int or left < 0 or not 0 <= reset_seconds <= DAY_SECONDS:
+        raise ValueError("no count")
+    return SessionStarts(left, reset_seconds)
