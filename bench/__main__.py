@@ -10,6 +10,7 @@ from functools import partial
 from typing import Final
 
 from bench.crowds import hundred, in_one_place, other_limits, ten_thousand, thousand
+from bench.features import features
 from bench.figures import Found
 from bench.stage import LATENCY_SECONDS, MODULES
 from bench.workloads import (
@@ -44,6 +45,7 @@ ONCE: Final[dict[str, Workload]] = {
 MORE: Final[dict[str, Workload]] = {
     "alone": partial(alone, latency_seconds=LATENCY_SECONDS, questions=40),
     "near": partial(alone, latency_seconds=0.0, questions=40),
+    "features": features,
 }
 ALL: Final[dict[str, Workload]] = QUICK | MORE | ONCE
 
