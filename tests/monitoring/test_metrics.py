@@ -1,12 +1,17 @@
 """What is counted, in the words of Prometheus."""
 
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from bot.metrics import NO_METRICS, NO_STATUS, Gauge, Metrics
 from bot.monitoring.metrics import GAUGES, PrometheusMetrics
+
+ROOT = Path(__file__).parents[2]
 
 
 def text_of(metrics: PrometheusMetrics) -> str:
@@ -45,6 +50,18 @@ def test_everything_can_be_counted_and_nothing_is_if_nobody_asks() -> None:
     assert ours(metrics) == before
     everything(metrics)
     assert 'chatbot_model_tokens_total{kind="prompt",model="some-model"} 70.0' in ours(metrics)
+
+
+def test_every_metric_is_explained_with_its_labels() -> None:
+    metrics = PrometheusMetrics()
+    everything(metrics)
+    explained = (ROOT / "docs" / "operations.md").read_text()
+    for family in text_string_to_metric_families(text_of(metrics)):
+        if family.name.startswith("chatbot_") and not family.name.endswith("build_info"):
+            name = family.name.removeprefix("chatbot_") + "_total" * (family.type == "counter")
+            labels = sorted({*family.samples[0].labels} - {"le"})
+            [(found, _)] = re.findall(rf"`{name}(?:{{([^}}]*)}})?(`)", explained)
+            assert sorted(filter(None, found.split(","))) == labels, name
 
 
 def test_the_names_and_types_are_as_prometheus_asks() -> None:
