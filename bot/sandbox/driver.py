@@ -155,7 +155,10 @@ class Driver:
         return dict(await self.call("POST", "/threads", body | more))
 
     async def edit_channel(self, channel: str, **changes: object) -> Json:
-        """Change a thread (archived, locked, name) or a channel (name, topic, overwrites)."""
+        """Change a thread (archived, locked, name) or a channel.
+
+        Of a channel: name, topic, overwrites, parent_id (its category).
+        """
         return dict(await self.call("PATCH", f"/channels/{channel}", changes))
 
     async def create_channel(self, name: str, *, kind: int = 0, guild: str = "Sandbox") -> Json:

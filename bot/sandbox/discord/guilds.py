@@ -32,10 +32,12 @@ def create_channel(state: State, guild: Guild, name: str, kind: int) -> Channel:
 
 
 def edit_channel(state: State, channel: Channel, changes: Json) -> None:
-    """Change a channel's name, topic or overwrites."""
+    """Change a channel's name, topic, category or overwrites."""
     channel.name = changes.get("name") or channel.name
     if "topic" in changes:
         channel.topic = changes["topic"]
+    if changes.get("parent_id"):
+        channel.parent_id = int(changes["parent_id"])
     for item in changes.get("permission_overwrites") or []:
         overwrite = Overwrite(
             int(item["id"]),
