@@ -11,6 +11,7 @@ PICTURE: Final = Path(__file__).with_name("rooms.svg")
 LEAF: Final = "sandbox"  # It imports nothing from the rest, and is started by the commands alone.
 # All may import these, which import no room.
 EVERYWHERE: Final = {
+    "access",
     "backoff",
     "bounded",
     "live",
