@@ -32,11 +32,11 @@ from bot.commands.usage import add_usage
 from bot.connection import Connection
 from bot.conversation.snowflakes import HOUR_SECONDS
 from bot.i18n.languages import Languages
-from bot.inbox.access import Access
 from bot.inbox.channel_context import channel_context
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits
+from bot.inbox.gate import Gate
 from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.interactions import Interactions
@@ -196,7 +196,6 @@ def build(
     The function is long because the whole program is wired in this one place.
     """
     languages = Languages(settings.language, client.locale_of)
-    access = Access(settings.allowed_guilds, settings.allow_dms)
     limit = UserRateLimit(live.questions_per_minute, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
@@ -204,7 +203,10 @@ def build(
 
     channels = Channels(client, history.places, pacer)
     conversations = Conversations(history, languages)
-    edits = Edits(conversations, history, client, claims, resume=catch_up.resume)
+    gate = Gate(live.access, channels, metrics)
+    edits = Edits(
+        conversations, history, client, claims, admits=gate.admits, resume=catch_up.resume
+    )
     questions = Questions(
         history,
         channels,
@@ -230,12 +232,12 @@ def build(
     replies = ReplyFactory(
         assistant, history, questions, channels, unsaved, pacer, settings.reply_parts
     )
-    inbox = Inbox(assistant, history, questions, claims, limit, replies, unsaved)
+    inbox = Inbox(assistant, history, questions, claims, limit, replies, unsaved, gate)
     places = InteractionPlaces(client, channels)
     interactions = Interactions(assistant, unsaved, questions, claims, limit, replies, places)
 
     watermark = Watermark(history.facts)
-    guilds = Guilds(client, history.places, history.facts, access)
+    guilds = Guilds(client, history.places, history.facts, live.access)
     period = CatchUpPeriod(settings.catch_up_hours)
     unfinished = Unfinished(
         assistant,
@@ -244,6 +246,7 @@ def build(
         replies,
         UnfinishedInteractions(assistant, replies, places),
         channels,
+        gate,
     )
     resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
@@ -259,13 +262,13 @@ def build(
     )
 
     policy, overrides = _data_policy(settings, attachments), generator.overrides
-    authorizer = Authorizer(access, in_flight)
+    authorizer = Authorizer(gate, in_flight)
     surface = Surface(client, history.facts, authorizer)
     add_reset(surface, conversations, edits)
     add_privacy(surface, overrides, policy, copies)
     add_export(surface, history)
-    add_forget_me(surface, conversations, in_flight, resume=catch_up.resume)
-    add_help(surface, overrides, history.places, policy)
+    add_forget_me(surface, conversations, resume=catch_up.resume)
+    add_help(surface, overrides, history.places, policy, live.access)
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, live.prices)
     add_system_prompt(surface, overrides)
@@ -279,7 +282,6 @@ def build(
     metrics.watch(Gauge.ERASURE_PENDING, history.erasure.pending_seconds)
 
     return Services(
-        access=access,
         assistant=assistant,
         background=(
             partial(catch_up.repeat, Need.RESUME, resumption.run),

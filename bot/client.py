@@ -12,7 +12,6 @@ from bot.assistant.assistant import Assistant
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox import addressing
-from bot.inbox.access import Access
 from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
@@ -39,7 +38,6 @@ STORE_EDITS_SECONDS: Final = 2.0  # at shutdown, for edits and deletions that ar
 class Services:
     """What handles a client's events; *background* runs until the client closes."""
 
-    access: Access
     assistant: Assistant
     background: Sequence[Callable[[], Coroutine[None, None, None]]]
     catch_up: CatchUp
@@ -102,8 +100,7 @@ class ChatClient(discord.Client):
 
     async def on_message(self, message: discord.Message) -> None:
         """Answer *message* if it is for the bot."""
-        served = self._services.access.allows(addressing.guild_id_of(message))
-        if served and addressing.from_a_person(message):
+        if addressing.from_a_person(message):
             self._services.in_flight.track()
             await self._services.watermark.initialise(message.id)
             await self._services.inbox.handle(message)

@@ -16,6 +16,16 @@ log = logging.getLogger(__name__)
 # The settings of `LiveSettings`: a reload takes them over.
 RELOADED: Final = frozenset(
     {
+        "admins",
+        "allow_dms",
+        "allowed_channels",
+        "allowed_guilds",
+        "allowed_roles",
+        "allowed_users",
+        "blocked_channels",
+        "blocked_guilds",
+        "blocked_roles",
+        "blocked_users",
         "context_tokens",
         "log_level",
         "openai_model",
@@ -30,8 +40,6 @@ RELOADED: Final = frozenset(
 # The settings that only a restart takes over: what is built from them is open, or sent to Discord.
 RESTARTED: Final = frozenset(
     {
-        "allow_dms",
-        "allowed_guilds",
         "attachment_bytes",
         "catch_up_hours",
         "database_url",
@@ -69,6 +77,7 @@ class LiveSettings:
     """The settings that a reload replaces, each as a value that is read at each decision."""
 
     def __init__(self, settings: Settings) -> None:
+        self.access = Live(settings.access)
         self.log_level = Live[str](settings.log_level)
         self.models = Live(settings.models)
         self.options = Live(settings.request_options)

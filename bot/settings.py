@@ -23,6 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from bot.access import NO_IDS, AccessLists, Ids
 from bot.conversation.prompt import PromptConfig
 from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
@@ -41,7 +42,11 @@ RESERVED_OPTIONS: Final = frozenset(
 )
 ENV_FILE: Final = Path(".env")
 HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
+ID_DIGITS: Final = 20  # Discord: 64 bits; more digits are two ids without a comma between them
 TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
+
+# How people find an id: Discord shows none by itself.
+COPY_ID: Final = " (in Discord: Settings > Advanced > Developer Mode, then right-click > Copy ID)"
 
 Language = Literal["en", "ko"]
 # How to fix a setting whose type and bounds do not say it; `remedy` derives the other remedies.
@@ -68,7 +73,20 @@ REMEDIES: Final = {
         + " (they have settings of their own)"
     ),
     "system_prompt": "shorten it to at most half of CONTEXT_TOKENS, or raise CONTEXT_TOKENS",
-    "allowed_guilds": "give server ids separated by commas, or leave it empty for all",
+    "allowed_guilds": f"give server ids separated by commas{COPY_ID}, or leave it empty for all",
+    "blocked_guilds": f"give server ids separated by commas{COPY_ID}",
+    "allowed_channels": (
+        f"give ids of channels, categories and threads separated by commas{COPY_ID}, "
+        "or leave it empty for all"
+    ),
+    "blocked_channels": (
+        f"give ids of channels, categories and threads separated by commas{COPY_ID}"
+    ),
+    "allowed_roles": f"give role ids separated by commas{COPY_ID}, or leave it empty for all",
+    "blocked_roles": f"give role ids separated by commas{COPY_ID}",
+    "allowed_users": f"give user ids separated by commas{COPY_ID}, or leave it empty for all",
+    "blocked_users": f"give user ids separated by commas{COPY_ID}",
+    "admins": f"give user ids separated by commas{COPY_ID}",
     "allow_dms": "give true or false",
     "redact": "give true or false",
     "token_prices": (
@@ -133,7 +151,7 @@ def _from_text(read: Callable[[str], object]) -> BeforeValidator:
 
 def _ids(text: str) -> frozenset[int]:
     words = text.strip("[] \t").replace(",", " ").split()
-    if not all(word.isascii() and word.isdigit() for word in words):
+    if not all(word.isascii() and word.isdigit() and len(word) <= ID_DIGITS for word in words):
         raise ValueError
     return frozenset(int(word) for word in words)
 
@@ -193,6 +211,7 @@ Secret = Annotated[SecretStr, AfterValidator(_header_safe)]
 HttpUrl = Annotated[str, _url("http", "https"), AfterValidator(lambda url: url.rstrip("/"))]
 ApiUrl = Annotated[str, _url("http", "https"), AfterValidator(_api_address)]
 WebSocketUrl = Annotated[str, _url("ws", "wss")]
+IdSet = Annotated[Ids, _from_text(_ids)]
 Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 
@@ -227,7 +246,15 @@ class Settings(BaseModel):
     context_tokens: int = Field(8000, ge=500, le=2_000_000)
     system_prompt: str = "You are a helpful assistant. Answer briefly and plainly."
     reply_tokens: int = Field(2000, ge=16, le=200_000)
-    allowed_guilds: Annotated[frozenset[int], _from_text(_ids)] = frozenset()
+    allowed_guilds: IdSet = NO_IDS
+    blocked_guilds: IdSet = NO_IDS
+    allowed_channels: IdSet = NO_IDS
+    blocked_channels: IdSet = NO_IDS
+    allowed_roles: IdSet = NO_IDS
+    blocked_roles: IdSet = NO_IDS
+    allowed_users: IdSet = NO_IDS
+    blocked_users: IdSet = NO_IDS
+    admins: IdSet = NO_IDS
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     token_prices: Annotated[Prices, _from_text(read_prices)] = NO_PRICES
@@ -332,6 +359,22 @@ class Settings(BaseModel):
     def database_path(self) -> Path:
         """The SQLite file that DATABASE_URL names."""
         return Path(self.database_url.partition(":///")[2])
+
+    @property
+    def access(self) -> AccessLists:
+        """Who may use the bot, and where."""
+        return AccessLists(
+            allowed_guilds=self.allowed_guilds,
+            blocked_guilds=self.blocked_guilds,
+            allowed_channels=self.allowed_channels,
+            blocked_channels=self.blocked_channels,
+            allowed_roles=self.allowed_roles,
+            blocked_roles=self.blocked_roles,
+            allowed_users=self.allowed_users,
+            blocked_users=self.blocked_users,
+            admins=self.admins,
+            direct_messages=self.allow_dms,
+        )
 
     @property
     def prompts(self) -> PromptConfig:

@@ -11,6 +11,7 @@ from typing import Any
 import discord
 import pytest
 
+from bot.access import AccessLists
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.reader import Attachments
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion, State
@@ -18,6 +19,7 @@ from bot.errors import ReplyLost
 from bot.i18n.languages import Languages
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
+from bot.inbox.gate import Gate
 from bot.inbox.in_flight import InFlight
 from bot.inbox.interaction_places import InteractionPlaces
 from bot.inbox.messages import Inbox
@@ -107,6 +109,8 @@ class InboxStage:
         self.unsaved = Unsaved(history)
         languages, pacer = Languages("en"), Pacer()
         self.channels = channels = Channels(client, history.places, pacer)
+        self.access = Live(AccessLists())
+        self.gate = Gate(self.access, channels)
         self.assistant = assistant = an_assistant(
             self.model,
             history,
@@ -121,7 +125,14 @@ class InboxStage:
         )
         limit = UserRateLimit(Live(QUESTIONS_PER_MINUTE))
         self.inbox = Inbox(
-            assistant, history, self.questions, self.claims, limit, replies, self.unsaved
+            assistant,
+            history,
+            self.questions,
+            self.claims,
+            limit,
+            replies,
+            self.unsaved,
+            self.gate,
         )
         self.places = DoublePlaces(client, dm)
         self.unfinished = Unfinished(
@@ -131,6 +142,7 @@ class InboxStage:
             replies,
             UnfinishedInteractions(assistant, replies, self.places),
             channels,
+            self.gate,
         )
 
     def questions_with(self, *, message_content: bool) -> Questions:

@@ -33,7 +33,7 @@ LAYERS = (
     {"llm", "storage", "transport"},
     {"errors"},
     {"conversation"},
-    {"backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
+    {"access", "backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
     {"secret_shapes"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
@@ -57,11 +57,11 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     "doctor": {"command"},
     "i18n": {"languages", "sentences", "times"},
     "inbox": {
-        "access",
         "addressing",
         "channels",
         "claims",
         "edits",
+        "gate",
         "in_flight",
         "interaction_places",
         "messages",
@@ -103,6 +103,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "concurrency",
         "gateway_state",
         "identify_budget",
+        "members",
         "pacer",
         "patches",
         "payload_checks",
@@ -129,6 +130,7 @@ LIBRARIES = {
 }
 # Pure: no files, no sockets, no tasks, no clock.
 PURE = {
+    "access",
     "backoff",
     "bounded",
     "conversation",

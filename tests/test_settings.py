@@ -92,7 +92,13 @@ BAD = {
     "SYSTEM_PROMPT": [f"{SECRET} " * 5000],
     "CONTEXT_TOKENS": [SECRET, "499", "2000001", "8000.5"],
     "REPLY_TOKENS": [SECRET, "15", "200001"],
-    "ALLOWED_GUILDS": [SECRET, "1;2", "-1", "1.5", "²"],
+    **{
+        name: [SECRET, "1;2", "-1", "1.5", "²", f"1, {SECRET}", "<@1>", "1" * 21]
+        for name in (
+            *("ALLOWED_GUILDS", "BLOCKED_GUILDS", "ALLOWED_CHANNELS", "BLOCKED_CHANNELS"),
+            *("ALLOWED_ROLES", "BLOCKED_ROLES", "ALLOWED_USERS", "BLOCKED_USERS", "ADMINS"),
+        )
+    },
     "ALLOW_DMS": [SECRET, "maybe"],
     "REDACT": [SECRET, "maybe"],
     "DATABASE_URL": [
@@ -251,6 +257,8 @@ def test_database_addresses(load: Load, url: str, path: str) -> None:
         ("ALLOWED_GUILDS", "1,2, 3", frozenset({1, 2, 3})),
         ("ALLOWED_GUILDS", "1 2", frozenset({1, 2})),
         ("ALLOWED_GUILDS", "[1, 2]", frozenset({1, 2})),
+        ("BLOCKED_USERS", "1,,2\n3,", frozenset({1, 2, 3})),
+        ("ADMINS", " , ", frozenset()),
         ("ALLOW_DMS", "false", False),
         ("ALLOW_DMS", "Yes", True),
         ("LOG_LEVEL", " debug", "DEBUG"),

@@ -1,6 +1,7 @@
 """What all commands share: who may use one where, and what it is called in each language."""
 
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Final, TypeVar
 
 import discord
@@ -9,7 +10,7 @@ from discord import app_commands
 from bot.conversation.exchange import Conversation
 from bot.i18n.languages import of_locale
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
-from bot.inbox.access import Access
+from bot.inbox.gate import Gate
 from bot.inbox.in_flight import InFlight
 from bot.storage.preferences import Scope
 
@@ -24,18 +25,30 @@ class Refused(app_commands.AppCommandError):
         self.explain: Final = explain
 
 
-class Authorizer:
-    """Refuses commands, modals and buttons where the bot may not work."""
+class Use(Enum):
+    """What a command or a button is for, which decides who may use it where."""
 
-    def __init__(self, access: Access, in_flight: InFlight) -> None:
-        self._access = access
+    JUDGED = auto()  # whom the access lists admit
+    ERASING = auto()  # everybody everywhere: what somebody takes back is never refused
+
+
+class Authorizer:
+    """Refuses commands, modals and buttons of whoever may not use the bot, or not here."""
+
+    def __init__(self, gate: Gate, in_flight: InFlight) -> None:
+        self._gate = gate
         self._in_flight = in_flight
 
-    def authorize(self, interaction: discord.Interaction) -> None:
-        """Raise Refused unless the bot may work here; a shutdown waits for the current task."""
+    def authorize(self, interaction: discord.Interaction, use: Use = Use.JUDGED) -> None:
+        """Raise Refused unless the person may use the bot here; a shutdown waits for the task."""
         self._in_flight.track()
-        if interaction.channel_id is None or not self._access.allows(interaction.guild_id):
+        if use is Use.ERASING:
+            return
+        if interaction.channel_id is None:
             raise Refused(lambda t: t.refused_place)
+        verdict = self._gate.judge_interaction(interaction)
+        if not verdict.allowed:
+            raise Refused(lambda t: t.refused_place if verdict.about_place else t.refused_person)
 
 
 def place_of(interaction: discord.Interaction) -> Conversation:

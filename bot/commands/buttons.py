@@ -38,8 +38,7 @@ class ReplyButtons(PersistentView):
         languages: Languages,
         pacer: Pacer,
     ) -> None:
-        super().__init__()
-        self._authorizer = authorizer
+        super().__init__(authorizer)
         self._assistant = assistant
         self._history = history
         self._regenerator = regenerator
@@ -51,7 +50,6 @@ class ReplyButtons(PersistentView):
 
     async def _pressed(self, action: ReplyAction, interaction: discord.Interaction) -> None:
         """Do what a button says; raises Refused, UserRateLimited or HistoryFailed."""
-        self._authorizer.authorize(interaction)
         try:
             await interaction.response.defer()
         except (*FAILURES, *GARBLED) as failure:  # Discord may have received it nevertheless.

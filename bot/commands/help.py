@@ -2,16 +2,24 @@
 
 import discord
 
+from bot.access import AccessLists
 from bot.assistant.overrides import Overrides
 from bot.commands.base import is_user_install, place_of, strings_for, user_installable
 from bot.commands.privacy import DataPolicy
 from bot.commands.surface import Surface
 from bot.i18n.sentences import Sentences
+from bot.live import Live
 from bot.storage.places import Places
 
 
-def add_help(surface: Surface, overrides: Overrides, places: Places, policy: DataPolicy) -> None:
-    """Add the command, for everyone."""
+def add_help(
+    surface: Surface,
+    overrides: Overrides,
+    places: Places,
+    policy: DataPolicy,
+    access: Live[AccessLists],
+) -> None:
+    """Add the command, for everyone who may use the bot."""
 
     @surface.command(lambda t: t.help_name, lambda t: t.help_description)
     @user_installable
@@ -26,6 +34,7 @@ def add_help(surface: Surface, overrides: Overrides, places: Places, policy: Dat
         }
         override = effective.prompt_override
         sentences = [
+            *([strings.help_may_use] if access.value.restrict else []),
             *await _how_to_ask(interaction, places, strings),
             strings.help_about,
             *_readable_kinds(policy, strings),

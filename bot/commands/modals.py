@@ -44,11 +44,11 @@ class Modals:
         text = None
         try:
             text = entered_text(interaction.data)
+            self._authorizer.authorize(interaction)
             kind, ids = parse_modal_id(interaction.data)
             handler = self._handlers.get((kind, len(ids)))
             if handler is None or text is None:  # An older version opened it, or it is garbled.
                 raise Refused(lambda t: t.modal_outdated)
-            self._authorizer.authorize(interaction)
             await handler(interaction, ids, text)
         except Exception as error:  # noqa: BLE001  # report_error logs what nobody expected
             await report_error(interaction, error)

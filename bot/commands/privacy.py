@@ -13,12 +13,11 @@ import discord
 
 from bot.assistant.conversations import Conversations
 from bot.assistant.overrides import Overrides
-from bot.commands.base import place_of, strings_for, user_installable
+from bot.commands.base import Use, place_of, strings_for, user_installable
 from bot.commands.surface import PersistentView, Surface
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import ENGLISH, Sentences
-from bot.inbox.in_flight import InFlight
 from bot.storage.copies import Copies
 from bot.storage.exchanges import History
 from bot.storage.usage import UsageRow, date_of
@@ -101,15 +100,15 @@ def add_export(surface: Surface, history: History) -> None:
 
 
 def add_forget_me(
-    surface: Surface, conversations: Conversations, in_flight: InFlight, resume: Callable[[], None]
+    surface: Surface, conversations: Conversations, resume: Callable[[], None]
 ) -> None:
     """Add the command /forget-me, and its button, also on messages from before a restart.
 
+    Everybody may use them, also whom the access lists refuse.
     *resume* begins a resume pass of recovery, which deletes the replies at Discord.
     """
 
     async def forget(interaction: discord.Interaction) -> None:
-        in_flight.track()  # Forgetting is allowed even where the bot may not work any more.
         await interaction.response.defer()
         count = await conversations.forget_person(interaction.user.id)
         resume()
@@ -118,12 +117,12 @@ def add_forget_me(
         log.info("Forgot person %d: %d exchanges", interaction.user.id, count)
 
     def view_in(strings: Sentences) -> PersistentView:
-        view = PersistentView()
+        view = PersistentView(surface.authorizer, Use.ERASING)
         danger = discord.ButtonStyle.danger
         view.add_button(FORGET, forget, label=strings.forget_me_label, style=danger)
         return view
 
-    @surface.command(lambda t: t.forget_me_name, lambda t: t.forget_me_description)
+    @surface.command(lambda t: t.forget_me_name, lambda t: t.forget_me_description, use=Use.ERASING)
     @user_installable
     async def forget_me(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)

@@ -6,7 +6,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.base import Authorizer, localized
+from bot.commands.base import Authorizer, Use, localized
 from bot.commands.modals import Modals
 from bot.commands.responses import report_error
 from bot.commands.tree import CommandTree
@@ -20,24 +20,34 @@ Callback = Callable[..., Coroutine[Any, Any, None]]
 class Surface:
     """The slash commands, the modals and the lasting buttons of one client.
 
-    *authorizer* judges each use of a command or a modal. Buttons decide for themselves.
+    *authorizer* judges each use of a command, a modal or a button.
     """
 
     def __init__(self, client: discord.Client, facts: Facts, authorizer: Authorizer) -> None:
         self.tree = CommandTree(client, facts, authorizer)
         self.modals = Modals(client, authorizer)
+        self.authorizer = authorizer
         self.add_view = client.add_view
 
-    def command(self, name: Explain, description: Explain) -> Callable[[Callback], Command]:
+    def command(
+        self, name: Explain, description: Explain, *, use: Use = Use.JUDGED
+    ) -> Callable[[Callback], Command]:
         """Return a decorator that makes a function a slash command."""
-        return self.tree.command(name=localized(name), description=localized(description))
+        return self.tree.command(
+            name=localized(name), description=localized(description), extras={Use: use}
+        )
 
 
 class PersistentView(discord.ui.View):
-    """Buttons that never expire; the person who pressed one reads what went wrong."""
+    """Buttons that never expire; the person who pressed one reads what went wrong.
 
-    def __init__(self) -> None:
+    *authorizer* judges each press, according to what the buttons are for.
+    """
+
+    def __init__(self, authorizer: Authorizer, use: Use = Use.JUDGED) -> None:
         super().__init__(timeout=None)
+        self._authorizer = authorizer
+        self.use = use
 
     def add_button(
         self,
@@ -53,6 +63,11 @@ class PersistentView(discord.ui.View):
         )
         button.callback = pressed  # type: ignore[method-assign]  # discord.py's way
         self.add_item(button)
+
+    async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
+        """Raise Refused unless the person may press the buttons here."""
+        self._authorizer.authorize(interaction, self.use)
+        return True
 
     async def on_error(
         self, interaction: discord.Interaction, error: Exception, _item: discord.ui.Item[Any], /

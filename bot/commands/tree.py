@@ -12,7 +12,7 @@ from discord import app_commands
 from discord.http import Route
 
 from bot.backoff import Backoff, jittered
-from bot.commands.base import Authorizer
+from bot.commands.base import Authorizer, Use
 from bot.commands.definitions import (
     GUILDS,
     Definition,
@@ -150,7 +150,9 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
     async def interaction_check(self, interaction: discord.Interaction, /) -> bool:
         """Answer autocomplete here, and pass an authorized command on; raises Refused."""
         if interaction.type is not discord.InteractionType.autocomplete:
-            self._authorizer.authorize(interaction)
+            command = interaction.command
+            use = command.extras.get(Use, Use.JUDGED) if command is not None else Use.JUDGED
+            self._authorizer.authorize(interaction, use)
             return True
         name, option, typed = _focused(interaction)
         complete = self._completions.get((name, option))

@@ -339,6 +339,7 @@ class Sentences:
         "I cannot read messages here, so ask me with /ask. Only you see the answer, unless you "
         "choose to show it to everyone."
     )
+    help_may_use = "You are one of those who may use me here."
     help_about = (
         'To ask about any message, open its menu and choose Apps, my name, and "Ask about this". '
         "Only you see the answer."
@@ -456,6 +457,9 @@ class Sentences:
         "usage."
     )
     refused_place = "I am not set up to work here. The operator of this bot decides where I work."
+    refused_person = (
+        "You may not use me here. The operator of this bot decides who may use me where."
+    )
     command_memory_failed = (
         "My memory does not work right now, so nothing was changed. Please try again in a minute."
     )

@@ -120,6 +120,24 @@ class Channels:
         request = partial(self._client.fetch_channel, channel_id)
         return await call(request, self._pacer, Priority.RESPONSE)
 
+    async def find(self, channel_id: int) -> Any:
+        """Return a channel, fetched once; raises DiscordException or DiscordUnavailable."""
+        known = self._client.get_channel(channel_id) or self._fetched.get(channel_id)
+        if known is None:
+            known = self._fetched[channel_id] = await self.fetched(channel_id)
+        return known
+
+    async def member(self, guild_id: int, person_id: int) -> discord.Member | None:
+        """Fetch a member of a guild, None if the bot is not in it.
+
+        Raises DiscordException or DiscordUnavailable.
+        """
+        guild = self._client.get_guild(guild_id)
+        if guild is None:
+            return None
+        request = partial(guild.fetch_member, person_id)
+        return await call(request, self._pacer, Priority.EDIT, guild)
+
     async def thread(self, thread_id: int) -> Any:
         """Return a thread; raises HTTPException or DiscordUnavailable."""
         return self._client.get_channel(thread_id) or await self.fetched(thread_id)

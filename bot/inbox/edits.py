@@ -53,6 +53,8 @@ class Edits:
 
     A change that the database does not take waits, and later changes wait behind it. A change of a
     message on its way into the database waits for that; other changes do not.
+    *admits* says whether the author of a message may use the bot: otherwise the new text of a
+    question is not stored.
     *resume* begins a resume pass of recovery, which deletes the replies to what is forgotten.
     """
 
@@ -63,12 +65,14 @@ class Edits:
         client: discord.Client,
         claims: Claims,
         *,
+        admits: Callable[[discord.Message], Awaitable[bool]],
         resume: Callable[[], None],
     ) -> None:
         self._conversations = conversations
         self._history = history
         self._client = client
         self._claims = claims
+        self._admits = admits
         self._resume = resume
         self._waiting: deque[_Change] = deque()
         self._recent = RecentEdits()
@@ -92,7 +96,7 @@ class Edits:
         await self._claims.wait_until_stored(message.id)
         if not self._recent.is_latest(message.id, version):  # A newer one waited less.
             return False
-        await self._apply(message.id, partial(self._edit, message.id, version))
+        await self._apply(message.id, partial(self._edit, message, version))
         try:
             if await self._history.was_received(message.id):
                 return False
@@ -216,13 +220,14 @@ class Edits:
                 self._waiting.popleft()
             self._failed.clear()
 
-    async def _edit(self, message_id: int, version: Version) -> None:
-        if not await self._history.knows(message_id):
+    async def _edit(self, message: discord.Message, version: Version) -> None:
+        if not await self._history.knows(message.id):
             return
-        await self._conversations.amend(
-            message_id, version.text, embedded=version.embedded, files=version.files
-        )
-        await self._conversations.requote(message_id, version.quotation)
+        if await self._history.was_received(message.id) and await self._admits(message):
+            await self._conversations.amend(
+                message.id, version.text, embedded=version.embedded, files=version.files
+            )
+        await self._conversations.requote(message.id, version.quotation)
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:

@@ -8,6 +8,7 @@ from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import State
 from bot.inbox import addressing
 from bot.inbox.claims import Claims
+from bot.inbox.gate import Gate
 from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import in_place
@@ -30,7 +31,9 @@ class Inbox:
         limit: UserRateLimit,
         replies: ReplyFactory,
         unsaved: Unsaved,
+        gate: Gate,
     ) -> None:
+        self._gate = gate
         self._assistant = assistant
         self._history = history
         self._questions = questions
@@ -53,10 +56,14 @@ class Inbox:
                 claim.open = False
 
     async def is_new(self, message: discord.Message) -> bool:
-        """Whether *message* is for the bot and was not received before; raises HistoryFailed."""
+        """Whether *message* is for the bot, by who may use it, and was not received before.
+
+        Raises HistoryFailed, or DiscordUnavailable if it is not known who may use the bot.
+        """
         if await self._history.was_received(message.id):
             return False
-        return await self._questions.is_for_me(message)
+        is_for_me = await self._questions.is_for_me(message)
+        return is_for_me and await self._gate.admits_missed(message)
 
     async def store_missed(self, message: discord.Message) -> bool:
         """Store a question for recovery to answer; return if it was new. Raises HistoryFailed."""
@@ -70,8 +77,11 @@ class Inbox:
             return True
 
     async def screen(self, message: discord.Message) -> Question | None:
-        """Return what *message* asks, with a refusal if it is refused; None if it is ignored."""
-        if message.id in self._unsaved:
+        """Return what *message* asks, with a refusal if it is refused; None if it is ignored.
+
+        Whoever may not use the bot is ignored: nothing is stored, made or shown.
+        """
+        if message.id in self._unsaved or not await self._gate.admits(message):
             return None
         question = await self._questions.read(message)
         # A spoken reply has only the words of the message that it replies to.

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 import discord
 
+from bot.access import AccessLists
 from bot.errors import HistoryFailed
-from bot.inbox.access import Access
 from bot.inbox.channels import channels_of
+from bot.live import Live
 from bot.recovery.watermark import MissedRange
 from bot.storage.facts import Facts
 from bot.storage.places import Places
@@ -31,12 +32,12 @@ class Guilds:
     """Remembers the guilds of the bot across connections."""
 
     def __init__(
-        self, client: discord.Client, places: Places, facts: Facts, access: Access
+        self, client: discord.Client, places: Places, facts: Facts, access: Live[AccessLists]
     ) -> None:
         self._client = client
         self._places = places
         self._facts = facts
-        self.access = access
+        self._access = access
         self._known = set[int]()
         self._to_record: dict[int, int] = {}
         self._noted = asyncio.Event()
@@ -97,6 +98,10 @@ class Guilds:
         """Whether a guild was unavailable when the others were searched."""
         return guild_id in (self._unsearched or {})
 
+    def serves(self, guild_id: int | None) -> bool:
+        """Whether anybody may use the bot in a guild, or in direct messages if it is None."""
+        return self._access.value.serves_guild(guild_id)
+
     async def missed(self, after_id: int, *, oldest_id: int) -> GuildRanges:
         """Return what each guild missed after *after_id*.
 
@@ -108,7 +113,7 @@ class Guilds:
         unavailable = self._unavailable()
         ranges = GuildRanges({}, {})
         for guild in self._client.guilds:
-            if not self.access.allows(guild.id) or guild.id not in since:
+            if not self.serves(guild.id) or guild.id not in since:
                 continue
             missed = MissedRange.after(
                 min(after_id, unsearched.get(guild.id, after_id)),

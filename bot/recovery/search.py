@@ -60,7 +60,7 @@ class SearchPlanner:
         ranges = await self._guilds.missed(after_id, oldest_id=oldest_id)
         search = Search(self._pacer, is_wanted, ranges)
         await self._add_guilds(search, ranges.available)
-        if self._guilds.access.allows(None):
+        if self._guilds.serves(None):
             missed = MissedRange.after(after_id, oldest_id=oldest_id)
             for channel_id in await self._places.direct_messages():
                 search.add_channel(self._channels.at(channel_id, None), missed)

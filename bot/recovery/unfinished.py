@@ -15,6 +15,7 @@ from bot.errors import ReplyDelayed, ReplyLost
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.inbox.edits import is_edit
+from bot.inbox.gate import Gate
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import QuestionMessage, in_place
@@ -50,7 +51,9 @@ class Unfinished:
         replies: ReplyFactory,
         interactions: UnfinishedInteractions,
         channels: Channels,
+        gate: Gate,
     ) -> None:
+        self._gate = gate
         self._assistant = assistant
         self._history = history
         self._questions = questions
@@ -61,13 +64,16 @@ class Unfinished:
     async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
         """Finish *question*, if that is possible now; raises HistoryFailed.
 
-        A question from before *oldest_id* is too old for the model; its reply says so.
+        A question from before *oldest_id* is too old for the model; its reply says so. One of a
+        person who may not use the bot any more ends without a word.
         """
         message_id = question.exchange.message_id
         too_late = message_id < oldest_id
         try:
             if question.deletion_pending:
                 return await self._delete_reply(question)
+            if not await self._gate.admits_stored(question.exchange):
+                return await self.end(question)
             if _is_of_command(question):
                 return await self._interactions.answer(question, too_late=too_late)
             return await self._answer(question, too_late=too_late)

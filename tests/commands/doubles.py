@@ -5,14 +5,22 @@ from typing import Any
 
 import discord
 
+from bot.access import AccessLists
 from bot.commands.base import Authorizer
-from bot.inbox.access import Access
+from bot.inbox.gate import Gate
 from bot.inbox.in_flight import InFlight
+from bot.live import Live
+
+
+def gate_for(lists: AccessLists) -> Gate:
+    """Return a gate with these lists that makes no requests."""
+    channels: Any = None
+    return Gate(Live(lists), channels)
 
 
 def authorizer_for(*guild_ids: int) -> Authorizer:
     """Return one that lets the bot work in these guilds, or in all, and in direct messages."""
-    return Authorizer(Access(frozenset(guild_ids), direct_messages=True), InFlight())
+    return Authorizer(gate_for(AccessLists(allowed_guilds=frozenset(guild_ids))), InFlight())
 
 
 @dataclass
@@ -33,7 +41,8 @@ class DoubleInteraction:
     type: discord.InteractionType = discord.InteractionType.application_command
     data: Any = None
     failure: Exception | None = None
-    user: Any = None
+    user: Any = field(default_factory=lambda: discord.Object(9))
+    command: Any = None
     guild: Any = None
     token: str = "a token"
     files: list[bytes] = field(default_factory=list)

@@ -6,12 +6,12 @@ from typing import Any
 import discord
 import pytest
 
+from bot.access import AccessLists
 from bot.commands.base import Authorizer, Refused, managed_place, place_of
 from bot.conversation.exchange import Conversation
 from bot.i18n.sentences import ENGLISH
-from bot.inbox.access import Access
 from bot.inbox.in_flight import InFlight
-from tests.commands.doubles import DoubleInteraction
+from tests.commands.doubles import DoubleInteraction, gate_for
 
 IN_GUILD = DoubleInteraction()
 IN_DM = DoubleInteraction(guild_id=None)
@@ -26,7 +26,7 @@ def in_flight() -> InFlight:
 
 @pytest.fixture
 def authorizer(in_flight: InFlight) -> Authorizer:
-    return Authorizer(Access(frozenset({7}), direct_messages=True), in_flight)
+    return Authorizer(gate_for(AccessLists(allowed_guilds=frozenset({7}))), in_flight)
 
 
 @pytest.mark.parametrize("interaction", [IN_GUILD, IN_DM])

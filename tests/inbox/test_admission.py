@@ -21,6 +21,7 @@ def an_inbox(stage: InboxStage, *, message_content: bool = True, limit: int = 10
         UserRateLimit(Live(limit)),
         stage.replies,
         stage.unsaved,
+        stage.gate,
     )
 
 

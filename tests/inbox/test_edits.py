@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 
 from bot.assistant.assistant import Delivery
@@ -41,6 +42,7 @@ class Scene:
     database: FailingDatabase
     model: DoubleModel = field(default_factory=DoubleModel)
     deletions: int = 0
+    refused: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.history = History(self.database)
@@ -51,6 +53,7 @@ class Scene:
             self.history,
             World().client,
             self.claims,
+            admits=self._admits,
             resume=self._delete_reply,
         )
         self.assistant = an_assistant(
@@ -60,6 +63,9 @@ class Scene:
             conversations=conversations,
             refresh=self.edits.refresh,
         )
+
+    async def _admits(self, message: discord.Message) -> bool:
+        return message.author.id not in self.refused
 
     def _delete_reply(self) -> None:
         self.deletions += 1

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from bot.inbox.access import Access
+from bot.access import AccessLists
+from bot.live import Live
 from bot.recovery import guilds as guilds_module
 from bot.recovery.guilds import UNSEARCHED_FACT, GuildRanges, Guilds
 from bot.recovery.watermark import MissedRange
@@ -13,8 +14,8 @@ from tests.doubles import PATIENCE_SECONDS
 from tests.faults.failing import FailingDatabase
 from tests.world import GUILD, World
 
-EVERYWHERE = Access(frozenset(), direct_messages=True)
-ELSEWHERE = Access(frozenset({GUILD + 1}), direct_messages=True)
+EVERYWHERE = Live(AccessLists())
+ELSEWHERE = Live(AccessLists(allowed_guilds=frozenset({GUILD + 1})))
 JOINED, OLDEST, SEEN, DONE = 1 << 22, 2 << 22, 3 << 22, 9 << 22
 NOTHING = GuildRanges({}, {})
 ALL = GuildRanges({GUILD: MissedRange(DONE, OLDEST)}, {})

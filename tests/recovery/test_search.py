@@ -9,9 +9,10 @@ from typing import Any
 import discord
 import pytest
 
+from bot.access import AccessLists
 from bot.conversation.snowflakes import seconds_of, snowflake_at
-from bot.inbox.access import Access
 from bot.inbox.channels import Channels
+from bot.live import Live
 from bot.recovery import search as search_module
 from bot.recovery.guilds import GuildRanges, Guilds
 from bot.recovery.search import MAX_LISTS, Search, SearchPlanner
@@ -253,7 +254,7 @@ class Planner:
     """A planner for the world's guild, and the ids of the channels that its search reads."""
 
     def __init__(self, world: World, history: History, *, direct_messages: bool = True) -> None:
-        access = Access(frozenset(), direct_messages=direct_messages)
+        access = Live(AccessLists(direct_messages=direct_messages))
         guilds = Guilds(world.client, history.places, history.facts, access)
         channels = Channels(world.client, history.places, Pacer())
         self._planner = SearchPlanner(world.client, history.places, channels, guilds, Pacer())
