@@ -11,7 +11,9 @@ from bot.app import connection
 from bot.attachments.reader import Attachments
 from bot.commands.modals import Modals
 from bot.commands.surface import PersistentView
-from bot.llm.model_catalog import ModelCatalog
+from bot.live import Live
+from bot.llm.model_catalog import ModelCatalog, OfferedModels
+from bot.reload import LiveSettings
 from bot.settings import Settings
 from tests.doubles import DoubleModel, open_history
 
@@ -59,9 +61,11 @@ async def built(folder: Path) -> AsyncIterator[EntryPoints]:
     try:
         async with (
             open_history(folder / "built.db") as history,
-            ModelCatalog("m", (), model.list_models) as models,
+            ModelCatalog(Live(OfferedModels("m", ())), model.list_models) as models,
             Attachments(settings.discord_api_url, max_bytes=1, images=False) as attachments,
-            connection(settings, history, model, models, attachments) as connected,
+            connection(
+                settings, LiveSettings(settings), history, model, models, attachments
+            ) as connected,
         ):
             client = connected.client
             handlers = {name for name in dir(client) if name.startswith("on_")}

@@ -13,8 +13,13 @@ from bot.settings import Settings
 FIELDS = sorted(Settings.model_fields)
 # Another value for each setting, as text.
 OTHERS = {
+    "admins": "42",
     "allow_dms": "false",
-    "allowed_guilds": "42",
+    **{
+        f"{kind}_{of}": "42"
+        for kind in ("allowed", "blocked")
+        for of in ("channels", "guilds", "roles", "users")
+    },
     "attachment_bytes": "7",
     "catch_up_hours": "7",
     "context_tokens": "7000",
