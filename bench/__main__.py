@@ -12,7 +12,6 @@ from typing import Final
 from bench.crowds import hundred, in_one_place, other_limits, ten_thousand, thousand
 from bench.features import features
 from bench.figures import Found
-from bench.options import costs
 from bench.stage import LATENCY_SECONDS, MODULES
 from bench.workloads import (
     Workload,
@@ -44,7 +43,6 @@ ONCE: Final[dict[str, Workload]] = {
     "long": long_answer,
 }
 MORE: Final[dict[str, Workload]] = {
-    "options": costs,
     "alone": partial(alone, latency_seconds=LATENCY_SECONDS, questions=40),
     "near": partial(alone, latency_seconds=0.0, questions=40),
     "features": features,
