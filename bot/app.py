@@ -71,6 +71,8 @@ if TYPE_CHECKING:
     from bot.monitoring.readiness import Condition
     from bot.monitoring.server import Monitor
 
+from bot.log_events import as_event
+
 log = logging.getLogger(__name__)
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -125,7 +127,7 @@ async def _run(
         if running.done():
             running.result()
         else:
-            log.info("Stop the bot: a signal asks for it")
+            log.info("Stop the bot: a signal asks for it", extra=as_event("stopping"))
             await connected.client.drain(live.shutdown_grace.value)
             running.cancel()
             await asyncio.wait({running})

@@ -16,6 +16,7 @@ from bot.inbox.claims import Claims
 from bot.inbox.edits import Edits, is_edit
 from bot.inbox.in_flight import InFlight
 from bot.inbox.messages import Inbox
+from bot.log_events import as_event
 from bot.metrics import Metrics
 from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
@@ -93,7 +94,8 @@ class ChatClient(discord.Client):
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
-        log.info("Connected as %s in %d guilds", self.user, len(self.guilds))
+        connected = as_event("connected", shard=self.shard_id or 0, count=len(self.guilds))
+        log.info("Connected as %s in %d guilds", self.user, len(self.guilds), extra=connected)
         for guild in self.guilds:
             self._services.edits.mark_guild_restored(guild.id)
         self._services.catch_up.start_all()
@@ -178,11 +180,13 @@ class ChatClient(discord.Client):
         in_flight.draining = True
         self._services.claims.release_new_questions()
         if in_flight:
-            log.info("Finish %d answers", len(in_flight))
+            finishing = as_event("answers_finishing", count=len(in_flight))
+            log.info("Finish %d answers", len(in_flight), extra=finishing)
             await in_flight.wait(grace_seconds)
         self._services.history.stop_waiting()
         if in_flight:
-            log.info("Leave %d answers to the next start", len(in_flight))
+            left = as_event("answers_left", count=len(in_flight))
+            log.info("Leave %d answers to the next start", len(in_flight), extra=left)
             self._services.assistant.interrupt()
             await in_flight.wait(INTERRUPT_SECONDS)
         await self._services.edits.finish(STORE_EDITS_SECONDS)

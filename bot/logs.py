@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 import traceback
+from datetime import UTC, datetime
 from typing import Literal
 
 from bot.secret_shapes import redacted_line
@@ -29,15 +30,19 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(TextFormatter):
-    """Formats the same as one JSON object a line."""
+    """Formats the same as one JSON object a line, with the fields of events.
+
+    The time is in UTC: these lines are read by machines, perhaps of several places.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return *record* as JSON."""
         event = {
-            "time": self.formatTime(record),
+            "time": _in_utc(record.created),
             "level": record.levelname,
             "logger": record.name,
             "message": redacted_line(record.getMessage()),
+            **_fields(record),
         }
         if record.exc_info:
             event["exception"] = self.formatException(record.exc_info)
@@ -58,10 +63,34 @@ def set_level(level: str) -> None:
     logging.getLogger("bot").setLevel(level)
 
 
+def _in_utc(seconds: float) -> str:
+    """Return a time as RFC 3339 has it, such as 2026-11-30T12:00:00.000Z."""
+    moment = datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None)
+    return f"{moment.isoformat(timespec='milliseconds')}Z"
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    """Return the event of *record* and its fields, nothing of what libraries add to a record."""
+    name, fields = getattr(record, "event", None), getattr(record, "fields", None)
+    if not _is_ours(record) or not isinstance(fields, dict):
+        return {}
+    given = {key: _field(value) for key, value in fields.items() if value is not None}
+    return {"event": name, **given}
+
+
+def _field(value: object) -> object:
+    if isinstance(value, float):
+        return round(value, 3)
+    return redacted_line(value) if isinstance(value, str) else value
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    return record.name == "bot" or record.name.startswith("bot.")
+
+
 def _is_ours_or_a_warning(record: logging.LogRecord) -> bool:
     """Whether to log *record*, whatever level a library sets for itself, as with OPENAI_LOG."""
-    ours = record.name == "bot" or record.name.startswith("bot.")
-    return ours or record.levelno >= logging.WARNING
+    return _is_ours(record) or record.levelno >= logging.WARNING
 
 
 def _described(error: BaseException | None) -> list[str]:

@@ -15,6 +15,7 @@ EVERYWHERE: Final = {
     "backoff",
     "bounded",
     "live",
+    "log_events",
     "logs",
     "metrics",
     "program",

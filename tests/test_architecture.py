@@ -34,7 +34,7 @@ LAYERS = (
     {"errors"},
     {"conversation"},
     {"access", "backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
-    {"secret_shapes"},
+    {"log_events", "secret_shapes"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
@@ -137,6 +137,7 @@ PURE = {
     "errors",
     "i18n",
     "live",
+    "log_events",
     "markdown",
     "metrics",
     "secret_shapes",

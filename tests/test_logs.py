@@ -5,10 +5,12 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from bot.log_events import as_event
 from bot.logs import JsonFormatter, TextFormatter, set_up_logging
 from tests.e2e.conduct import check_log
 
@@ -60,6 +62,49 @@ def test_json_is_one_object_a_line() -> None:
     plain = logging.LogRecord("bot.x", logging.INFO, "x.py", 1, "안녕\nHi", (), None)
     assert json.loads(JsonFormatter().format(plain))["message"] == "안녕\nHi"
     assert "안녕" in JsonFormatter().format(plain)
+
+
+def record_with(**extra: object) -> logging.LogRecord:
+    logger = logging.getLogger("bot.x")
+    return logger.makeRecord("bot.x", logging.INFO, "x.py", 1, "Hi", (), None, extra=extra)
+
+
+def test_json_has_the_event_and_those_of_its_fields_that_apply() -> None:
+    said = as_event("question_ended", question=7, guild=None, outcome="answered", whole_s=1.23456)
+    event = json.loads(JsonFormatter().format(record_with(**said)))
+    assert {name: event[name] for name in event.keys() - {"time", "level", "logger"}} == {
+        "message": "Hi",
+        "event": "question_ended",
+        "question": 7,
+        "outcome": "answered",
+        "whole_s": 1.235,
+    }
+
+
+def test_json_has_the_time_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 3339, wherever the machine is."""
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    record = record_with()
+    record.created = 1_796_040_000.0625
+    try:
+        assert json.loads(JsonFormatter().format(record))["time"] == "2026-11-30T12:00:00.062Z"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_nothing_that_a_library_adds_to_a_record_is_written() -> None:
+    record = record_with(event="x", fields={"headers": SECRET}, body=SECRET)
+    record.name = "some.library"
+    assert SECRET not in JsonFormatter().format(record)
+    assert set(json.loads(JsonFormatter().format(record))) == {"time", "level", "logger", "message"}
+
+
+def test_a_field_has_no_key() -> None:
+    said = as_event("login_failed", outcome="ghp_" + "a1B2" * 9)
+    event = json.loads(JsonFormatter().format(record_with(**said)))
+    assert event["outcome"] == "[removed: GitHub token]"
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import replace
 from enum import Enum, auto
@@ -29,6 +29,7 @@ from bot.errors import (
 )
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 
@@ -221,12 +222,20 @@ class Assistant:
                 raise
             except BotError as error:
                 why = f"{type(error).__name__} {error}".rstrip()
-                log.warning("Cannot answer question %d: %s", message_id, why)
+                log.warning(
+                    "Cannot answer question %d: %s",
+                    *(message_id, why),
+                    extra=_as_failure(answer, error),
+                )
                 state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
                 at_limit = isinstance(error, OutputTruncated)
                 return Outcome(state, self._explained(error, answer), at_limit=at_limit)
-            except Exception:  # the one top handler of an answer
-                log.exception("Cannot answer question %d: internal error", message_id)
+            except Exception as error:  # the one top handler of an answer
+                log.exception(
+                    "Cannot answer question %d: internal error",
+                    message_id,
+                    extra=_as_failure(answer, error),
+                )
                 return Outcome(State.FAILED, (answer.strings.answer_failed,))
         return _cancelled(answer)
 
@@ -242,7 +251,9 @@ class Assistant:
         answer.exchange = exchange
         if attempt.number > NOTICE_ATTEMPT:
             log.warning(
-                "Give up question %d: every attempt crashed the process", exchange.message_id
+                "Give up question %d: every attempt crashed the process",
+                exchange.message_id,
+                extra=as_event("question_given_up", question=exchange.message_id),
             )
             await self._history.end_without_reply(exchange)
             return None
@@ -379,6 +390,20 @@ class Assistant:
             generation.prompt.exchanges,
             f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "no usage",
             generation.model or "no model",
+            extra=as_event(
+                "question_ended",
+                question=exchange.message_id,
+                person=exchange.author_id,
+                place=exchange.place_id,
+                guild=exchange.conversation.guild_id,
+                outcome=state,
+                model=generation.model or None,
+                first_words_s=first,
+                whole_s=answer.seconds(),
+                exchanges=generation.prompt.exchanges,
+                prompt_tokens=usage.prompt_tokens if usage else None,
+                completion_tokens=usage.completion_tokens if usage else None,
+            ),
         )
 
     def _explained(self, error: BotError, answer: Answer) -> tuple[str, ...]:
@@ -404,6 +429,18 @@ def _origin(answer: Answer) -> str:
     if answer.job.action is not None:
         return answer.job.action.name.lower()
     return "command" if isinstance(answer.exchange.origin, FromInteraction) else "message"
+
+
+def _as_failure(answer: Answer, error: Exception) -> Mapping[str, object]:
+    exchange = answer.exchange
+    return as_event(
+        "question_failed",
+        question=exchange.message_id,
+        place=exchange.place_id,
+        guild=exchange.conversation.guild_id,
+        model=answer.generation.model or None,
+        outcome=type(error).__name__,
+    )
 
 
 def _cancelled(answer: Answer) -> Outcome:
@@ -439,5 +476,13 @@ def _actions(answer: Answer, state: State, ending: Exchange, *, is_stored: bool)
 
 def _log_lost(exchange: Exchange, error: ReplyLost | ReplyBlocked) -> None:
     log.warning(
-        "Cannot show answer %d in place %d: %s", exchange.message_id, exchange.place_id, error
+        "Cannot show answer %d in place %d: %s",
+        *(exchange.message_id, exchange.place_id, error),
+        extra=as_event(
+            "answer_not_shown",
+            question=exchange.message_id,
+            place=exchange.place_id,
+            guild=exchange.conversation.guild_id,
+            outcome=type(error).__name__,
+        ),
     )

@@ -56,6 +56,7 @@ from bot.live import Live
 from bot.llm.events import Delta
 from bot.llm.model_catalog import ModelCatalog
 from bot.llm.request_budget import RequestBudget
+from bot.log_events import as_event
 from bot.markdown.syntax import escaped_name
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchange_queries import NEWEST_ID
@@ -285,7 +286,8 @@ class Generator:
             await search.give_up(error)
             raise error
         why = f"{size.prompt} + {size.reply} tokens were too many"
-        log.info("Retry question %d with less: %s", budget.question_id, why)
+        retried = as_event("question_retried", question=budget.question_id, model=generation.model)
+        log.info("Retry question %d with less: %s", budget.question_id, why, extra=retried)
         # Leave images out if the limit is unknown, or if they did not fit into it.
         is_unknown = error.reported == NO_REPORTED_LIMITS
         if request.prompt.turn_images and (budget.left <= 2 or is_unknown):
@@ -392,9 +394,7 @@ class Generator:
                     if isinstance(event, Delta):
                         if generation.first_token_seconds is None:
                             generation.first_token_seconds = answer.seconds()
-                            log.debug(
-                                "Received first token of answer %d", answer.exchange.message_id
-                            )
+                            _log_first_token(answer)
                             await request.screening.passed()
                         if event.replaces:
                             continuation = Continuation(answer.rewind())
@@ -410,6 +410,12 @@ class Generator:
                 generation.notices = [*generation.unread]
                 if generation.begun:
                     generation.notices += _notices(answer, prompt)
+
+
+def _log_first_token(answer: Answer) -> None:
+    question, seconds = answer.exchange.message_id, answer.generation.first_token_seconds
+    began = as_event("first_token", question=question, first_words_s=seconds)
+    log.debug("Received first token of answer %d", question, extra=began)
 
 
 def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> Prompt:
@@ -428,6 +434,12 @@ def _build(request: _Request, token_budget: int, image_budget: ImageBudget) -> P
         prompt.history_tokens,
         left_out,
         sum(exchange.tokens for exchange in request.history[:left_out]),
+        extra=as_event(
+            "prompt_built",
+            question=request.budget.question_id,
+            prompt_tokens=prompt.tokens,
+            exchanges=prompt.exchanges,
+        ),
     )
     return prompt
 

@@ -17,6 +17,7 @@ from bot.conversation.context_window import (
 )
 from bot.errors import HistoryFailed, ModelContextExceeded, ModelEmptyBody, ModelError
 from bot.llm.model_catalog import ModelCatalog
+from bot.log_events import as_event
 from bot.storage.facts import ModelStore
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,7 @@ class LearnedWindows:
             "Learned the context window of %s for %d minutes: prompts of %d tokens, with their "
             "replies %d",
             *(name, seconds // 60, window.prompt_budget, window.total),
+            extra=as_event("window_learned", model=name),
         )
         await self._store(name, window, time.time() + seconds)
 

@@ -17,6 +17,7 @@ from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt
 from bot.errors import ModelError, ModelTimeout
 from bot.llm.api_config import ModerationPolicy
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Moderator:
                 "not answered" if is_required else "answered unchecked",
                 type(error).__name__,
                 error,
+                extra=as_event("moderation_failed", outcome=type(error).__name__),
             )
 
 
@@ -155,6 +157,14 @@ class _Moderated(Screening):
                 question.author_id,
                 question.place_id,
                 names,
+                extra=as_event(
+                    "question_flagged",
+                    question=question.message_id,
+                    place=question.place_id,
+                    guild=question.conversation.guild_id,
+                    person=question.author_id,
+                    outcome=names,
+                ),
             )
             if self._policy is not ModerationPolicy.LOG:
                 self._answer.cancellation.cancel(StopReason.WITHHELD)

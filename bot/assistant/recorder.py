@@ -7,6 +7,7 @@ from typing import Final
 from bot.assistant.answer import Answer
 from bot.conversation.exchange import Attempt, Exchange, State
 from bot.errors import HistoryFailed, ReplyDelayed
+from bot.log_events import as_event
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,11 @@ class Recorder:
             if answer.job.action or not await self._history.complete(exchange, state, notices):
                 await self._history.complete_regeneration(exchange, state, notices)
         except HistoryFailed as error:
-            log.warning("Cannot record answer %d: %s", exchange.message_id, error)
+            log.warning(
+                "Cannot record answer %d: %s",
+                *(exchange.message_id, error),
+                extra=as_event("answer_not_recorded", question=exchange.message_id),
+            )
             return False
         return True
 
@@ -72,7 +77,11 @@ class Recorder:
 
     async def postpone(self, exchange: Exchange, why: ReplyDelayed) -> None:
         """Record that an attempt does not count, because Discord could not show the reply."""
-        log.warning("Postpone question %d: %s", exchange.message_id, why)
+        log.warning(
+            "Postpone question %d: %s",
+            *(exchange.message_id, why),
+            extra=as_event("question_postponed", question=exchange.message_id),
+        )
         try:
             await self._history.undo_attempt(exchange.message_id)
         except HistoryFailed as error:

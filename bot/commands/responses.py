@@ -11,6 +11,7 @@ from discord import app_commands
 
 from bot.commands.base import Refused, strings_for
 from bot.errors import BotError, HistoryFailed
+from bot.log_events import as_event
 from bot.replies.interaction_channel import ANSWER_SECONDS
 from bot.transport.calls import UNKNOWN_INTERACTION, UNKNOWN_MESSAGE, UNKNOWN_WEBHOOK, is_gone
 
@@ -82,5 +83,6 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
         # Discord may still offer a command as an older version of the bot defined it.
         log.warning("Cannot read command %d: %s", interaction.id, type(error).__name__)
     else:
-        log.error("Cannot handle command %d", interaction.id, exc_info=error)
+        failed = as_event("command_failed", outcome=type(error).__name__)
+        log.error("Cannot handle command %d", interaction.id, exc_info=error, extra=failed)
     return strings.command_failed

@@ -26,6 +26,7 @@ from bot.commands.responses import UNANSWERABLE, report_error
 from bot.errors import HistoryFailed
 from bot.i18n.languages import of_locale
 from bot.i18n.sentences import ENGLISH
+from bot.log_events import as_event
 from bot.storage.facts import Facts
 from bot.transport.calls import FAILURES, GARBLED, is_transient
 
@@ -101,7 +102,7 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
             return
         if not are_same(wanted, registered):
             registered = await self._register(wanted, registered)
-            log.info("Synced the commands")
+            log.info("Synced the commands", extra=as_event("commands_synced"))
         with suppress(HistoryFailed):  # The next start compares the commands themselves.
             await self._facts.set(FINGERPRINT, fingerprint(wanted, registered))
 

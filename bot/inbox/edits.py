@@ -20,6 +20,7 @@ from bot.inbox import addressing
 from bot.inbox.cards import components_of
 from bot.inbox.claims import Claims
 from bot.inbox.recent_edits import RecentEdits, Version
+from bot.log_events import as_event
 from bot.storage.exchanges import History
 from bot.transport.payload_checks import is_snowflake
 
@@ -206,7 +207,8 @@ class Edits:
                 except HistoryFailed as error:
                     if error.is_transient:
                         if not self._failed.is_set():
-                            log.warning("Postpone edits and deletions: %s", error)
+                            postponed = as_event("edits_postponed", count=len(self._waiting))
+                            log.warning("Postpone edits and deletions: %s", error, extra=postponed)
                         self._failed.set()
                         return
                     log.warning(

@@ -18,6 +18,7 @@ from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.log_events import as_event
 from bot.replies.destination import ARCHIVED
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
 from bot.replies.parts import Part
@@ -67,7 +68,8 @@ class Interactions:
             try:
                 begun = await self._begin(interaction, exchange)
             except ReplyDelayed as error:
-                log.info("Postpone question %d: %s", interaction.id, error)
+                postponed = as_event("question_postponed", question=interaction.id)
+                log.info("Postpone question %d: %s", interaction.id, error, extra=postponed)
                 claim.mark_open(exchange.queue_key)
                 return
             if begun is None:
@@ -91,7 +93,9 @@ class Interactions:
         wait.
         """
         if self._limit.judge(exchange.author_id, exchange.message_id) is not Verdict.ADMITTED:
-            log.info("Refuse question %d: rate limit", exchange.message_id)
+            question = exchange.message_id
+            refused = as_event("question_refused", question=question, outcome="rate_limit")
+            log.info("Refuse question %d: rate limit", question, extra=refused)
             if not await self._reject(exchange):
                 return None
             raise UserRateLimited(self._limit.questions_per_minute)
@@ -106,7 +110,10 @@ class Interactions:
             if original is None:
                 original = await self._places.original(self._places.channel(exchange))
         except ReplyLost as error:
-            log.warning("Cannot answer question %d: %s", interaction.id, error)
+            failed = as_event(
+                "question_failed", question=interaction.id, outcome=type(error).__name__
+            )
+            log.warning("Cannot answer question %d: %s", interaction.id, error, extra=failed)
             if await storing:
                 await self._unsaved.fail(exchange)
             return None

@@ -14,6 +14,7 @@ from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import in_place
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.log_events import as_event
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,8 @@ class Inbox:
         verdict = self._limit.judge(message.author.id, message.id)
         if verdict is Verdict.ADMITTED:
             return question
-        log.info("Refuse question %d: rate limit", message.id)
+        refused = as_event("question_refused", question=message.id, outcome="rate_limit")
+        log.info("Refuse question %d: rate limit", message.id, extra=refused)
         if verdict is Verdict.REFUSED:
             sentence = self._questions.strings_for(question.exchange).rate_limited
             notice = sentence.format(limit=self._limit.questions_per_minute)

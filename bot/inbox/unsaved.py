@@ -6,6 +6,7 @@ from typing import Final
 from bot.bounded import BoundedDict
 from bot.conversation.exchange import Exchange
 from bot.errors import HistoryFailed, ReplyDelayed
+from bot.log_events import as_event
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,31 @@ class Unsaved:
         try:
             is_new = await self._history.receive(exchange)
         except HistoryFailed as error:
-            log.warning("Cannot store question %d: %s", exchange.message_id, error)
+            log.warning(
+                "Cannot store question %d: %s",
+                *(exchange.message_id, error),
+                extra=as_event(
+                    "question_not_stored",
+                    question=exchange.message_id,
+                    place=exchange.place_id,
+                    guild=exchange.conversation.guild_id,
+                    person=exchange.author_id,
+                ),
+            )
             self._ids[exchange.message_id] = None
             return True
         if is_new:
-            log.debug("Stored question %d", exchange.message_id)
+            log.debug(
+                "Stored question %d",
+                exchange.message_id,
+                extra=as_event(
+                    "question_received",
+                    question=exchange.message_id,
+                    place=exchange.place_id,
+                    guild=exchange.conversation.guild_id,
+                    person=exchange.author_id,
+                ),
+            )
         return is_new
 
     async def reject(self, exchange: Exchange) -> bool:

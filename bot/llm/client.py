@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -31,6 +31,7 @@ from bot.llm.listed_models import ListedModel, listed_models
 from bot.llm.request_body import RequestBody
 from bot.llm.request_budget import RequestBudget, failure_noted, note_end, note_request
 from bot.llm.request_shape import RequestShape, RequestShapes
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 
 # Imported at the first question, in the functions that need them, to save memory in an idle bot.
@@ -238,12 +239,20 @@ class ChatCompletions:
             if not request.shape.has_system_turn or not may_guess:
                 return False
             request.shape, request.suspected = request.shape.without_system_turn(), True
-            log.info("Retry question %d without a system turn: the answer was empty", question_id)
+            log.info(
+                "Retry question %d without a system turn: the answer was empty",
+                question_id,
+                extra=_as_retry(request, question_id, error),
+            )
             return True
         if (shape := _other_shape(request, error)) is not None:
             request.tried.append(request.shape)
             request.shape = shape
-            log.info("Retry question %d in another shape: the server refuses this one", question_id)
+            log.info(
+                "Retry question %d in another shape: the server refuses this one",
+                question_id,
+                extra=_as_retry(request, question_id, error),
+            )
             return True
         if isinstance(error, ModelUnknown):
             return self._move(request, error, question_id)
@@ -256,7 +265,11 @@ class ChatCompletions:
         address = self._addresses.next_after(request.addresses)
         if address is None or names_model(response_of(error).body):
             return False
-        log.info("Retry question %d at %s: %s", question_id, address, error)
+        log.info(
+            "Retry question %d at %s: %s",
+            *(question_id, address, error),
+            extra=_as_retry(request, question_id, error),
+        )
         request.addresses.append(address)
         return True
 
@@ -274,7 +287,11 @@ class ChatCompletions:
         if response.status == 500 and self._shapes.may_guess(request.model, likely=is_last):
             request.shape, request.suspected = request.shape.without_system_turn(), True
         why = f"{type(error).__name__} {error}"
-        log.info("Retry question %d in %.1f s: %s", question_id, delay, why)
+        log.info(
+            "Retry question %d in %.1f s: %s",
+            *(question_id, delay, why),
+            extra=_as_retry(request, question_id, error, delay),
+        )
         await asyncio.sleep(delay)
         return True
 
@@ -337,3 +354,16 @@ def _other_shape(request: _RequestState, error: ModelError) -> RequestShape | No
     if shape is None and isinstance(error, ModelRequestRefused):
         shape = request.shape.without(response.body)
     return None if shape in request.tried else shape
+
+
+def _as_retry(
+    request: _RequestState, question_id: int, error: ModelError, wait_seconds: float = 0.0
+) -> Mapping[str, object]:
+    outcome = type(error).__name__
+    return as_event(
+        "question_retried",
+        question=question_id,
+        model=request.model,
+        outcome=outcome,
+        wait_s=wait_seconds,
+    )

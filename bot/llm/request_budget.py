@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.conversation.prompt import Prompt
 from bot.errors import ModelError
+from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +42,17 @@ def note_request(question_id: int, prompt: Prompt) -> None:
         len(prompt.turns),
         counts,
         images,
+        extra=as_event("request_sent", question=question_id, prompt_tokens=prompt.tokens),
     )
 
 
 def note_end(question_id: int, reason: str, characters: int) -> None:
     """Log that the answer is whole, its finish *reason* and its length."""
-    log.debug("Ended request of question %d: %s, %d characters", question_id, reason, characters)
+    log.debug(
+        "Ended request of question %d: %s, %d characters",
+        *(question_id, reason, characters),
+        extra=as_event("request_ended", question=question_id, outcome=reason),
+    )
 
 
 @contextmanager
@@ -60,6 +66,7 @@ def failure_noted(question_id: int) -> Iterator[None]:
             question_id,
             type(error).__name__,
             error,
+            extra=as_event("request_failed", question=question_id, outcome=type(error).__name__),
         )
         raise
     except BaseException:

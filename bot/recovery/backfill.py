@@ -9,6 +9,7 @@ import discord
 from bot.conversation.snowflakes import earlier, seconds_of, snowflake_at
 from bot.inbox.edits import ASKING_EDIT_SECONDS
 from bot.inbox.messages import Inbox
+from bot.log_events import as_event
 from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.resume import Resumption
@@ -55,7 +56,10 @@ class Backfill:
             self._watermark.unpin(absences)
             await self._watermark.write()
         else:
-            log.warning("Postpone the rest of the backfill: Discord did not send all lists")
+            log.warning(
+                "Postpone the rest of the backfill: Discord did not send all lists",
+                extra=as_event("backfill_postponed"),
+            )
         return complete
 
     async def _store_missed(self) -> bool:
@@ -77,7 +81,8 @@ class Backfill:
         if self._guilds.any_returned(search.ranges):
             self._catch_up.start_all()
         if count:
-            log.info("Found %d missed questions", count)
+            missed = as_event("questions_missed", count=count)
+            log.info("Found %d missed questions", count, extra=missed)
         return search.complete
 
     async def _is_wanted(self, message: discord.Message, missed: MissedRange) -> bool:

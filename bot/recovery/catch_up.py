@@ -12,6 +12,7 @@ from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.claims import Claim
 from bot.inbox.in_flight import InFlight
+from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -143,7 +144,11 @@ class CatchUp:
         try:
             return await work()
         except HistoryFailed as error:
-            log.warning("Cannot finish the %s pass: %s", need.name.lower(), error)
+            failed = as_event("recovery_failed", outcome=need.name.lower())
+            log.warning("Cannot finish the %s pass: %s", need.name.lower(), error, extra=failed)
         except Exception:  # the one top handler of recovery
-            log.exception("Cannot finish the %s pass: internal error", need.name.lower())
+            failed = as_event("recovery_failed", outcome=need.name.lower())
+            log.exception(
+                "Cannot finish the %s pass: internal error", need.name.lower(), extra=failed
+            )
         return False

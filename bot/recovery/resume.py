@@ -11,6 +11,7 @@ from bot.errors import HistoryFailed
 from bot.inbox.claims import Claims
 from bot.inbox.in_flight import InFlight
 from bot.inbox.unsaved import Unsaved
+from bot.log_events import as_event
 from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.unfinished import Unfinished
 from bot.storage.exchanges import History
@@ -51,7 +52,10 @@ class Resumption:
         questions = await self._history.open_questions()
         self._claims.block_new_questions(question.exchange.queue_key for question in questions)
         if questions:
-            log.info("Resume %d questions that the last run left open", len(questions))
+            resumed = as_event("questions_resumed", count=len(questions))
+            log.info(
+                "Resume %d questions that the last run left open", len(questions), extra=resumed
+            )
 
     async def run(self) -> bool:
         """Resume the open questions, then start the other work; raises HistoryFailed."""
@@ -123,7 +127,8 @@ class Resumption:
                 return await self._unfinished.give_up(question)
             return await self._unfinished.end(question)  # Only the log says so.
         except HistoryFailed as error:
-            log.warning("Postpone question %d: %s", message_id, error)
+            postponed = as_event("question_postponed", question=message_id)
+            log.warning("Postpone question %d: %s", message_id, error, extra=postponed)
         except Exception:  # the one top handler of a resumed question
             log.exception("Cannot resume question %d: internal error", message_id)
             self._failures[message_id] = failures + 1

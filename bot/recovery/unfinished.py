@@ -19,6 +19,7 @@ from bot.inbox.gate import Gate
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import QuestionMessage, in_place
+from bot.log_events import as_event
 from bot.recovery.interactions import Forgotten, UnfinishedInteractions
 from bot.replies.buttons import actions_under
 from bot.replies.destination import Destination, lost_because
@@ -80,7 +81,8 @@ class Unfinished:
         except Forgotten:
             return await self._delete_reply(question)
         except ReplyDelayed as error:
-            log.info("Postpone question %d: %s", message_id, error)
+            postponed = as_event("question_postponed", question=message_id)
+            log.info("Postpone question %d: %s", message_id, error, extra=postponed)
             return Delivery.POSTPONED
         except ReplyLost as error:
             log.warning("Cannot resume question %d: %s", message_id, error)

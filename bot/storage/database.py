@@ -12,6 +12,7 @@ from typing import Any, Final, Self, TypeVar
 import aiosqlite
 
 from bot.errors import HistoryFailed
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database_file import LOCKED_SECONDS, DatabaseFile, unusable
 from bot.storage.schema import prepare
@@ -166,13 +167,19 @@ class Database:
         locked_seconds = now - self._locked_since
         if locked_seconds >= LOGGED_LOCK_SECONDS and not self._lock_logged:
             self._lock_logged = True
-            log.warning("Wait for the database: another program locks it")
+            log.warning(
+                "Wait for the database: another program locks it",
+                extra=as_event("database_locked", wait_s=locked_seconds),
+            )
         return locked_seconds < LOCKED_SECONDS and self._waiting_allowed
 
     def _note_unlocked(self) -> None:
         """Note that no other program locks the file, which only a write can show."""
         if self._lock_logged:
-            log.info("Resume writing to the database: no other program locks it")
+            log.info(
+                "Resume writing to the database: no other program locks it",
+                extra=as_event("database_unlocked"),
+            )
         self._locked_since, self._lock_logged = None, False
 
     async def _in_thread(self, work: Callable[[sqlite3.Connection], T]) -> T:

@@ -11,6 +11,7 @@ from typing import Final
 from bot.backoff import Backoff
 from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
 from bot.errors import HistoryFailed
+from bot.log_events import as_event
 from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
@@ -134,4 +135,8 @@ async def erase_at_end(database: Database, erasure: Erasure, facts: Facts) -> No
         why_not = why_not or str(error)
     if erasure.is_due:
         reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
-        log.warning("Leave forgotten text in the database file: %s", reason)
+        log.warning(
+            "Leave forgotten text in the database file: %s",
+            reason,
+            extra=as_event("forgotten_text_left"),
+        )

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 
 from bot.backoff import Backoff, jittered
 from bot.errors import HistoryFailed
+from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -107,6 +108,7 @@ class IdentifyBudget:
                 "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
                 "for today",
                 *(pause, left.number, CAPACITY),
+                extra=as_event("identify_postponed", wait_s=pause, count=int(left.number)),
             )
             await self._sleep(pause)
 

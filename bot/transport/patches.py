@@ -37,6 +37,7 @@ from discord.http import Route
 from discord.webhook.async_ import AsyncWebhookAdapter, async_context
 
 from bot.backoff import retry_after
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, NO_STATUS, Metrics
 from bot.transport.calls import is_transient
 from bot.transport.pacer import Pacer
@@ -182,7 +183,8 @@ def _parse_or_skip(
             data = redaction.event(event, correct(data))
         parse(data)
     except Exception as error:  # noqa: BLE001  # the top handler of events
-        log.warning("Skip malformed %s event: %s", event, type(error).__name__)
+        skipped = as_event("event_skipped", outcome=event)
+        log.warning("Skip malformed %s event: %s", event, type(error).__name__, extra=skipped)
 
 
 def guard_responses(client: discord.Client, redact: Redact = str) -> None:

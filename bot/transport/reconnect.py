@@ -13,6 +13,7 @@ from discord.gateway import ReconnectWebSocket
 
 from bot.backoff import retry_after
 from bot.errors import DiscordRefused
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.patches import (
@@ -113,7 +114,11 @@ async def stay_connected(
     client._connection.heartbeat_timeout = SILENCE_SECONDS
     pause = await failures.remaining_pause_seconds()
     if pause:
-        log.info("Wait %.0f s before connecting: earlier attempts failed", pause)
+        log.info(
+            "Wait %.0f s before connecting: earlier attempts failed",
+            pause,
+            extra=as_event("connection_postponed", shard=client.shard_id or 0, wait_s=pause),
+        )
         await asyncio.sleep(pause)
     await _log_in(client, token, failures)
     if (discords := await session_starts(client)) is not None:
@@ -173,7 +178,8 @@ class ReconnectLoop:
         except Exception as error:  # noqa: BLE001  # the top handler of the connection
             silent = isinstance(error, TimeoutError)
             reason = "no answer in time" if silent else type(error).__name__
-            log.warning("Lost the connection to Discord: %s", reason)
+            lost = as_event("connection_lost", shard=client.shard_id or 0, outcome=reason)
+            log.warning("Lost the connection to Discord: %s", reason, extra=lost)
             if client.ws is not None:
                 await client.ws.close(code=4000)
             return Disconnect(silent=silent)
@@ -196,6 +202,9 @@ class ReconnectLoop:
                 "Wait for %s: Discord acknowledges heartbeats, but has sent no session for %.0f s",
                 "RESUMED" if ws.resuming else "READY",
                 self._time() - began,
+                extra=as_event(
+                    "session_awaited", shard=self._client.shard_id or 0, wait_s=self._time() - began
+                ),
             )
             await asyncio.sleep(WAIT_LOG_SECONDS)
         await asyncio.sleep(STABLE_SECONDS - WAIT_LOG_SECONDS)
@@ -245,7 +254,8 @@ def session_after(
 def _disconnect_of(ws: discord.gateway.DiscordWebSocket, *, invalid: bool) -> Disconnect:
     code = ws.close_code if isinstance(ws, GatewaySocket) else None
     if code is not None:
-        log.info("Lost the connection to Discord: closed with code %d", code)
+        lost = as_event("connection_lost", shard=ws.shard_id or 0, code=code)
+        log.info("Lost the connection to Discord: closed with code %d", code, extra=lost)
     return Disconnect(requested=code is None and not invalid, invalid=invalid, code=code)
 
 
@@ -259,7 +269,9 @@ async def _log_in(client: discord.Client, token: str, failures: ConnectionFailur
         except Exception as error:  # noqa: BLE001  # the top handler of the login
             pause = max(LOGIN_PAUSE_SECONDS, await failures.add(), retry_after_seconds(error))
             log.warning(
-                "Cannot log in to Discord, next attempt in %.0f s: %s", pause, type(error).__name__
+                "Cannot log in to Discord, next attempt in %.0f s: %s",
+                *(pause, type(error).__name__),
+                extra=as_event("login_failed", outcome=type(error).__name__, wait_s=pause),
             )
             await client.http.close()
             client.http.connector = discord.utils.MISSING  # It is closed, too; login makes another.
