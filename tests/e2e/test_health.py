@@ -15,6 +15,7 @@ import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
+from bot.conversation.reply_actions import ReplyAction
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import GLANCE_SECONDS, PATIENCE_SECONDS, ROOT, Bot, Stage
 from tests.faults.failing import writes_fail
@@ -242,6 +243,25 @@ async def test_the_metrics_count_what_happened(own_stage: Stage, unique: str) ->
     ids = {one[key] for one in questions for key in ("id", "channel_id")}
     ids |= {stage.discord.bot_id, *(one["author"]["id"] for one in questions)}
     assert not [one for one in ids if one in text]
+
+
+async def test_questions_count_by_how_they_were_asked(own_stage: Stage, unique: str) -> None:
+    """By a command and by Regenerate; Stop ends one that counts as cancelled."""
+    stage = own_stage
+    stalling = Script(text="one two three four", stall_after_chunks=2, stall_seconds=40)
+    await stage.model.reply_when(f"long {unique}", stalling, times=1)
+    async with watched(stage) as (_, port):
+        channel = await stage.channel()
+        await stage.discord.command(channel, "Mina", "ask", {"question": f"asked {unique}"})
+        await port.counted(("chatbot_questions_total", "command", "answered"), 1)
+        question = await stage.ask(f"long {unique}")
+        part = await stage.first_words_on(question)
+        await port.counted(("chatbot_streaming",), 1)
+        await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.STOP)
+        await port.counted(("chatbot_questions_total", "message", "cancelled"), 1)
+        await port.counted(("chatbot_model_requests_total", "stand-in", "abandoned"), 1)
+        await stage.discord.press(part["channel_id"], "Mina", part["id"], ReplyAction.REGENERATE)
+        await port.counted(("chatbot_questions_total", "regenerate", "answered"), 1)
 
 
 async def test_a_refusal_and_a_rate_limit_are_counted(own_stage: Stage, unique: str) -> None:
