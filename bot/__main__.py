@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(problems, _where_settings_are(command), sep="\n", file=sys.stderr)
         return REFUSED
     except StartRefused as refusal:
-        print(refusal, file=sys.stderr)
+        print(refusal, *_doctor_named(command), file=sys.stderr)
         return REFUSED
     except ModuleNotFoundError as missing:
         from bot.program import how_to_install  # noqa: PLC0415
@@ -42,6 +42,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
 
 
+def _doctor_named(command: str) -> list[str]:
+    """Return a sentence about what checks the bot; other commands need none of it."""
+    from bot import program  # noqa: PLC0415
+
+    return [f"To check everything: {program.command('doctor')}."] if command == "run" else []
+
+
 def _where_settings_are(command: str) -> str:
     from bot import program  # noqa: PLC0415
 
@@ -50,7 +57,8 @@ def _where_settings_are(command: str) -> str:
     if command == "chat":
         without, words = ("a key", "chat --offline")
     tried = f"Without {without}: {program.command(words)}"
-    return f"{read}; {program.settings_example()} explains them. {tried}"
+    explained = f"{read}; {program.settings_example()} explains them."
+    return " ".join((explained, *_doctor_named(command), tried))
 
 
 def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:

@@ -123,7 +123,8 @@ def test_an_unusable_database_exits_with_a_sentence(tmp_path: Path) -> None:
     assert (out, code) == ("", 2)
     assert err == (
         f"The file {path} is damaged or not a database (file is not a database). It was left as it "
-        "is: move it aside to start afresh, or name another file in DATABASE_URL.\n"
+        "is: move it aside to start afresh, or name another file in DATABASE_URL. "
+        "To check everything: scripts/run doctor.\n"
     )
     assert path.read_text() == "Dear diary, " * 400
 

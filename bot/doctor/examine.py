@@ -12,6 +12,7 @@ from bot.doctor.discord_api import DiscordApi, Problem
 from bot.doctor.discord_check import judge_account, read_account
 from bot.doctor.findings import Check, Finding, Report, fail
 from bot.doctor.model_check import check_model
+from bot.doctor.operation_check import check_operation
 from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
@@ -50,6 +51,8 @@ def _probes(
     if "database_url" not in wrong:
         checking = in_thread(lambda: check_database(settings.database_path))
         probes.append(_bounded(Check.DATABASE, _of(Check.DATABASE, checking)))
+        checking = in_thread(lambda: check_operation(settings))
+        probes.append(_bounded(Check.OPERATION, _of(Check.OPERATION, checking)))
     if not wrong & {"discord_token", "discord_api_url"}:
         probes.append(_bounded(Check.DISCORD, _discord(settings, options)))
     if not wrong & {"openai_api_key", "openai_base_url", "openai_model", "openai_options"}:

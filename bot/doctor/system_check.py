@@ -11,7 +11,10 @@ from bot.doctor.findings import Finding, fail, ok
 from bot.storage.inspection import sqlite_version
 
 # The packages that only an extra of pyproject.toml installs, and what the bot does with each.
-EXTRAS: Final = {"files": ("pypdf", "PDFs are read")}
+EXTRAS: Final = {
+    "files": ("pypdf", "PDFs are read"),
+    "metrics": ("prometheus_client", "HEALTH_PORT has /metrics"),
+}
 # SQLite fixed the bug (sqlite.org/wal.html#walresetbug) in these, and in all from the last one on.
 WAL_RESET_FIXED: Final = ((3, 44, 6), (3, 50, 7), (3, 51, 3))
 

@@ -93,6 +93,23 @@ def contents(path: Path) -> Contents:
         return Contents(header, refused, not refused and _read_through(connection))
 
 
+def first_question(path: Path) -> int | None:
+    """Return the id of the oldest question in the database at *path*, None if there is none.
+
+    Raises HistoryUnusable.
+    """
+    if not path.exists():
+        return None
+    with unusable(path), _reading(path) as connection:
+        header = FileHeader.of(connection)
+        if not header.tables or refusal(header, path):
+            return None
+        [(first,)] = connection.execute(
+            "SELECT min(message_id) FROM exchanges WHERE author_id <> 0"
+        )
+        return first if isinstance(first, int) else None
+
+
 @contextmanager
 def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     """Yield a connection that creates no file beside the database, not even for a moment.

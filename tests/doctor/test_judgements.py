@@ -1,21 +1,25 @@
 """What the doctor makes of facts that no test can bring about on every machine."""
 
 import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from bot.conversation.snowflakes import snowflake_at
 from bot.doctor.database_check import judge_file, judge_mount, judge_space, judge_users
 from bot.doctor.discord_check import judge_application, judge_clock, judge_gateway
 from bot.doctor.file_users import FileUser, reading_pids
 from bot.doctor.findings import Check, Finding, Level, exit_code, ok, warn
 from bot.doctor.mounts import Kind, Mount, innermost
+from bot.doctor.operation_check import judge_backups
 from bot.doctor.report import as_text
 from bot.doctor.servers_check import invite
 from bot.doctor.settings_check import misnamed
 from bot.doctor.system_check import has_wal_reset_bug, judge_trust_store
 from bot.settings import Settings
+from bot.storage.copies import LastBackup
 from bot.storage.inspection import FileFacts
 
 README: Final = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -215,6 +219,33 @@ def test_locks_of_readers_are_told_from_others() -> None:
 def test_a_program_that_only_looks_is_no_problem() -> None:
     looking = FileUser(5, "sqlite3", writes=False)
     assert list(judge_users([looking], set())) == []
+
+
+# Backups
+
+NOW: Final = datetime(2026, 12, 1, tzinfo=UTC)
+
+
+def days_ago(days: float) -> float:
+    return (NOW - timedelta(days=days)).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("last", "first", "expected"),
+    [
+        (None, None, {}),
+        (None, 6.0, {}),  # A new bot has nothing to lose yet.
+        (None, 8.0, {"backup": "warn"}),
+        (6.9, 30.0, {"backup": "ok"}),
+        (7.1, 30.0, {"backup": "warn"}),
+    ],
+)
+def test_a_backup_that_is_missing_or_old_is_named(
+    last: float | None, first: float | None, expected: dict[str, str]
+) -> None:
+    backup = None if last is None else LastBackup("/backups/bot.db", int(days_ago(last)), 7)
+    question = None if first is None else snowflake_at(days_ago(first))
+    assert names(list(judge_backups(backup, question, NOW))) == expected
 
 
 # Discord

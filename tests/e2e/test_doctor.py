@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -448,3 +449,44 @@ async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
     found = await findings(stage)
     assert found["database_owner"]["level"] == "warn"
     assert "uid 10001" in found["database_owner"]["text"]
+
+
+# Operation
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+async def test_the_health_port_is_asked_while_the_bot_runs(stage: Stage) -> None:
+    port = str(free_port())
+    async with stage.bot(HEALTH_PORT=port):
+        found = await findings(stage, HEALTH_PORT=port)
+        assert found["health"]["text"] == f"The bot is ready. (port {port})"
+        other = await findings(stage, HEALTH_PORT=str(free_port()))
+        assert other["health"]["level"] == "warn"
+
+
+async def test_a_health_port_that_another_program_has_is_named(stage: Stage) -> None:
+    """The bot would not start; while the port is free, all is well."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        assert (await findings(stage, HEALTH_PORT=str(port)))["health"]["level"] == "fail"
+    assert (await findings(stage, HEALTH_PORT=str(port)))["health"]["level"] == "ok"
+
+
+async def test_the_last_backup_is_named(stage: Stage) -> None:
+    async with stage.bot():
+        await stage.asked("Are you there?")
+    assert "backup" not in await findings(stage)
+    backup = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "backup"),
+        env=stage.environment(),
+        cwd=stage.folder,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+    assert await backup.wait() == 0
+    assert (await findings(stage))["backup"]["text"].startswith("The last backup was made 0 h ago")

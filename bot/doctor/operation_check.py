@@ -1,0 +1,69 @@
+"""Check what is easily put off: backups, and the port that tells whether the bot is well."""
+
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from bot import program
+from bot.conversation.snowflakes import seconds_of
+from bot.doctor.findings import Finding, fail, ok, warn
+from bot.errors import HistoryUnusable
+from bot.monitoring.probe import ANY_ADDRESS, READY, WELL, ask
+from bot.settings import Settings
+from bot.storage.copies import Copies, LastBackup
+from bot.storage.inspection import first_question, is_held
+
+BACKUP_DAYS: Final = 7
+CONNECT_SECONDS: Final = 2.0
+
+
+def check_operation(settings: Settings) -> list[Finding]:
+    """Check the backups of the database and the health port."""
+    path = settings.database_path
+    try:
+        first, held = first_question(path), is_held(path)
+        last = Copies(path).last_backup()
+    except (OSError, HistoryUnusable):  # The check of the database says why.
+        return []
+    findings = list(judge_backups(last, first, datetime.now(UTC)))
+    port, host = settings.health_port, settings.health_host
+    if port is not None:
+        findings.append(_running(host, port) if held else _free(host, port))
+    return findings
+
+
+def judge_backups(last: LastBackup | None, first: int | None, now: datetime) -> Iterator[Finding]:
+    """Judge the *last* backup of a database whose oldest question has the id *first*."""
+    oldest = datetime.fromtimestamp(seconds_of(first), UTC) if first is not None else now
+    remedy = f"Run each day: {program.command('backup')}"
+    if last is not None:
+        made = datetime.fromtimestamp(last.at, UTC)
+        text = f"The last backup was made {_ago(now - made)}: {last.path}."
+        late = now - made > timedelta(days=BACKUP_DAYS)
+        yield warn("backup", text, remedy) if late else ok("backup", text)
+    elif now - oldest > timedelta(days=BACKUP_DAYS):
+        text = f"The database goes back {(now - oldest).days} days, and there is no backup of it."
+        yield warn("backup", text, remedy)
+
+
+def _ago(time: timedelta) -> str:
+    hours = max(0, int(time.total_seconds() // 3600))
+    return f"{hours // 24} days ago" if hours >= 48 else f"{hours} h ago"
+
+
+def _running(host: str, port: int) -> Finding:
+    answer = ask(host, port, READY)
+    if answer.code == WELL:
+        return ok("health", f"{answer.sentence} (port {port})")
+    return warn("health", answer.sentence, "Look into the bot's log, or restart it if it is older.")
+
+
+def _free(host: str, port: int) -> Finding:
+    """Look whether the port is free while no bot runs; what answers there is another program."""
+    try:
+        socket.create_connection((ANY_ADDRESS.get(host, host), port), CONNECT_SECONDS).close()
+    except OSError:
+        return ok("health", f"Nothing listens at port {port} yet: the bot will.")
+    text = f"Another program listens at port {port} of {host}, so the bot will not start."
+    return fail("health", text, "End that program, or choose another HEALTH_PORT.")
