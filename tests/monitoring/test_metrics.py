@@ -55,7 +55,7 @@ def test_everything_can_be_counted_and_nothing_is_if_nobody_asks() -> None:
 def test_every_metric_is_explained_with_its_labels() -> None:
     metrics = PrometheusMetrics()
     everything(metrics)
-    explained = (ROOT / "docs" / "operations.md").read_text()
+    explained = (ROOT / "docs" / "metrics.md").read_text()
     for family in text_string_to_metric_families(text_of(metrics)):
         if family.name.startswith("chatbot_") and not family.name.endswith("build_info"):
             name = family.name.removeprefix("chatbot_") + "_total" * (family.type == "counter")
