@@ -15,7 +15,7 @@ from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages
-from bot.assistant.screening import Screen, not_screened
+from bot.assistant.screening import NO_SCREENER, Screener
 from bot.attachments.reader import Attachments
 from bot.client import ChatClient, Services
 from bot.commands.ask import add_ask
@@ -113,9 +113,9 @@ async def _run(
             images=settings.image_turns > 0,
             redact=settings.redaction,
         ) as attachments,
-        moderation(settings.moderation_api, metrics) as screen,
+        moderation(settings.moderation_api, metrics) as screener,
         connection(
-            settings, live, history, model, models, attachments, metrics, screen
+            settings, live, history, model, models, attachments, metrics, screener
         ) as connected,
     ):
         if monitor is not None:
@@ -147,17 +147,21 @@ async def _condition(connected: Connection, history: History) -> "Condition":
 @asynccontextmanager
 async def moderation(
     config: ModerationConfig | None, metrics: Metrics = NO_METRICS
-) -> AsyncIterator[Screen]:
-    """Yield how questions are checked: by a moderation service, or not at all."""
+) -> AsyncIterator[Screener]:
+    """Yield what checks questions: by a moderation service, or not at all."""
     if config is None:
-        yield not_screened
+        yield NO_SCREENER
         return
     # Imported late, to save memory in a bot that checks no questions.
     from bot.assistant.moderation import Moderator  # noqa: PLC0415
     from bot.llm.moderation import ModerationApi  # noqa: PLC0415
 
     async with ModerationApi.open(config) as service:
-        yield Moderator(service, config.policy, metrics).screen
+        moderator = Moderator(service, config.policy, metrics)
+        try:
+            yield moderator
+        finally:
+            await moderator.close()
 
 
 def connection(
@@ -168,12 +172,12 @@ def connection(
     models: ModelCatalog,
     attachments: Attachments,
     metrics: Metrics = NO_METRICS,
-    screen: Screen = not_screened,
+    screener: Screener = NO_SCREENER,
 ) -> Connection:
     """Return the connection, not opened yet, of a bot that `build` makes."""
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(build, settings, live, history, model, models, attachments, metrics, screen),
+        partial(build, settings, live, history, model, models, attachments, metrics, screener),
         token=settings.discord_token.get_secret_value(),
         facts=history.facts,
         metrics=metrics,
@@ -189,7 +193,7 @@ def build(
     models: ModelCatalog,
     attachments: Attachments,
     metrics: Metrics,
-    screen: Screen,
+    screener: Screener,
     client: ChatClient,
     pacer: Pacer,
 ) -> Services:
@@ -204,7 +208,7 @@ def build(
     claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
-    conversations = Conversations(history, languages)
+    conversations = Conversations(history, languages, screener)
     gate = Gate(live.access, channels, metrics)
     edits = Edits(
         conversations, history, client, claims, admits=gate.admits, resume=catch_up.resume
@@ -223,7 +227,7 @@ def build(
         models,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
-        screen=screen,
+        screener=screener,
         metrics=metrics,
     )
     assistant = Assistant(

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from bot.assistant.answer import NOTHING_USED, Answer, Generation
+from bot.assistant.answer import NOTHING_USED, Answer, Generation, StopReason
 from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration, most_tokens
 from bot.conversation.prompt import NO_PROMPT
 from bot.conversation.token_estimate import estimate_tokens
@@ -95,6 +95,8 @@ class Accounting:
             await self.calibrate(generation, generation.usage.prompt_tokens)
         try:
             used = await self.used(generation)
+            if used == NOTHING_USED and answer.cancellation.reason is StopReason.WITHHELD:
+                used = await self._estimated(generation)  # The API has read the prompt, at least.
             if generation.discarded != NOTHING_USED:
                 used = generation.discarded + replace(used, answers=1)
             self._metrics.tokens_used(generation.model, used.prompt_tokens, used.completion_tokens)
@@ -111,7 +113,10 @@ class Accounting:
         if generation.usage is not None:
             counts = generation.usage
             return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
-        if generation.prompt is NO_PROMPT or not generation.written:
+        return await self._estimated(generation) if generation.written else NOTHING_USED
+
+    async def _estimated(self, generation: Generation) -> UsageTotal:
+        if generation.prompt is NO_PROMPT:
             return NOTHING_USED
         calibration = await self.calibration(generation.model)
         prompt_tokens = calibration.apply(generation.prompt.tokens)

@@ -202,6 +202,8 @@ class Assistant:
                 _log_lost(answer.exchange, error)
                 if answer.cancellation.reason is StopReason.FORGOTTEN:
                     pass
+                elif answer.cancellation.reason is StopReason.WITHHELD:
+                    await self._end(answer, State.FAILED)  # Its words are erased: show none again.
                 elif answer.previous is not None:
                     await self._restore(answer, answer.previous, error)
                 else:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bot.assistant.answer import Answer, StopReason
+from bot.assistant.screening import NO_SCREENER, Screener
 from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import exchange_tokens
 from bot.conversation.prompt_markup import kept_files, requoted
@@ -15,14 +16,17 @@ from bot.storage.usage import NOBODY
 class Conversations:
     """Changes and forgets exchanges, and ends the answers to those that are forgotten.
 
-    *active* are the answers that are being made or wait in their queues, by message id. Every
-    method but `abandon` raises HistoryFailed.
+    *active* are the answers that are being made or wait in their queues, by message id. *screener*
+    checks what people edit. Every method but `abandon` raises HistoryFailed.
     """
 
-    def __init__(self, history: History, languages: Languages) -> None:
+    def __init__(
+        self, history: History, languages: Languages, screener: Screener = NO_SCREENER
+    ) -> None:
         self.active: dict[int, Answer] = {}
         self._history = history
         self._languages = languages
+        self._screener = screener
 
     async def reset(self, conversation: Conversation, before_id: int) -> int:
         """Forget the exchanges of a place before *before_id*; return how many there were.
@@ -90,18 +94,28 @@ class Conversations:
         kept = kept_files(exchange.files, files)
         amended = replace(exchange, question=question, embedded=embedded, files=kept)
         if amended != exchange:
-            await self.store_amended(amended)
+            await self._amend(amended)
 
     async def requote(self, message_id: int, quotation: str) -> None:
         """Replace what questions quote of a message; "" removes it."""
         for exchange in await self._history.quoting(message_id):
             quoted = requoted(quotation, exchange.quoted)
             if exchange.quoted != quoted:
-                await self.store_amended(replace(exchange, quoted=quoted))
+                await self._amend(replace(exchange, quoted=quoted))
 
     async def store_amended(self, exchange: Exchange) -> None:
         """Store a changed question."""
         await self._history.amend(replace(exchange, tokens=exchange_tokens(exchange)))
+
+    async def _amend(self, exchange: Exchange) -> None:
+        await self.store_amended(exchange)
+        self._screener.recheck(exchange, self._withhold)
+
+    async def _withhold(self, question: Exchange) -> None:
+        """Erase a question that was flagged after an edit; if it is being answered, say so."""
+        answer = self.active.get(question.message_id)
+        if answer is None or not answer.cancellation.cancel(StopReason.WITHHELD):
+            await self._history.erasure.withhold(question.message_id)
 
     def _in_places(self, place_ids: Collection[int]) -> list[Answer]:
         """Return the active answers whose question or reply is in one of these places."""

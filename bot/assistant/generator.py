@@ -14,7 +14,7 @@ from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
-from bot.assistant.screening import Screen, Screening, not_screened
+from bot.assistant.screening import NO_SCREENER, Screener, Screening
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
     NO_REPORTED_LIMITS,
@@ -101,8 +101,8 @@ class _Request:
 class Generator:
     """Asks the model of a place.
 
-    *describe_place* returns one line about a question's place, for the model. *screen* begins to
-    check a question.
+    *describe_place* returns one line about a question's place, for the model. *screener*
+    checks questions.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Generator:
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
-        screen: Screen = not_screened,
+        screener: Screener = NO_SCREENER,
     ) -> None:
         self.accounting = Accounting(
             history, adds_to_prompts=model.adds_to_prompts, metrics=metrics
@@ -128,7 +128,7 @@ class Generator:
         self._windows = LearnedWindows(history.models, catalog)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
-        self._screen = screen
+        self._screener = screener
         self._metrics = metrics
 
     async def generate(self, answer: Answer) -> None:
@@ -175,7 +175,7 @@ class Generator:
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)
-        screening = self._screen(answer)
+        screening = self._screener.screen(answer)
         return _Request(answer, build, exchanges, context.files.images, budget, search, screening)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:

@@ -11,11 +11,11 @@ from typing import Final, Self
 
 from bot.assistant.answer import Answer, StopReason
 from bot.assistant.ports import Moderation
-from bot.assistant.screening import Screening
+from bot.assistant.screening import Screener, Screening, Withhold
 from bot.conversation.exchange import Exchange
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt
-from bot.errors import ModelError, ModelTimeout
+from bot.errors import HistoryFailed, ModelError, ModelTimeout
 from bot.llm.api_config import ModerationPolicy
 from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
@@ -31,7 +31,7 @@ WAIT_SECONDS: Final = {  # how long an answer waits for a verdict
 }
 
 
-class Moderator:
+class Moderator(Screener):
     """Checks questions with a moderation *service*, and acts by *policy*.
 
     It logs that the service fails once, until it works again.
@@ -44,10 +44,51 @@ class Moderator:
         self._metrics = metrics
         self._service = service
         self._failing = False
+        self._rechecks = set[asyncio.Task[None]]()
+
+    async def close(self) -> None:
+        """Cancel the checks of edited questions that still run."""
+        for recheck in self._rechecks:
+            recheck.cancel()
+        await asyncio.gather(*self._rechecks, return_exceptions=True)
 
     def screen(self, answer: Answer) -> Screening:
         """Return the check of the question of *answer*."""
         return _Moderated(self, answer)
+
+    def recheck(self, question: Exchange, withhold: Withhold) -> None:
+        """Begin to check a question that was edited, and *withhold* it if it is flagged."""
+        recheck = asyncio.create_task(self._recheck(question, withhold))
+        self._rechecks.add(recheck)
+        recheck.add_done_callback(self._rechecks.discard)
+
+    async def _recheck(self, question: Exchange, withhold: Withhold) -> None:
+        categories = await self.verdict(words_of(question))
+        if categories and self.found_flagged(question, categories):
+            try:
+                await withhold(question)
+            except HistoryFailed as error:
+                log.warning("Cannot erase flagged question %d: %s", question.message_id, error)
+
+    def found_flagged(self, question: Exchange, categories: frozenset[str]) -> bool:
+        """Log that *question* is flagged; return whether it is to be withheld."""
+        names = ", ".join(sorted(categories))
+        log.warning(
+            "Found question %d by person %d in place %d flagged: %s",
+            question.message_id,
+            question.author_id,
+            question.place_id,
+            names,
+            extra=as_event(
+                "question_flagged",
+                question=question.message_id,
+                place=question.place_id,
+                guild=question.conversation.guild_id,
+                person=question.author_id,
+                outcome=names,
+            ),
+        )
+        return self.policy is not ModerationPolicy.LOG
 
     async def verdict(self, content: str | Image) -> frozenset[str] | None:
         """Return the categories in which *content* is flagged, None if there is no verdict."""
@@ -149,25 +190,8 @@ class _Moderated(Screening):
         if categories is None:
             if self._policy is ModerationPolicy.REQUIRE:
                 self._answer.cancellation.cancel(StopReason.UNCHECKED)
-        elif categories:
-            question, names = self._question, ", ".join(sorted(categories))
-            log.warning(
-                "Found question %d by person %d in place %d flagged: %s",
-                question.message_id,
-                question.author_id,
-                question.place_id,
-                names,
-                extra=as_event(
-                    "question_flagged",
-                    question=question.message_id,
-                    place=question.place_id,
-                    guild=question.conversation.guild_id,
-                    person=question.author_id,
-                    outcome=names,
-                ),
-            )
-            if self._policy is not ModerationPolicy.LOG:
-                self._answer.cancellation.cancel(StopReason.WITHHELD)
+        elif categories and self._moderator.found_flagged(self._question, categories):
+            self._answer.cancellation.cancel(StopReason.WITHHELD)
 
     async def _wait(self, checks: Iterable[asyncio.Task[None]]) -> None:
         """Wait until *checks* have ended, or until the answer waits no longer for them."""

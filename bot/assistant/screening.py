@@ -1,10 +1,11 @@
-"""How a question is checked beside its answer: not at all, unless MODERATION is on."""
+"""How questions are checked beside their answers: not at all, unless MODERATION is on."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Self
+from typing import Final, Self
 
 from bot.assistant.answer import Answer
+from bot.conversation.exchange import Exchange
 from bot.conversation.prompt import Prompt
 
 
@@ -33,9 +34,18 @@ class Screening:
         """Hold the first words of the answer until the question may be answered."""
 
 
-Screen = Callable[[Answer], Screening]
+Withhold = Callable[[Exchange], Awaitable[None]]
 
 
-def not_screened(_answer: Answer) -> Screening:
-    """Check nothing."""
-    return Screening()
+class Screener:
+    """Checks questions; this one checks nothing."""
+
+    def screen(self, _answer: Answer) -> Screening:
+        """Return the check of the question of an answer that begins."""
+        return Screening()
+
+    def recheck(self, question: Exchange, withhold: Withhold) -> None:
+        """Begin to check a question that was edited, and *withhold* it if it is flagged."""
+
+
+NO_SCREENER: Final = Screener()

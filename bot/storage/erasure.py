@@ -154,10 +154,11 @@ class Erasure:
             self.mark_pending()
         return changed == 1
 
-    async def withhold(self, message_id: int, notices: Sequence[str]) -> bool:
-        """Forget a question with its reply, but show *notices* for it; False if it is not stored.
+    async def withhold(self, message_id: int, notices: Sequence[str] | None = None) -> bool:
+        """Forget a question with its reply; return False if it is not stored.
 
-        Its id stays, as for `forget`. It is open until `History.mark_shown`.
+        Its id stays, as for `forget`. It is open until `History.mark_shown` if *notices* are to be
+        shown in place of the reply.
         """
         changed = await self._database.change(
             f"""
@@ -165,7 +166,7 @@ class Erasure:
             WHERE message_id = :message AND author_id <> 0
             """,
             message=message_id,
-            unshown=json.dumps(notices),
+            unshown=None if notices is None else json.dumps(notices),
         )
         self.mark_pending()
         return changed == 1

@@ -6,11 +6,15 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model.state import Record
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Message, Stage
+from tests.e2e.test_ask import about, answer, asked
 from tests.e2e.test_files import asked_with
+from tests.e2e.test_own_data import exported
+from tests.faults.points import until
 from tests.pictures import a_picture, data_url, png
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -163,3 +167,92 @@ async def test_retry_does_not_check_twice(refusing: Stage, unique: str) -> None:
     assert len(await refusing.requests_with(unique)) == 2
     assert len(await checks_of(refusing, unique)) == 1
     assert len(await checks_of(refusing, data_url(png(79)))) == 1
+
+
+async def withheld(stage: Stage, part: Message) -> None:
+    """Return when *part* shows nothing but that the answer is withheld."""
+
+    async def shown() -> bool:
+        found = await stage.discord.message(part["channel_id"], part["id"])
+        return bool(found["content"] == ENGLISH.question_withheld)
+
+    await until(shown)
+
+
+@pytest.mark.parametrize("action", [ReplyAction.REGENERATE, ReplyAction.CONTINUE])
+async def test_regenerated_question_is_checked_again(
+    refusing: Stage, unique: str, action: ReplyAction
+) -> None:
+    """The earlier reply goes, too: its question is erased."""
+    await refusing.model.reply_when(unique, Script(f"old {unique}", finish_reason="length"))
+    question = await refusing.asked(f"{unique} how?")
+    [part] = await refusing.parts_of(question)
+    await refusing.model.judge_when(unique, "violence")
+    await refusing.discord.press(part["channel_id"], "Mina", part["id"], action)
+    await withheld(refusing, part)
+    await is_erased(refusing, question, unique)
+
+
+async def test_private_question_is_withheld(refusing: Stage, unique: str) -> None:
+    await refusing.model.judge_when(unique, "violence")
+    [part] = await asked(refusing, await refusing.channel(), "Mina", unique)
+    assert part["content"] == ENGLISH.question_withheld
+    assert part["flags"] & 1 << 6, "only the person sees it"
+    rows = refusing.rows("SELECT count(*) FROM exchanges WHERE question LIKE ?", f"%{unique}%")
+    assert rows == [(0,)]
+
+
+async def test_question_from_a_modal_is_withheld_for_what_it_quotes(
+    refusing: Stage, unique: str
+) -> None:
+    channel = await refusing.channel()
+    await refusing.model.judge_when(unique, "hate")
+    said = await refusing.discord.say(channel, "Jun", f"{unique} is said")
+    interaction = await about(refusing, said, "Mina", "What is that?")
+    [part] = await answer(refusing, interaction)
+    assert part["content"] == ENGLISH.question_withheld
+    await is_erased(refusing, {"id": interaction}, unique, "What is that?")
+
+
+async def test_edited_question_is_checked_with_its_new_words(refusing: Stage, unique: str) -> None:
+    """It would come back in later prompts otherwise."""
+    question = await refusing.asked(f"harmless {unique}")
+    await refusing.model.judge_when(f"harmful {unique}", "violence")
+    channel = question["channel_id"]
+    text = question["content"].replace("harmless", "harmful")
+    await refusing.discord.edit(channel, question["id"], text)
+
+    async def gone() -> bool:
+        return refusing.state_of(question) == "failed"
+
+    await until(gone)
+    await is_erased(refusing, question, unique)
+    await refusing.asked(f"{unique} again", channel=question["id"])
+    assert "harmful" not in await refusing.memory_at(f"{unique} again")
+
+
+async def test_answer_is_withdrawn_if_its_question_is_edited_meanwhile(
+    refusing: Stage, unique: str
+) -> None:
+    await refusing.model.reply_when(unique, Script("word " * 2000, chunks_per_second=20))
+    question = await refusing.ask(f"harmless {unique}")
+    await refusing.first_words_on(question, "word")
+    await refusing.model.judge_when(f"harmful {unique}", "violence")
+    text = question["content"].replace("harmless", "harmful")
+    await refusing.discord.edit(question["channel_id"], question["id"], text)
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    await is_erased(refusing, question, unique)
+
+
+async def test_export_has_nothing_of_a_withheld_question(refusing: Stage, unique: str) -> None:
+    person, channel = await refusing.person(), await refusing.channel()
+    await refusing.asked(f"fine {unique}", author=person, channel=channel)
+    await refusing.model.judge_when(f"bad {unique}", "violence")
+    await refusing.asked(f"bad {unique}", author=person, channel=channel)
+    [only] = await exported(refusing, channel, person)
+    assert only["question"] == f"fine {unique}"
+
+
+async def test_privacy_names_the_moderation_service(refusing: Stage) -> None:
+    shown = await refusing.use(await refusing.channel(), "privacy")
+    assert ENGLISH.privacy_moderation.format(host="127.0.0.1") in shown["content"]
