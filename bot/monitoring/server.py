@@ -23,8 +23,8 @@ log = logging.getLogger(__name__)
 CLOSE_SECONDS: Final = 1.0  # for requests in progress when the bot ends
 NO_STORE: Final = {"Cache-Control": "no-store"}
 NO_METRICS_SENTENCE: Final = (
-    "The package prometheus-client is not installed, so nothing is counted: install the bot with "
-    "the extra [metrics].\n"
+    "The package prometheus-client is not installed, so nothing is counted. Install it with "
+    "pip install prometheus-client, and start the bot again.\n"
 )
 WHY_REFUSED: Final = {
     errno.EADDRINUSE: "another program listens at it: give another HEALTH_PORT",

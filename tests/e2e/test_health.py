@@ -165,6 +165,18 @@ async def test_a_bot_without_a_session_is_connecting(own_stage: Stage) -> None:
         await port.until_ready()
 
 
+async def test_the_second_client_of_a_bot_without_the_intent_is_watched(
+    stand_ins: Stage, unique: str
+) -> None:
+    """Discord refuses the intent, so the bot makes another client without it."""
+    async with stand_ins.afresh(message_content=False) as stage, watched(stage) as (_, port):
+        await port.until_ready()
+        await stage.asked(f"Hello {unique}")
+        values = await port.counted(("chatbot_questions_total", "message", "answered"), 1)
+        assert values["chatbot_gateway_connected", "0"] == 1
+        assert values["chatbot_identifies_total",] == 2
+
+
 async def test_a_bot_whose_connection_fell_silent_is_deaf(brisk: Stage, unique: str) -> None:
     """The connection stays open, but brings nothing, and Discord gives it no session again."""
     async with watched(brisk) as (_, port):
