@@ -1,5 +1,6 @@
 """What discord.py knows of a small server: its own objects, fed with payloads."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import discord
@@ -71,6 +72,11 @@ class World:
         self.guild = discord.Guild(data=data, state=self.state)
         self.state._add_guild(self.guild)
         self.channel = self.guild.get_channel(CHANNEL)
+
+    def member(self, person_id: int, role_ids: Iterable[int] = ()) -> discord.Member:
+        """Return a member of the guild who has these roles."""
+        data: Any = MEMBER | {"user": user(person_id, "Mina"), "roles": [*map(str, role_ids)]}
+        return discord.Member(data=data, guild=self.guild, state=self.state)
 
     def say(self, text: str, *, dm: bool = False, **more: Any) -> discord.Message:
         data: Any = {

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 LOG_SECONDS: Final = 60.0  # between two lines about one person
 MAX_PERSONS: Final = 10_000  # whose refusals are counted
+MAX_NOTED: Final = 10_000  # refused messages and interactions that are known as such
 MEMBER_SECONDS: Final = 60.0  # for which the roles of a fetched member are believed
 MAX_MEMBERS: Final = 1000
 FETCH_SECONDS: Final = 3.0  # A question waits for it.
@@ -46,6 +47,7 @@ class Gate:
         self._members = BoundedDict[tuple[int, int], tuple[float, discord.Member | None]](
             MAX_MEMBERS
         )
+        self._noted = BoundedDict[int, None](MAX_NOTED)
         self._refusals = RefusalLog()
 
     @property
@@ -139,9 +141,13 @@ class Gate:
         return member
 
     def _note(self, kind: str, id_: int, place: Place, person_id: int, verdict: Verdict) -> None:
-        """Count a refusal, and log it unless the last line about the person is too recent."""
-        if verdict.allowed:
+        """Count a refusal, and log it unless the last line about the person is too recent.
+
+        Backfill finds a refused message again, since it is not stored: it counts once.
+        """
+        if verdict.allowed or id_ in self._noted:
             return
+        self._noted[id_] = None
         self._metrics.refused(verdict.rule.value)
         left_out = self._refusals.left_out(person_id, self._clock())
         if left_out is not None:
