@@ -24,6 +24,7 @@ EventName = Literal[
     "identify_postponed",
     "login_failed",
     "moderation_failed",
+    "person_refused",
     "prompt_built",
     "question_ended",
     "question_failed",

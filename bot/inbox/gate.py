@@ -16,6 +16,7 @@ from bot.errors import ReplyDelayed
 from bot.inbox import addressing
 from bot.inbox.channels import Channels
 from bot.live import Live
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 from bot.transport.calls import DiscordUnavailable
 from bot.transport.members import role_ids
@@ -153,7 +154,9 @@ class Gate:
         if left_out is not None:
             more = f", and {left_out} more since the last line" if left_out else ""
             log.info(
-                "Refuse person %d in %s: %s (%s %d%s)", person_id, place, verdict, kind, id_, more
+                "Refuse person %d in %s: %s (%s %d%s)",
+                *(person_id, place, verdict, kind, id_, more),
+                extra=as_event("person_refused", person=person_id, outcome=verdict.rule.value),
             )
 
 

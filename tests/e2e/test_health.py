@@ -285,6 +285,13 @@ async def test_a_refusal_and_a_rate_limit_are_counted(own_stage: Stage, unique: 
         await port.counted(("chatbot_refused_total", "rate limit"), 1)
 
 
+async def test_a_removed_key_is_counted_by_its_kind(own_stage: Stage, unique: str) -> None:
+    async with watched(own_stage) as (_, port):
+        await own_stage.asked(f"{unique} ghp_{'k3yOfM1na' * 4} and npm_{'k3yOfM1na' * 4}")
+        values = await port.counted(("chatbot_redacted_total", "GitHub token"), 1)
+        assert values["chatbot_redacted_total", "npm token"] == 1
+
+
 async def test_metrics_name_the_package_that_is_missing(own_stage: Stage) -> None:
     """An import hook hides it. The rest of the port works."""
     with tempfile.TemporaryDirectory() as folder:

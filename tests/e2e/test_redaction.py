@@ -159,6 +159,15 @@ async def test_a_token_in_the_first_message_of_a_thread_is_removed(
     await is_nowhere(stage, TOKEN)
 
 
+async def test_a_token_in_the_topic_of_the_channel_is_removed(stage: Stage, unique: str) -> None:
+    channel = await stage.channel()
+    await stage.discord.edit_channel(channel, topic=f"{unique} with {TOKEN}")
+    await stage.asked(f"{unique} what is this place?", channel=channel)
+    [system, *_] = await stage.prompt_with(f"{unique} what is this place?")
+    assert f"{unique} with {MARK}" in system["content"]
+    await is_nowhere(stage, TOKEN)
+
+
 async def test_a_token_in_ask_is_to_be_renewed(stage: Stage, unique: str) -> None:
     interaction = await ask(stage, await stage.channel(), "Mina", f"{unique} {TOKEN}?")
     [shown] = await answer(stage, interaction)
