@@ -30,6 +30,7 @@ from bot.storage.facts import Facts, ModelStore
 from bot.storage.places import UPSERT_PLACE, Places
 from bot.storage.preferences import Preferences
 from bot.storage.retention import erase_at_end, erase_at_start
+from bot.storage.spending import SpendingStore
 from bot.storage.usage import UsageStore
 
 CHECKED: Final = "checked"  # a fact: when the database last worked again after a failure
@@ -48,6 +49,7 @@ class History(ExchangeQueries):
         self.models = ModelStore(database)
         self.places = Places(database)
         self.usage = UsageStore(database)
+        self.spending = SpendingStore(database)
 
     @classmethod
     @asynccontextmanager

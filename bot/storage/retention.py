@@ -16,6 +16,7 @@ from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
 from bot.storage.facts import Facts
+from bot.storage.spending import SpendingStore
 from bot.storage.usage import DAY_SECONDS, UsageStore
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ ERASE_DELAY_SECONDS: Final = 1.0
 ERASE_BACKOFF: Final = Backoff(0.5, 5.0)
 # This fact is set if an earlier run had no time to erase copies of forgotten text between the rows.
 COPIES: Final = "copies"
+# Budgets count a month. The month before is kept too, in case the clock is set back.
+SPENDING_DAYS: Final = 62
 END_SECONDS: Final = 2.0  # The shutdown waits for it.
 END_RETRY_SECONDS: Final = 0.1
 
@@ -36,6 +39,7 @@ class Retention:
     The ids of forgotten questions stay for *keep_seconds*, so that a message that arrives again is
     not answered again. Exchanges and usage older than *retention_days* are forgotten; 0 keeps them.
     Of *copies*, those that were made before a migration are deleted in time.
+    What counts against budgets is deleted once no budget counts it any more.
     """
 
     def __init__(
@@ -43,6 +47,7 @@ class Retention:
         erasure: Erasure,
         usage: UsageStore,
         copies: Copies,
+        spending: SpendingStore,
         *,
         keep_seconds: float,
         retention_days: int,
@@ -51,6 +56,7 @@ class Retention:
         self._erasure = erasure
         self._usage = usage
         self._copies = copies
+        self._spending = spending
         self._keep_seconds = keep_seconds
         self._retention_seconds = retention_days * DAY_SECONDS
         self._now = now
@@ -86,6 +92,7 @@ class Retention:
             oldest = self._now() - self._retention_seconds
             await self._erasure.forget_before(snowflake_at(oldest))
             await self._usage.delete_before(int(oldest // DAY_SECONDS))
+        await self._spending.delete_before(int(self._now() // DAY_SECONDS) - SPENDING_DAYS)
         await self._erasure.delete_ids_before(snowflake_at(self._now() - self._keep_seconds))
         await self._erasure.rewrite_large_file()
 

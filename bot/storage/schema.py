@@ -146,6 +146,18 @@ MIGRATIONS: Final = {
             until INTEGER NOT NULL
         ) STRICT;
         """,
+    # The scope is person, server or bot; the bot has the id 0. In days since 1970 by UTC.
+    "Store what counts against budgets, in billionths of the currency and in tokens": """
+        CREATE TABLE spent (
+            scope TEXT NOT NULL CHECK (scope IN ('person', 'server', 'bot')),
+            scope_id INTEGER NOT NULL,
+            day INTEGER NOT NULL,
+            nanos INTEGER NOT NULL,
+            tokens INTEGER NOT NULL,
+            PRIMARY KEY (scope, scope_id, day)
+        ) STRICT, WITHOUT ROWID;
+        CREATE INDEX spent_by_day ON spent (day);
+        """,
 }
 
 

@@ -2,11 +2,12 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal
 
 from bot.storage.database import Store
+from bot.storage.spending import SpentRow, addition
 
 By = Literal["person", "channel", "day"]
 NOBODY: Final = 0  # the person of anonymised usage
@@ -79,14 +80,24 @@ def date_of(day: int) -> date:
 class UsageStore(Store):
     """The stored usage."""
 
-    async def add(self, row: UsageRow) -> None:
-        """Add a row to the usage of its day, place, person and model."""
-        used = row.used
-        await self._database.change(
-            f"INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) {_ADDED}",
-            *(row.person_id, row.day, row.guild_id, row.channel_id, row.model),
-            *(used.prompt_tokens, used.completion_tokens, used.answers, used.estimated),
-        )
+    async def add(self, row: UsageRow | None, spent: Sequence[SpentRow] = ()) -> None:
+        """Add a row to the usage of its day, place, person and model.
+
+        In the same transaction, *spent* is added to what counts against budgets.
+        """
+        statements, parameters = list[str](), dict[str, object]()
+        if row is not None:
+            statements.append(
+                "INSERT INTO usage VALUES (:person_id, :day, :guild_id, :channel_id, :model,"
+                f" :prompt_tokens, :completion_tokens, :answers, :estimated) {_ADDED}"
+            )
+            own = ("person_id", "day", "guild_id", "channel_id", "model")
+            parameters |= {name: getattr(row, name) for name in own} | asdict(row.used)
+        if spent:
+            statement, named = addition(spent)
+            statements.append(statement)
+            parameters |= named
+        await self._database.change_all(*statements, **parameters)
 
     async def totals_since(
         self, person_id: int, days: Sequence[int]

@@ -13,6 +13,7 @@ from bot.storage.database import Database
 from bot.storage.erasure import REWRITE_BYTES, Erasure
 from bot.storage.exchanges import History
 from bot.storage.retention import ERASE_DELAY_SECONDS, Retention
+from bot.storage.spending import SpendingStore
 from bot.storage.usage import DAY_SECONDS, UsageRow, UsageStore, UsageTotal
 from tests.doubles import an_exchange, keep, run_virtually
 
@@ -42,6 +43,7 @@ def retention(history: History, *, days: int, keep_seconds: float = DAY_SECONDS)
         history.erasure,
         history.usage,
         Copies(Path("none", "bot.db")),
+        history.spending,
         keep_seconds=keep_seconds,
         retention_days=days,
         now=lambda: NOW,
@@ -85,10 +87,9 @@ def test_a_failed_erasure_backs_off_and_is_logged_once(
 ) -> None:
     async def scene() -> list[float]:
         erasure = BlockedErasure(failures=6)
-        usage = UsageStore(NO_DATABASE)
-        kept = Retention(
-            erasure, usage, Copies(Path("none", "bot.db")), keep_seconds=0.0, retention_days=0
-        )
+        usage, spending = UsageStore(NO_DATABASE), SpendingStore(NO_DATABASE)
+        copies = Copies(Path("none", "bot.db"))
+        kept = Retention(erasure, usage, copies, spending, keep_seconds=0.0, retention_days=0)
         erasing = asyncio.create_task(kept.erase_forever())
         await asyncio.sleep(100.0)
         assert erasure.tried_at == [], "nothing was forgotten"
