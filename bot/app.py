@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.ports import ChatModel
@@ -32,6 +33,7 @@ from bot.commands.usage import add_usage
 from bot.connection import Connection
 from bot.conversation.snowflakes import HOUR_SECONDS
 from bot.i18n.languages import Languages
+from bot.inbox.admission import Admission
 from bot.inbox.channel_context import channel_context
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
@@ -203,6 +205,8 @@ def build(
     """
     languages = Languages(settings.language, client.locale_of)
     limit = UserRateLimit(live.questions_per_minute, metrics)
+    budgets = Budgets(history.spending, live.budgets, metrics)
+    admission = Admission(limit, budgets, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
     claims = Claims(in_flight, catch_up.on_release)
@@ -225,6 +229,7 @@ def build(
         history,
         live.prompts,
         models,
+        budgets=budgets,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
         screener=screener,
@@ -238,9 +243,9 @@ def build(
     replies = ReplyFactory(
         assistant, history, questions, channels, unsaved, pacer, settings.reply_parts
     )
-    inbox = Inbox(assistant, history, questions, claims, limit, replies, unsaved, gate)
+    inbox = Inbox(assistant, history, questions, claims, admission, replies, unsaved, gate)
     places = InteractionPlaces(client, channels)
-    interactions = Interactions(assistant, unsaved, questions, claims, limit, replies, places)
+    interactions = Interactions(assistant, unsaved, questions, claims, admission, replies, places)
 
     watermark = Watermark(history.facts)
     guilds = Guilds(client, history.places, history.facts, live.access)
@@ -263,6 +268,7 @@ def build(
         history.erasure,
         history.usage,
         copies,
+        history.spending,
         keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
         retention_days=settings.retention_days,
     )
@@ -276,10 +282,10 @@ def build(
     add_forget_me(surface, conversations, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy, live.access)
     add_model(surface, overrides, models)
-    add_usage(surface, history.usage, live.prices)
+    add_usage(surface, history.usage, live.prices, budgets)
     add_system_prompt(surface, overrides)
     add_ask(surface, channels, interactions.handle)
-    regenerator = Regenerator(assistant, history, questions, claims, limit, replies, places)
+    regenerator = Regenerator(assistant, history, questions, claims, admission, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
 
     metrics.watch(Gauge.OPEN_QUESTIONS, in_flight.__len__)

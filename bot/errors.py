@@ -12,6 +12,7 @@ BotError
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
 ├── UserRateLimited           somebody asks faster than they may
+├── BudgetSpent               a person, a server or the bot has used up its budget
 ├── QueueFull                 too many questions wait in one place
 ├── NothingAsked              nothing in a question can be read
 ├── ReplyLost                 the place of an answer is deleted or forbidden
@@ -48,7 +49,7 @@ from typing import Final
 
 from bot.conversation.context_window import NO_REPORTED_LIMITS, ReportedLimits
 from bot.i18n.sentences import Explain, Sentences
-from bot.i18n.times import discord_time
+from bot.i18n.times import discord_countdown, discord_time
 
 
 class BotError(Exception):
@@ -138,6 +139,25 @@ class UserRateLimited(BotError):
 
     def explain(self, strings: Sentences) -> str:
         return strings.rate_limited.format(limit=self.limit)
+
+
+class BudgetSpent(BotError):
+    """A person, a server or the bot has used up what it may use in a day or a month.
+
+    It begins anew at *resets_at*, in seconds since 1970; 0 if nothing is allowed at all.
+    """
+
+    def __init__(self, scope: str, period: str, resets_at: int) -> None:
+        super().__init__(f"the budget of the {scope} for the {period} is used up")
+        self.scope = scope
+        self.period = period
+        self.resets_at = resets_at
+
+    def explain(self, strings: Sentences) -> str:
+        if not self.resets_at:
+            return strings.budget_nothing
+        sentence = BUDGET_SENTENCES[self.scope, self.period](strings)
+        return sentence.format(when=discord_countdown(self.resets_at))
 
 
 class QueueFull(BotError):
@@ -304,6 +324,14 @@ class ModelEmptyBody(ModelFailed):
     is_transient = False
 
 
+BUDGET_SENTENCES: Final[Mapping[tuple[str, str], Explain]] = {
+    ("person", "day"): lambda t: t.budget_person_day,
+    ("person", "month"): lambda t: t.budget_person_month,
+    ("server", "day"): lambda t: t.budget_server_day,
+    ("server", "month"): lambda t: t.budget_server_month,
+    ("bot", "day"): lambda t: t.budget_bot_day,
+    ("bot", "month"): lambda t: t.budget_bot_month,
+}
 # Errors whose sentences advise to ask again in a minute.
 ASKS_AGAIN: Final = (ModelBusy, ModelUnreachable, ModelTimeout, ModelFailed)
 EXPLANATIONS: Final[Mapping[type, Explain]] = {

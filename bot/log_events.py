@@ -10,6 +10,7 @@ EventName = Literal[
     "answers_finishing",
     "answers_left",
     "backfill_postponed",
+    "budget_used",
     "command_failed",
     "commands_synced",
     "connected",

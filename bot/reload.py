@@ -26,6 +26,7 @@ RELOADED: Final = frozenset(
         "blocked_guilds",
         "blocked_roles",
         "blocked_users",
+        "budgets",
         "context_tokens",
         "log_level",
         "openai_model",
@@ -69,7 +70,7 @@ RESTARTED: Final = frozenset(
 )
 # What these mean depends on the server: if OPENAI_BASE_URL waits for a restart, so do they.
 OF_THE_SERVER: Final = frozenset(
-    {"openai_model", "openai_models", "openai_options", "token_prices"}
+    {"budgets", "openai_model", "openai_models", "openai_options", "token_prices"}
 )
 
 
@@ -78,6 +79,7 @@ class LiveSettings:
 
     def __init__(self, settings: Settings) -> None:
         self.access = Live(settings.access)
+        self.budgets = Live(settings.budget_rules)
         self.log_level = Live[str](settings.log_level)
         self.models = Live(settings.models)
         self.options = Live(settings.request_options)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, get_args, get_origin
 from urllib.parse import urlsplit
@@ -29,6 +30,7 @@ from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
+from bot.llm.budget_rules import NO_BUDGETS, BudgetRules, read_budgets
 from bot.llm.listed_models import is_model_name
 from bot.llm.model_catalog import OfferedModels
 from bot.llm.prices import NO_PRICES, Prices, read_prices
@@ -102,6 +104,15 @@ REMEDIES: Final = {
     ),
     "moderation_model": f"give the name of a model, like {MODERATION_MODEL}",
     "moderation_required": "give true or false; true needs MODERATION=refuse",
+    "budgets": (
+        'give a JSON object like {"person": {"day": 0.5}, "bot": {"month": 50}}: what a person, a '
+        "server and the bot may use in a day and a month, in the currency of TOKEN_PRICES, or with "
+        '"unit": "tokens" in tokens'
+    ),
+    "unpriced_budgets": (
+        "add each model that people may choose to TOKEN_PRICES, or give the budgets in tokens with "
+        '"unit": "tokens"'
+    ),
     "database_url": "give an address like sqlite:///data/bot.db",
     "health_port": "give a port from 1 to 65535, or leave it empty to open none",
     "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
@@ -258,6 +269,7 @@ class Settings(BaseModel):
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     token_prices: Annotated[Prices, _from_text(read_prices)] = NO_PRICES
+    budgets: Annotated[BudgetRules, _from_text(read_budgets)] = NO_BUDGETS
     language: Annotated[Language, _from_text(_language)] = "en"
     moderation: Annotated[Literal["off", "log", "refuse"], _from_text(_lower)] = "off"
     moderation_base_url: Annotated[ApiUrl | None, BeforeValidator(_needed)] = Field(
@@ -294,6 +306,16 @@ class Settings(BaseModel):
         if not rest.startswith("///") or not path.strip("/") or path.startswith(":memory:"):
             raise ValueError
         return url
+
+    @field_validator("budgets")
+    @classmethod
+    def _can_be_counted(cls, budgets: BudgetRules, info: ValidationInfo) -> BudgetRules:
+        given: dict[str, Any] = info.data
+        if budgets.in_money and {"openai_model", "openai_models", "token_prices"} <= given.keys():
+            models = {given["openai_model"], *given["openai_models"]}
+            if not models <= given["token_prices"].per_million.keys():
+                raise PydanticCustomError("unpriced", "a model without a price")
+        return budgets
 
     @field_validator("system_prompt")
     @classmethod
@@ -383,10 +405,19 @@ class Settings(BaseModel):
 
     @property
     def offered_models(self) -> tuple[str, ...]:
-        """The models that people may choose, with the default; empty if they may choose any."""
-        if not self.openai_models:
-            return ()
-        return tuple(dict.fromkeys((self.openai_model, *self.openai_models)))
+        """The models that people may choose, with the default; empty if they may choose any.
+
+        If budgets are in money, a model without a price cannot be chosen.
+        """
+        models = self.openai_models
+        if not models and self.budgets.in_money:
+            models = tuple(self.token_prices.per_million)
+        return tuple(dict.fromkeys((self.openai_model, *models))) if models else ()
+
+    @property
+    def budget_rules(self) -> BudgetRules:
+        """The budgets, with the prices that they count by."""
+        return replace(self.budgets, prices=self.token_prices)
 
     @property
     def redaction(self) -> Callable[[str], str]:
@@ -472,6 +503,9 @@ def remedy(field: str) -> str:
 
 
 def _problem(field: str, kind: str) -> str:
+    if kind == "unpriced":
+        advice = REMEDIES["unpriced_budgets"]
+        return f"{field.upper()} needs a price for each model that people may choose: {advice}."
     problem = {
         "missing": "is missing",
         "other_database": "names another database, but only SQLite is supported",

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.prompt_images import PromptImages
@@ -36,6 +37,7 @@ from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.i18n.times import with_plain_times
 from bot.live import Live
+from bot.llm.budget_rules import NO_BUDGETS
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.logs import set_up_logging
@@ -316,7 +318,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         stand_in = running("bot.sandbox.model.server", "--settings", OFFLINE_MODEL)
         ready = await stack.enter_async_context(stand_in)
         values |= {"openai_base_url": ready["base_url"], "openai_api_key": "not-needed"}
-        values |= {"openai_model": "offline", "openai_options": {}}
+        values |= {"openai_model": "offline", "openai_options": {}, "budgets": NO_BUDGETS}
         os.environ |= NO_PROXY
     settings = Settings.load(**values)
     languages = Languages(settings.language)
@@ -334,7 +336,10 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     catalog = ModelCatalog(Live(settings.models), model.list_models)
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
-    generator = Generator(model, history, Live(settings.prompts), catalog, images=images)
+    budgets = Budgets(history.spending, Live(settings.budget_rules))
+    generator = Generator(
+        model, history, Live(settings.prompts), catalog, budgets=budgets, images=images
+    )
     assistant = Assistant(generator, history, Conversations(history, languages), languages)
     return Chat(assistant, history, languages.default, settings.redaction)
 

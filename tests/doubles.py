@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from bot.assistant.assistant import Assistant
+from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.prompt_images import PromptImages
@@ -19,6 +20,7 @@ from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
 from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.live import Live
+from bot.llm.budget_rules import NO_BUDGETS
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
 from bot.llm.listed_models import ListedModel
@@ -270,6 +272,11 @@ def file_bytes(database: Path) -> bytes:
     return b"".join(path.read_bytes() for path in sorted(database.parent.glob(f"{database.name}*")))
 
 
+def no_budgets(history: History) -> Budgets:
+    """Return budgets without any limit."""
+    return Budgets(history.spending, Live(NO_BUDGETS))
+
+
 def an_assistant(
     model: ChatCompletions | DoubleModel,
     history: History,
@@ -285,11 +292,18 @@ def an_assistant(
     config = PromptConfig(system_prompt=system_prompt, token_budget=token_budget)
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
+    budgets = more.pop("budgets", None) or no_budgets(history)
     catalog = ModelCatalog(
         Live(OfferedModels(model.default_model, more.pop("models", ()))), model.list_models
     )
     generator = Generator(
-        model, history, Live(config), catalog, images=images, describe_place=describe_place
+        model,
+        history,
+        Live(config),
+        catalog,
+        budgets=budgets,
+        images=images,
+        describe_place=describe_place,
     )
     conversations = conversations or Conversations(history, languages)
     return Assistant(generator, history, conversations, languages, **more)

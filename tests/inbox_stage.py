@@ -17,6 +17,7 @@ from bot.attachments.reader import Attachments
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion, State
 from bot.errors import ReplyLost
 from bot.i18n.languages import Languages
+from bot.inbox.admission import Admission
 from bot.inbox.channels import Channels
 from bot.inbox.claims import Claims
 from bot.inbox.gate import Gate
@@ -40,7 +41,7 @@ from bot.sandbox.discord.server import serving
 from bot.sandbox.driver import Driver
 from bot.storage.exchanges import History
 from bot.transport.pacer import Pacer
-from tests.doubles import DoubleModel, an_assistant
+from tests.doubles import DoubleModel, an_assistant, no_budgets
 from tests.faults.failing import FailingDatabase, open_failing_database
 
 Json = dict[str, Any]
@@ -123,13 +124,13 @@ class InboxStage:
         self.replies = replies = ReplyFactory(
             assistant, history, self.questions, channels, self.unsaved, pacer, max_parts=10
         )
-        limit = UserRateLimit(Live(QUESTIONS_PER_MINUTE))
+        admission = Admission(UserRateLimit(Live(QUESTIONS_PER_MINUTE)), no_budgets(history))
         self.inbox = Inbox(
             assistant,
             history,
             self.questions,
             self.claims,
-            limit,
+            admission,
             replies,
             self.unsaved,
             self.gate,

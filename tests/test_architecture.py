@@ -38,7 +38,15 @@ LAYERS = (
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {
-    "assistant": {"assistant", "conversations", "generator", "overrides", "ports", "prompt_images"},
+    "assistant": {
+        "assistant",
+        "budgets",
+        "conversations",
+        "generator",
+        "overrides",
+        "ports",
+        "prompt_images",
+    },
     "attachments": {"names", "reader", "text_encoding"},
     "conversation": {
         "calibration",
@@ -58,6 +66,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     "i18n": {"languages", "sentences", "times"},
     "inbox": {
         "addressing",
+        "admission",
         "channels",
         "claims",
         "edits",
@@ -69,11 +78,11 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "reply_factory",
         "threads",
         "unsaved",
-        "user_limits",
     },
     "llm": {
         "api_config",
         "base_address",
+        "budget_rules",
         "client",
         "events",
         "listed_models",
@@ -96,6 +105,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "places",
         "preferences",
         "schema",
+        "spending",
         "usage",
     },
     "transport": {
@@ -149,6 +159,7 @@ PURE_MODULES = {
     "llm.answer_filter",
     "llm.api_config",
     "llm.api_errors",
+    "llm.budget_rules",
     "llm.error_patterns",
     "llm.events",
     "llm.listed_models",

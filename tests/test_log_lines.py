@@ -23,7 +23,7 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 FIRST_WORDS = {
     "Cannot", "Connect", "Connected", "Copy", "Create", "Delete", "Ended", "Finish", "Forgot",
     "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Open", "Postpone", "Refuse", "Reload",
-    "Resume", "Retry", "Send", "Show", "Skip", "Stop", "Synced", "Timed", "Use", "Wait",
+    "Resume", "Retry", "Send", "Show", "Skip", "Spent", "Stop", "Synced", "Timed", "Use", "Wait",
 }
 # fmt: on
 # Sentences that the documents quote for another reason: values of settings.

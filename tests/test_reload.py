@@ -21,6 +21,7 @@ OTHERS = {
         for of in ("channels", "guilds", "roles", "users")
     },
     "attachment_bytes": "7",
+    "budgets": '{"unit": "tokens", "bot": {"day": 7}}',
     "catch_up_hours": "7",
     "context_tokens": "7000",
     "database_url": "sqlite:///other.db",

@@ -1,15 +1,21 @@
 """Count the tokens that answers use, and calibrate the estimates by what the API counts."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
-from bot.assistant.answer import NOTHING_USED, Answer, Generation, StopReason
+from bot.assistant.answer import NOTHING_USED, Answer, Generation
+from bot.assistant.budgets import Budgets, Warned
 from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration, most_tokens
-from bot.conversation.prompt import NO_PROMPT
+from bot.conversation.prompt import NO_PROMPT, Prompt
 from bot.conversation.token_estimate import estimate_tokens
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, ModelThoughtOnly, ModelTimeout
+from bot.i18n.sentences import Sentences
+from bot.i18n.times import discord_countdown
+from bot.llm.budget_rules import Period
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
@@ -24,7 +30,7 @@ IMAGE_TOKENS: Final = 765
 
 
 class Accounting:
-    """Knows the calibration of each model, and stores usage.
+    """Knows the calibration of each model, charges budgets, and stores usage.
 
     *adds_to_prompts* tells whether the server adds to prompts for a model, so that its counts
     teach nothing about the estimate.
@@ -33,6 +39,7 @@ class Accounting:
     def __init__(
         self,
         history: History,
+        budgets: Budgets,
         *,
         adds_to_prompts: Callable[[str], bool],
         metrics: Metrics = NO_METRICS,
@@ -40,6 +47,7 @@ class Accounting:
         self._metrics = metrics
         self._models = history.models
         self._usage = history.usage
+        self._budgets = budgets
         self._adds_to_prompts = adds_to_prompts
         self._calibrations: dict[str, Calibration] = {}
 
@@ -88,37 +96,100 @@ class Accounting:
             return counted
         return counted if counted <= most_tokens([turn.text for turn in prompt.turns]) else 0
 
+    @asynccontextmanager
+    async def charged(self, answer: Answer, prompt: Prompt) -> AsyncIterator[int]:
+        """Charge a request with *prompt* within the block; yields its reply limit.
+
+        A budget may lower that limit. Raises BudgetSpent or HistoryFailed.
+        """
+        generation, person_id = answer.generation, answer.asker_id
+        generation.reservation = await self._budgets.reserve(
+            person_id,
+            answer.exchange.conversation.guild_id,
+            model=generation.model,
+            prompt=self._estimated(generation.model, prompt),
+            reply=prompt.reply_tokens,
+        )
+        reserved, error = generation.reservation, None
+        try:
+            yield prompt.reply_tokens if reserved is None else reserved.reply_tokens
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            generation.used = used = self._used(generation, error)
+            if reserved is not None:
+                tokens = used.prompt_tokens, used.completion_tokens
+                warned = self._budgets.settle(reserved, *tokens)
+                generation.budget_notices += [_nearly(one, answer.strings) for one in warned]
+                generation.notices += generation.budget_notices
+
+    async def count_discarded(self, answer: Answer) -> None:
+        """Store what a request used whose answer was thrown away, before the next one is sent."""
+        generation = answer.generation
+        used = replace(generation.used, answers=0, estimated=0)
+        generation.counted = generation.counted or used != NOTHING_USED
+        await self._store(answer, used)
+
     async def record(self, answer: Answer) -> None:
-        """Calibrate by *answer* and store its usage, unless that counts for nobody."""
-        generation, asked, person_id = answer.generation, answer.exchange, answer.usage_person_id
+        """Calibrate by *answer* and store the usage of its last request."""
+        generation = answer.generation
         if generation.usage is not None:
             await self.calibrate(generation, generation.usage.prompt_tokens)
+        used = replace(generation.used, answers=1) if generation.counted else generation.used
+        await self._store(answer, used)
+
+    async def _store(self, answer: Answer, used: UsageTotal) -> None:
+        """Store usage, unless it counts for nobody, and what budgets were charged with it."""
+        generation, asked, person_id = answer.generation, answer.exchange, answer.usage_person_id
+        reservation, generation.reservation = generation.reservation, None
+        generation.used = NOTHING_USED
+        self._metrics.tokens_used(generation.model, used.prompt_tokens, used.completion_tokens)
+        row = None
+        if used != NOTHING_USED and person_id is not None:
+            day = today() if reservation is None else reservation.day
+            place = asked.conversation
+            guild_id = NO_GUILD if place.guild_id is None else place.guild_id
+            row = UsageRow(day, guild_id, place.top_id, person_id, generation.model, used)
+        spent = self._budgets.take_unsaved(reservation)
+        if row is None and not spent:
+            return
         try:
-            used = await self.used(generation)
-            if used == NOTHING_USED and answer.cancellation.reason is StopReason.WITHHELD:
-                used = await self._estimated(generation)  # The API has read the prompt, at least.
-            if generation.discarded != NOTHING_USED:
-                used = generation.discarded + replace(used, answers=1)
-            self._metrics.tokens_used(generation.model, used.prompt_tokens, used.completion_tokens)
-            if used != NOTHING_USED and person_id is not None:
-                place = asked.conversation
-                guild_id = NO_GUILD if place.guild_id is None else place.guild_id
-                row = UsageRow(today(), guild_id, place.top_id, person_id, generation.model, used)
-                await self._usage.add(row)
+            await self._usage.add(row, spent)
         except HistoryFailed as error:
+            self._budgets.put_back(reservation, spent)
             log.warning("Cannot store the usage of answer %d: %s", asked.message_id, error)
 
-    async def used(self, generation: Generation) -> UsageTotal:
-        """Return what the API counted, else an estimate, of the newest request."""
+    def _estimated(self, model: str, prompt: Prompt) -> int:
+        images = prompt.image_tokens if prompt.images else 0
+        return self._calibrations[model].apply(prompt.tokens + images)
+
+    def _used(self, generation: Generation, error: BaseException | None) -> UsageTotal:
+        """Return what the API counted for the newest request that ended with *error*, if any.
+
+        If it counted nothing, that is estimated: by the text, by the whole limit if the model used
+        that up with thinking, by the prompt alone if the answer was stopped or too late. A request
+        that the API refused used nothing.
+        """
         if generation.usage is not None:
             counts = generation.usage
             return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
-        return await self._estimated(generation) if generation.written else NOTHING_USED
-
-    async def _estimated(self, generation: Generation) -> UsageTotal:
         if generation.prompt is NO_PROMPT:
             return NOTHING_USED
-        calibration = await self.calibration(generation.model)
-        prompt_tokens = calibration.apply(generation.prompt.tokens)
-        completion_tokens = calibration.apply(estimate_tokens(generation.written))
+        if generation.written:
+            written = estimate_tokens(generation.written)
+            completion_tokens = self._calibrations[generation.model].apply(written)
+        elif isinstance(error, ModelThoughtOnly):
+            completion_tokens = generation.prompt.reply_tokens
+        elif isinstance(error, asyncio.CancelledError | ModelTimeout):
+            completion_tokens = 0
+        else:
+            return NOTHING_USED
+        prompt_tokens = self._estimated(generation.model, generation.prompt)
         return UsageTotal(prompt_tokens, completion_tokens, answers=1, estimated=1)
+
+
+def _nearly(warned: Warned, strings: Sentences) -> str:
+    is_day = warned.limit.period is Period.DAY
+    sentence = strings.budget_nearly_day if is_day else strings.budget_nearly_month
+    return sentence.format(percent=warned.percent, when=discord_countdown(warned.resets_at))

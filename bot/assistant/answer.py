@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import Final
 
+from bot.assistant.budgets import Reservation
 from bot.assistant.ports import ContextLoader, Reply
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.prompt import NO_PROMPT, Prompt, exchange_tokens
@@ -73,8 +74,10 @@ class Job:
 class Generation:
     """An answer as far as the model has written it.
 
-    The first *kept* of the *pieces* are from before the newest request. *discarded* is the usage of
-    answers that were thrown away. *unread* are the sentences about files that were not read.
+    The first *kept* of the *pieces* are from before the newest request. *used* is what that request
+    used, once it has ended, and *reservation* what a budget kept for it. *counted* means that an
+    earlier request was counted, whose answer was thrown away. *unread* are the sentences about
+    files that were not read.
     """
 
     model: str = ""
@@ -85,9 +88,12 @@ class Generation:
     thought_seconds: float | None = None  # before the first token
     only_thought: bool = False
     usage: TokenUsage | None = None
-    discarded: UsageTotal = NOTHING_USED
+    used: UsageTotal = NOTHING_USED
+    reservation: Reservation | None = None
+    counted: bool = False
     notices: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # some of the notices
+    budget_notices: list[str] = field(default_factory=list)  # the same
     files_percent: int = 100  # how much of the files goes into the prompt
 
     @property
@@ -144,7 +150,8 @@ class Answer:
     """One answer, from its question to its end.
 
     *exchange* is the question as it is now. *seconds* returns the time since this run began.
-    *usage_person_id* is whose usage it counts as, None if it is not counted. *previous* has the
+    *asker_id* is whose budget it counts for, *usage_person_id* whose usage it counts as, None if it
+    is not counted. *previous* has the
     reply that a new one replaces, if there is one. *received* is False if the question could not
     be stored.
     """
@@ -154,6 +161,7 @@ class Answer:
     job: Job
     strings: Sentences
     seconds: Callable[[], float]
+    asker_id: int
     usage_person_id: int | None
     previous: Exchange | None
     received: bool = field(default=True, init=False)

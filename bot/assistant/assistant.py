@@ -176,6 +176,7 @@ class Assistant:
             job,
             strings,
             seconds=lambda: self._clock() - started,
+            asker_id=usage_person_id,
             usage_person_id=usage_person_id,
             previous=exchange if job.action and exchange.reply else None,
         )

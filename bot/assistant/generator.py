@@ -9,6 +9,7 @@ from typing import Final
 
 from bot.assistant.accounting import Accounting
 from bot.assistant.answer import Answer
+from bot.assistant.budgets import Budgets
 from bot.assistant.continuation import Continuation
 from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
@@ -112,13 +113,14 @@ class Generator:
         config: Live[PromptConfig],
         catalog: ModelCatalog,
         *,
+        budgets: Budgets,
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
         screener: Screener = NO_SCREENER,
     ) -> None:
         self.accounting = Accounting(
-            history, adds_to_prompts=model.adds_to_prompts, metrics=metrics
+            history, budgets, adds_to_prompts=model.adds_to_prompts, metrics=metrics
         )
         self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
@@ -244,6 +246,7 @@ class Generator:
                 return
             except ModelError as error:
                 await self._prepare_retry(request, error)
+                await self.accounting.count_discarded(request.answer)
             finally:
                 await self._learn_from_acceptance(request)
 
@@ -251,6 +254,8 @@ class Generator:
         """Change the request before a retry; raises *error* if no retry may help."""
         generation = request.answer.generation
         if isinstance(error, OutputTruncated | ModelThoughtOnly):
+            if generation.reservation is not None and generation.reservation.lowered_by is not None:
+                raise generation.reservation.lowered_by from error
             error = await self._reason_to_shorten(request, error)
         elif generation.begun:
             raise error
@@ -277,7 +282,7 @@ class Generator:
         budget, search, generation = request.budget, request.search, request.answer.generation
         size = request.size
         await self.accounting.calibrate(generation, error.reported.prompt)
-        await self._discard(request)
+        self._discard(request)
         if is_smallest(size):
             raise error
         factor = (await self.accounting.calibration(generation.model)).factor
@@ -316,7 +321,7 @@ class Generator:
         """
         generation, search, prompt = request.answer.generation, request.search, request.prompt
         generation.only_thought = thought = isinstance(ended, ModelThoughtOnly)
-        used, limit = await self.accounting.used(generation), prompt.reply_tokens
+        used, limit = generation.used, prompt.reply_tokens
         if generation.usage and generation.usage.completion_tokens < limit:
             self._windows.cut_short.add(generation.model)
         full = is_full(used.prompt_tokens, used.completion_tokens, limit, thought=thought)
@@ -336,11 +341,9 @@ class Generator:
             "hardly any tokens were left", ReportedLimits(window, filled=True)
         )
 
-    async def _discard(self, request: _Request) -> None:
-        """Discard the answer to a prompt; its tokens still count as used."""
+    def _discard(self, request: _Request) -> None:
+        """Discard the answer to a prompt."""
         generation = request.answer.generation
-        used = await self.accounting.used(generation)
-        generation.discarded += replace(used, answers=0, estimated=0)
         generation.usage = generation.first_token_seconds = None
         generation.only_thought = False
         if generation.written:
@@ -382,6 +385,15 @@ class Generator:
             answer.generation.note_unread(sentence)
 
     async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
+        """Write what the model answers, within what the budgets leave."""
+        async with self.accounting.charged(request.answer, attached.prompt) as reply_tokens:
+            if reply_tokens < request.prompt.reply_tokens:
+                request.prompt = replace(request.prompt, reply_tokens=reply_tokens)
+                lowered = replace(attached.prompt, reply_tokens=reply_tokens)
+                attached = replace(attached, prompt=lowered)
+            await self._read(request, attached)
+
+    async def _read(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, and free the images once they are sent."""
         answer, generation = request.answer, request.answer.generation
         continuation = Continuation("".join(generation.pieces))

@@ -49,7 +49,7 @@ class ReplyButtons(PersistentView):
             self.add_button(action, partial(self._pressed, action), label=action)
 
     async def _pressed(self, action: ReplyAction, interaction: discord.Interaction) -> None:
-        """Do what a button says; raises Refused, UserRateLimited or HistoryFailed."""
+        """Do what a button says; raises Refused, or what `Regenerator` does."""
         try:
             await interaction.response.defer()
         except (*FAILURES, *GARBLED) as failure:  # Discord may have received it nevertheless.

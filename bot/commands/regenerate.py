@@ -9,12 +9,11 @@ from bot.assistant.ports import Reply
 from bot.commands.base import Refused
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
-from bot.errors import UserRateLimited
+from bot.inbox.admission import Admission
 from bot.inbox.claims import Claims
 from bot.inbox.interaction_places import InteractionPlaces, origin_of
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
-from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.replies.parts import Part
 from bot.storage.exchanges import History
 
@@ -22,7 +21,7 @@ from bot.storage.exchanges import History
 class Regenerator:
     """Regenerates or continues a reply while it holds the claim on the question.
 
-    That counts against the person's rate limit like a question.
+    That counts against the person's rate limit and budget like a question.
     """
 
     def __init__(
@@ -31,7 +30,7 @@ class Regenerator:
         history: History,
         questions: Questions,
         claims: Claims,
-        limit: UserRateLimit,
+        admission: Admission,
         replies: ReplyFactory,
         places: InteractionPlaces,
     ) -> None:
@@ -39,21 +38,26 @@ class Regenerator:
         self._history = history
         self._questions = questions
         self._claims = claims
-        self._limit = limit
+        self._admission = admission
         self._replies = replies
         self._places = places
 
     async def regenerate(
         self, press: discord.Interaction, exchange: Exchange, action: ReplyAction
     ) -> None:
-        """Regenerate a reply, or continue it; raises Refused, UserRateLimited or HistoryFailed."""
+        """Regenerate a reply, or continue it.
+
+        Raises Refused, HistoryFailed, or what `Admission` refuses it with.
+        """
         person_id = press.user.id
         with self._claims.claim(exchange.message_id, exchange.queue_key) as claim:
             if claim is None:
                 raise Refused(lambda t: t.answer_running)
             claim.arrived.set()
-            if self._limit.judge(person_id, press.id) is not Verdict.ADMITTED:
-                raise UserRateLimited(self._limit.questions_per_minute)
+            guild_id = exchange.conversation.guild_id
+            refusal = await self._admission.refusal(person_id, guild_id, press.id)
+            if refusal is not None:
+                raise refusal.error
             claim.mark_open(exchange.queue_key)
             reply = await self._reply(exchange, press)
             delivery = Delivery.DROPPED

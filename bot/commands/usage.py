@@ -8,6 +8,7 @@ from typing import Final
 import discord
 from discord import app_commands
 
+from bot.assistant.budgets import Budgets
 from bot.commands.base import (
     Refused,
     is_user_install,
@@ -19,8 +20,10 @@ from bot.commands.base import (
 )
 from bot.commands.model import enumerated
 from bot.commands.surface import Surface
-from bot.i18n.sentences import Sentences
+from bot.i18n.sentences import Explain, Sentences
+from bot.i18n.times import discord_countdown
 from bot.live import Live
+from bot.llm.budget_rules import Period, Scope
 from bot.llm.prices import Prices
 from bot.markdown.syntax import SMALL_PRINT
 from bot.storage.usage import NOBODY, By, UsageStore, UsageTotal, date_of, today
@@ -31,6 +34,13 @@ ALL_TIME: Final = 0  # a day before any usage
 ROWS: Final = 15
 REPORT_LENGTH: Final = 1900  # Discord: 2000, of which a few symbols may count twice
 NOTE_LENGTH: Final = 200  # characters of model names
+# What is left of the whole bot's budget is the operator's own business.
+LEFT: Final[dict[tuple[Scope, Period], Explain]] = {
+    (Scope.PERSON, Period.DAY): lambda t: t.usage_left_day,
+    (Scope.PERSON, Period.MONTH): lambda t: t.usage_left_month,
+    (Scope.SERVER, Period.DAY): lambda t: t.usage_left_server_day,
+    (Scope.SERVER, Period.MONTH): lambda t: t.usage_left_server_month,
+}
 BY: Final[dict[str, By]] = {"person": "person", "channel": "channel", "day": "day"}
 
 
@@ -46,7 +56,7 @@ class PricedTotal:
         return PricedTotal(self.total + other.total, sum(costs, Decimal()) if costs else None)
 
 
-def add_usage(surface: Surface, store: UsageStore, prices: Live[Prices]) -> None:
+def add_usage(surface: Surface, store: UsageStore, prices: Live[Prices], budgets: Budgets) -> None:
     """Add the command: people see their own usage, managers of a server the usage there."""
     choices = [
         app_commands.Choice(name=localized(lambda t: t.usage_by_person), value="person"),
@@ -60,14 +70,16 @@ def add_usage(surface: Surface, store: UsageStore, prices: Live[Prices]) -> None
     @app_commands.choices(by=choices)
     async def usage(interaction: discord.Interaction, by: str | None = None) -> None:
         if by is None:
-            await _show_own(interaction, store, prices.value)
+            await _show_own(interaction, store, prices.value, budgets)
         elif by in BY:
             await _show_guild(interaction, store, prices.value, BY[by])
         else:
             raise Refused(lambda t: t.command_failed)
 
 
-async def _show_own(interaction: discord.Interaction, store: UsageStore, prices: Prices) -> None:
+async def _show_own(
+    interaction: discord.Interaction, store: UsageStore, prices: Prices, budgets: Budgets
+) -> None:
     strings = strings_for(interaction)
     await interaction.response.defer(ephemeral=True, thinking=True)
     since = {
@@ -81,7 +93,8 @@ async def _show_own(interaction: discord.Interaction, store: UsageStore, prices:
         _line(label, priced(by_model, prices), prices, strings)
         for label, by_model in zip(since, totals, strict=True)
     ]
-    text = "\n".join([strings.usage_own, *lines, *_notes(totals, prices, strings)])
+    left = await _left(interaction, budgets, strings)
+    text = "\n".join([strings.usage_own, *lines, *left, *_notes(totals, prices, strings)])
     await interaction.edit_original_response(content=text)
 
 
@@ -157,6 +170,24 @@ def _line(label: str, row: PricedTotal, prices: Prices, strings: Sentences) -> s
     )
     cost = "" if row.cost is None else f" · {about}{prices.shown(row.cost)}"
     return f"* {line}{cost}"
+
+
+async def _left(
+    interaction: discord.Interaction, budgets: Budgets, strings: Sentences
+) -> list[str]:
+    """Return a line for each budget of the person and the server: what is left of it."""
+    rules = budgets.rules.value
+    lines = []
+    for one in await budgets.standings(interaction.user.id, interaction.guild_id):
+        template = LEFT.get((one.limit.scope, one.limit.period))
+        if template is not None:
+            sentence = template(strings).format(
+                left=rules.shown(max(0, one.left), strings.usage_tokens),
+                limit=rules.shown(one.limit.amount, strings.usage_tokens),
+                when=discord_countdown(one.resets_at),
+            )
+            lines.append(f"* {sentence}")
+    return lines
 
 
 def _notes(

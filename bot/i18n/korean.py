@@ -26,6 +26,13 @@ class Korean(Sentences):
         "제가 답할 수 있는 것보다 빠르게 질문하고 있어요(1분에 {limit}개까지). 이 질문은 "
         "건너뛰었으니 1분 뒤에 다시 물어봐 주세요."
     )
+    budget_person_day = "오늘 한 사람이 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_person_month = "이번 달에 한 사람이 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_server_day = "오늘 이 서버가 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_server_month = "이번 달에 이 서버가 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_bot_day = "오늘 제가 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_bot_month = "이번 달에 제가 쓸 수 있는 양을 다 썼어요. {when}에 다시 시작해요."
+    budget_nothing = "이 봇의 운영자가 여기에 쓸 예산을 0으로 정해서 답할 수 없어요."
     memory_unreadable = "지금은 저장된 대화를 읽을 수 없어요. 1분 뒤에 다시 시도해 주세요."
     memory_unwritable = "지금은 기억을 저장할 수 없어서 이 대화는 기억하지 못해요."
     file_not_text = "{name} 파일은 읽지 않았어요. 제가 읽을 수 있는 텍스트가 없어요."
@@ -76,6 +83,12 @@ class Korean(Sentences):
     secret_in_quote = (
         "질문이 가리키는 메시지에서 비밀 정보로 보이는 것을 지웠어요: {secrets}. 쓴 사람이 그 "
         "메시지를 삭제하고 새로 발급받아야 해요."
+    )
+    budget_nearly_day = (
+        "오늘 한 사람이 쓸 수 있는 양의 {percent}%를 썼어요. {when}에 다시 시작해요."
+    )
+    budget_nearly_month = (
+        "이번 달에 한 사람이 쓸 수 있는 양의 {percent}%를 썼어요. {when}에 다시 시작해요."
     )
     stopped = "요청하신 대로 여기서 멈췄어요."
     stopped_by_reset = "이 대화가 초기화되어 멈췄어요."
@@ -292,6 +305,13 @@ class Korean(Sentences):
     usage_nothing = "최근 30일 동안 이 서버에서 쓴 것이 없어요."
     usage_estimated = "≈는 AI 서비스가 토큰 수를 알려 주지 않아 일부를 추정한 값이에요."
     usage_unpriced = "가격이 설정되지 않은 모델: {models}"
+    usage_left_day = "오늘 남은 양: {limit} 가운데 {left}. {when}에 다시 시작해요."
+    usage_left_month = "이번 달에 남은 양: {limit} 가운데 {left}. {when}에 다시 시작해요."
+    usage_left_server_day = "오늘 이 서버에 남은 양: {limit} 가운데 {left}. {when}에 다시 시작해요."
+    usage_left_server_month = (
+        "이번 달에 이 서버에 남은 양: {limit} 가운데 {left}. {when}에 다시 시작해요."
+    )
+    usage_tokens = "{count}토큰"
     usage_days = "하루는 UTC 자정에 시작해요. 스레드에서 쓴 양은 그 채널에 더해요."
     help_name = "도움말"
     help_description = "제가 여기서 할 수 있는 일과 질문하는 방법"

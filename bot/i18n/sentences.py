@@ -38,6 +38,19 @@ class Sentences:
         "You are asking faster than I may answer: the limit is {limit} questions a minute. I "
         "skipped this one; please ask it again in a minute."
     )
+    budget_person_day = "You have used up what one person may use today. It begins anew {when}."
+    budget_person_month = (
+        "You have used up what one person may use this month. It begins anew {when}."
+    )
+    budget_server_day = "This server has used up what it may use today. It begins anew {when}."
+    budget_server_month = (
+        "This server has used up what it may use this month. It begins anew {when}."
+    )
+    budget_bot_day = "I have used up what I may use today. It begins anew {when}."
+    budget_bot_month = "I have used up what I may use this month. It begins anew {when}."
+    budget_nothing = (
+        "The operator of this bot has set the budget for this to nothing, so I cannot answer."
+    )
     memory_unreadable = "I cannot read my memory right now. Please try again in a minute."
     memory_unwritable = "My memory cannot be written right now: I will not remember this."
 
@@ -88,6 +101,12 @@ class Sentences:
     secret_in_quote = (
         "I removed what looks like {secrets} from the message that this is about. Its author "
         "should delete it and renew what was in it."
+    )
+    budget_nearly_day = (
+        "You have used {percent}% of what one person may use today. It begins anew {when}."
+    )
+    budget_nearly_month = (
+        "You have used {percent}% of what one person may use this month. It begins anew {when}."
     )
     stopped = "Stopped here, as requested."
     stopped_by_reset = "Stopped: this conversation was reset."
@@ -324,6 +343,13 @@ class Sentences:
         "tokens."
     )
     usage_unpriced = "No price is set for: {models}"
+    usage_left_day = "Left for you today: {left} of {limit}. It begins anew {when}."
+    usage_left_month = "Left for you this month: {left} of {limit}. It begins anew {when}."
+    usage_left_server_day = "Left for this server today: {left} of {limit}. It begins anew {when}."
+    usage_left_server_month = (
+        "Left for this server this month: {left} of {limit}. It begins anew {when}."
+    )
+    usage_tokens = "{count} tokens"
     usage_days = "Days begin at midnight UTC. Usage in a thread counts for its channel."
 
     # /help

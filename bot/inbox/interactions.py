@@ -11,13 +11,13 @@ import discord
 from bot.assistant.assistant import Assistant
 from bot.assistant.ports import Reply
 from bot.conversation.exchange import Exchange
-from bot.errors import ReplyDelayed, ReplyLost, UserRateLimited
+from bot.errors import ReplyDelayed, ReplyLost
+from bot.inbox.admission import Admission
 from bot.inbox.claims import Claims
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.questions import Questions
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
-from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.log_events import as_event
 from bot.replies.destination import ARCHIVED
 from bot.replies.interaction_channel import ANSWER_SECONDS, Original
@@ -26,7 +26,7 @@ from bot.transport.calls import CALL_SECONDS, FAILURES, GARBLED
 
 log = logging.getLogger(__name__)
 
-REJECT_SECONDS: Final = 0.5  # for the record of a rate-limited question, before its notice
+REJECT_SECONDS: Final = 0.5  # for what the database says of a question that is refused
 ACKNOWLEDGED: Final = 40060  # Discord: already answered, such as by a call whose response was lost
 
 
@@ -39,7 +39,7 @@ class Interactions:
         unsaved: Unsaved,
         questions: Questions,
         claims: Claims,
-        limit: UserRateLimit,
+        admission: Admission,
         replies: ReplyFactory,
         places: InteractionPlaces,
     ) -> None:
@@ -47,7 +47,7 @@ class Interactions:
         self._unsaved = unsaved
         self._questions = questions
         self._claims = claims
-        self._limit = limit
+        self._admission = admission
         self._replies = replies
         self._places = places
         self._rejecting = set[asyncio.Task[bool]]()  # asyncio alone does not keep tasks alive.
@@ -60,7 +60,8 @@ class Interactions:
     ) -> None:
         """Store the question of a command and answer it; during a shutdown only store it.
 
-        *about* are the files of the message that it asks about. Raises UserRateLimited.
+        *about* are the files of the message that it asks about. Raises what
+        `Admission` refuses it with.
         """
         with self._claims.claim(interaction.id, exchange.queue_key) as claim:
             if claim is None:
@@ -89,16 +90,22 @@ class Interactions:
 
         The exchange is returned as Discord shows its answer: private if only its author sees it.
         None if the question came before or cannot be answered. A slow database does not delay the
-        response to Discord. Raises UserRateLimited, or ReplyDelayed if the stored question has to
-        wait.
+        response to Discord. Raises what `Admission` refuses it with, or ReplyDelayed if the stored
+        question has to wait.
         """
-        if self._limit.judge(exchange.author_id, exchange.message_id) is not Verdict.ADMITTED:
-            question = exchange.message_id
-            refused = as_event("question_refused", question=question, outcome="rate_limit")
-            log.info("Refuse question %d: rate limit", question, extra=refused)
+        refusal = await self._admission.refusal(
+            exchange.author_id,
+            exchange.conversation.guild_id,
+            exchange.message_id,
+            within_seconds=REJECT_SECONDS,
+        )
+        if refusal is not None:
+            question, reason = exchange.message_id, refusal.reason
+            refused = as_event("question_refused", question=question, outcome=refusal.outcome)
+            log.info("Refuse question %d: %s", question, reason, extra=refused)
             if not await self._reject(exchange):
                 return None
-            raise UserRateLimited(self._limit.questions_per_minute)
+            raise refusal.error
         storing = asyncio.create_task(self._unsaved.receive(exchange))
         await asyncio.wait({storing}, timeout=ANSWER_SECONDS)
         if storing.done() and not storing.result():
@@ -123,7 +130,7 @@ class Interactions:
         return exchange, self._replies.at(exchange, destination)
 
     async def _reject(self, exchange: Exchange) -> bool:
-        """Record a rate-limited question; False if it came before. Does not wait for long."""
+        """Record a refused question; False if it came before. Does not wait for long."""
         rejecting = asyncio.create_task(self._unsaved.reject(exchange))
         self._rejecting.add(rejecting)
         rejecting.add_done_callback(self._rejecting.discard)

@@ -7,13 +7,13 @@ import discord
 from bot.assistant.assistant import Assistant, Delivery
 from bot.conversation.exchange import State
 from bot.inbox import addressing
+from bot.inbox.admission import Admission
 from bot.inbox.claims import Claims
 from bot.inbox.gate import Gate
 from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import in_place
 from bot.inbox.unsaved import Unsaved
-from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.log_events import as_event
 from bot.storage.exchanges import History
 
@@ -29,7 +29,7 @@ class Inbox:
         history: History,
         questions: Questions,
         claims: Claims,
-        limit: UserRateLimit,
+        admission: Admission,
         replies: ReplyFactory,
         unsaved: Unsaved,
         gate: Gate,
@@ -39,7 +39,7 @@ class Inbox:
         self._history = history
         self._questions = questions
         self._claims = claims
-        self._limit = limit
+        self._admission = admission
         self._replies = replies
         self._unsaved = unsaved
 
@@ -91,14 +91,14 @@ class Inbox:
             if hint is None:
                 return None
             question = with_refusal(question, State.ANSWERED, hint)
-        verdict = self._limit.judge(message.author.id, message.id)
-        if verdict is Verdict.ADMITTED:
+        guild_id = question.exchange.conversation.guild_id
+        refusal = await self._admission.refusal(message.author.id, guild_id, message.id)
+        if refusal is None:
             return question
-        refused = as_event("question_refused", question=message.id, outcome="rate_limit")
-        log.info("Refuse question %d: rate limit", message.id, extra=refused)
-        if verdict is Verdict.REFUSED:
-            sentence = self._questions.strings_for(question.exchange).rate_limited
-            notice = sentence.format(limit=self._limit.questions_per_minute)
+        refused = as_event("question_refused", question=message.id, outcome=refusal.outcome)
+        log.info("Refuse question %d: %s", message.id, refusal.reason, extra=refused)
+        if refusal.noticed:
+            notice = refusal.error.explain(self._questions.strings_for(question.exchange))
             return with_refusal(question, State.FAILED, notice)
         await self._unsaved.reject(question.exchange)
         return None

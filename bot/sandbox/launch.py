@@ -21,7 +21,7 @@ CONNECT_SECONDS: Final = 30.0
 # The sandbox sets these itself: an operator's values for real servers must not apply.
 OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOW", "BLOCKED_", "ADMINS", "LOG_")
 API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # Either of them names an API.
-API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS"}
+API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS", "BUDGETS"}
 LOCALES: Final = {"Sora": "ko"}  # the others have Discord's default: en-US
 
 

@@ -11,9 +11,10 @@ from bot.commands.regenerate import Regenerator
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
 from bot.conversation.reply_actions import ReplyAction
 from bot.errors import HistoryFailed
+from bot.inbox.admission import Admission
 from bot.inbox.user_limits import UserRateLimit
 from bot.live import Live
-from tests.doubles import an_exchange
+from tests.doubles import an_exchange, no_budgets
 from tests.faults.failing import ANSWER, FOR_EVER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
 
@@ -28,7 +29,7 @@ def regenerator(stage: InboxStage) -> Regenerator:
         stage.history,
         stage.questions,
         stage.claims,
-        UserRateLimit(Live(QUESTIONS_PER_MINUTE)),
+        Admission(UserRateLimit(Live(QUESTIONS_PER_MINUTE)), no_budgets(stage.history)),
         stage.replies,
         stage.places,
     )

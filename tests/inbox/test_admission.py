@@ -3,22 +3,31 @@
 import discord
 import pytest
 
+from bot.assistant.budgets import Budgets
 from bot.conversation.exchange import Exchange, State
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
+from bot.inbox.admission import Admission
 from bot.inbox.messages import Inbox
 from bot.inbox.user_limits import UserRateLimit
 from bot.live import Live
+from tests.doubles import no_budgets
 from tests.inbox_stage import InboxStage
 
 
-def an_inbox(stage: InboxStage, *, message_content: bool = True, limit: int = 100) -> Inbox:
+def an_inbox(
+    stage: InboxStage,
+    *,
+    message_content: bool = True,
+    limit: int = 100,
+    budgets: Budgets | None = None,
+) -> Inbox:
     return Inbox(
         stage.assistant,
         stage.history,
         stage.questions_with(message_content=message_content),
         stage.claims,
-        UserRateLimit(Live(limit)),
+        Admission(UserRateLimit(Live(limit)), budgets or no_budgets(stage.history)),
         stage.replies,
         stage.unsaved,
         stage.gate,

@@ -11,6 +11,7 @@ import pytest
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
 from bot.errors import ReplyDelayed, ReplyLost, UserRateLimited
 from bot.inbox import interactions as interactions_module
+from bot.inbox.admission import Admission
 from bot.inbox.channels import Channels
 from bot.inbox.interaction_places import InteractionPlaces, as_shown
 from bot.inbox.interactions import ACKNOWLEDGED, Interactions
@@ -18,7 +19,7 @@ from bot.inbox.user_limits import UserRateLimit
 from bot.live import Live
 from bot.replies.interaction_channel import LIFE_SECONDS, Original
 from bot.transport.pacer import Pacer
-from tests.doubles import PATIENCE_SECONDS, an_exchange
+from tests.doubles import PATIENCE_SECONDS, an_exchange, no_budgets
 from tests.faults.failing import ANSWER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
 from tests.world import World
@@ -59,7 +60,7 @@ class Scene:
             stage.unsaved,
             stage.questions,
             stage.claims,
-            self.limit,
+            Admission(self.limit, no_budgets(stage.history)),
             stage.replies,
             self.places,
         )

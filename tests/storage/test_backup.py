@@ -396,9 +396,8 @@ async def test_copies_before_migrations_are_deleted_after_a_month(
         named(path.parent, 30.1, Origin.MIGRATION)
         kept = {named(path.parent, 28, Origin.MIGRATION), named(path.parent, 400)}
         copies = Copies(path)
-        retention = Retention(
-            history.erasure, history.usage, copies, keep_seconds=0, retention_days=0
-        )
+        stores = (history.erasure, history.usage, copies, history.spending)
+        retention = Retention(*stores, keep_seconds=0, retention_days=0)
         assert copies.kept_days() == 30
         await retention.delete_copies()
         assert set(path.parent.glob("bot.db.v*")) == kept

@@ -1,0 +1,87 @@
+"""Decide whether a question is answered: the rate limit of a person, then the budgets."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from bot.assistant.budgets import Budgets
+from bot.bounded import BoundedDict
+from bot.conversation.snowflakes import HOUR_SECONDS, seconds_of
+from bot.errors import BotError, HistoryFailed, UserRateLimited
+from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.metrics import NO_METRICS, Metrics
+
+MAX_PERSONS: Final = 10_000  # The person who was refused first is forgotten first.
+RATE_LIMIT: Final = "rate limit"
+BUDGET: Final = "budget"
+MEMORY: Final = "memory"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is refused, for people and in two words for the log.
+
+    *noticed* is whether a message gets a notice. Commands and buttons always do, since only the
+    person sees that.
+    """
+
+    error: BotError
+    reason: str
+    noticed: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """The reason as a field of the log."""
+        return self.reason.replace(" ", "_")
+
+
+class Admission:
+    """Refuses questions before anything is done about them."""
+
+    def __init__(
+        self, limit: UserRateLimit, budgets: Budgets, metrics: Metrics = NO_METRICS
+    ) -> None:
+        self._limit = limit
+        self._budgets = budgets
+        self._metrics = metrics
+        self._notified = BoundedDict[int, tuple[float, int]](MAX_PERSONS)
+
+    async def refusal(
+        self,
+        person_id: int,
+        guild_id: int | None,
+        event_id: int,
+        *,
+        within_seconds: float | None = None,
+    ) -> Refusal | None:
+        """Return why a question is refused, which has the id of its message or interaction.
+
+        If the database does not tell *within_seconds*, the budgets decide before the model is
+        asked.
+        """
+        verdict = self._limit.judge(person_id, event_id)
+        if verdict is not Verdict.ADMITTED:
+            error = UserRateLimited(self._limit.questions_per_minute)
+            return Refusal(error, RATE_LIMIT, verdict is Verdict.REFUSED)
+        if not self._budgets.rules.value:
+            return None
+        try:
+            async with asyncio.timeout(within_seconds):
+                spent = await self._budgets.refusal(person_id, guild_id)
+        except TimeoutError:
+            return None
+        except HistoryFailed as failure:
+            return Refusal(failure, MEMORY)
+        if spent is None:
+            return None
+        self._metrics.refused(BUDGET)
+        return Refusal(spent, BUDGET, self._is_due(person_id, event_id))
+
+    def _is_due(self, person_id: int, event_id: int) -> bool:
+        """Whether a refused person gets a notice: one an hour, by when they wrote."""
+        at = seconds_of(event_id)
+        last, notified_id = self._notified.get(person_id, (at - HOUR_SECONDS, 0))
+        if abs(at - last) < HOUR_SECONDS and notified_id != event_id:
+            return False
+        self._notified[person_id] = at, event_id
+        return True
