@@ -92,7 +92,8 @@ async def run(settings: Settings, file: DatabaseFile) -> None:
         # Late, because most bots open no port, and aiohttp's server takes memory.
         from bot.monitoring.server import monitored  # noqa: PLC0415
 
-        async with monitored(settings.health_host, settings.health_port) as monitor:
+        host, port = settings.health_host, settings.health_port
+        async with monitored(host, port, live.prices) as monitor:
             await _run(settings, live, file, stop, monitor)
 
 

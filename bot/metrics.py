@@ -46,7 +46,7 @@ class Metrics:
         """Measure the time from a request to the first word of its answer."""
 
     def tokens_used(self, model: str, prompt: int, completion: int) -> None:
-        """Count the tokens of an answer, as they count in /usage."""
+        """Count the tokens of an answer, as they count in /usage, and what they cost."""
 
     def spent(self, model: str, amount: float) -> None:
         """Count what an answer cost, in the currency of TOKEN_PRICES."""

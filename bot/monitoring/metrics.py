@@ -19,6 +19,8 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from bot import __version__
+from bot.live import Live
+from bot.llm.prices import Prices
 from bot.metrics import NO_STATUS, Gauge, Metrics
 from bot.monitoring.routes import route_of
 
@@ -75,9 +77,13 @@ def _family(gauge: Gauge) -> GaugeMetricFamily:
 
 
 class PrometheusMetrics(Metrics):
-    """Counts in a registry of its own, with the memory and processor time of the process."""
+    """Counts in a registry of its own, with the memory and processor time of the process.
 
-    def __init__(self) -> None:
+    *prices* are those that answers cost at the moment when they are counted.
+    """
+
+    def __init__(self, prices: Live[Prices]) -> None:
+        self._prices = prices
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
@@ -174,13 +180,12 @@ class PrometheusMetrics(Metrics):
         self._first_tokens.labels(model).observe(seconds)
 
     def tokens_used(self, model: str, prompt: int, completion: int) -> None:
-        """Count the tokens of an answer."""
+        """Count the tokens of an answer, and what they cost."""
         self._tokens.labels(model, "prompt").inc(prompt)
         self._tokens.labels(model, "completion").inc(completion)
-
-    def spent(self, model: str, amount: float) -> None:
-        """Count what an answer cost."""
-        self._spent.labels(model).inc(amount)
+        cost = self._prices.value.cost(model, prompt, completion)
+        if cost is not None:
+            self._spent.labels(model).inc(float(cost))
 
     def redacted(self, kind: str) -> None:
         """Count a secret that was removed from a text."""

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from aiohttp import web
 
 from bot.errors import HealthPortRefused
+from bot.live import Live
+from bot.llm.prices import Prices
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.monitoring.loop_lag import LoopLag
 from bot.monitoring.readiness import STARTING, Condition, readiness
@@ -38,9 +40,9 @@ UNKNOWN_HOST: Final = "this address cannot be found: set HEALTH_HOST to one of t
 class Monitor:
     """What the server tells; *condition* returns the condition of the bot once it has started."""
 
-    def __init__(self) -> None:
+    def __init__(self, prices: Live[Prices]) -> None:
         self.condition: Callable[[], Awaitable[Condition]] = _starting
-        self.counted = _counted()
+        self.counted = _counted(prices)
         self.metrics: Metrics = self.counted or NO_METRICS
 
     async def livez(self, _request: web.Request) -> web.Response:
@@ -65,9 +67,9 @@ class Monitor:
 
 
 @asynccontextmanager
-async def monitored(host: str, port: int) -> AsyncIterator[Monitor]:
+async def monitored(host: str, port: int, prices: Live[Prices]) -> AsyncIterator[Monitor]:
     """Listen at *host* and *port* within the block; raises HealthPortRefused."""
-    monitor, lag = Monitor(), LoopLag()
+    monitor, lag = Monitor(prices), LoopLag()
     app = web.Application()
     app.router.add_get("/livez", monitor.livez)
     app.router.add_get("/readyz", monitor.readyz)
@@ -94,13 +96,13 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     log.info("Open port %d of %s for health checks", port, host)
 
 
-def _counted() -> "PrometheusMetrics | None":
+def _counted(prices: Live[Prices]) -> "PrometheusMetrics | None":
     if find_spec("prometheus_client") is None:
         return None
     # Late, because the package may be missing.
     from bot.monitoring.metrics import PrometheusMetrics  # noqa: PLC0415
 
-    return PrometheusMetrics()
+    return PrometheusMetrics(prices)
 
 
 async def _starting() -> Condition:

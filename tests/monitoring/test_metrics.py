@@ -3,15 +3,23 @@
 import re
 import shutil
 import subprocess
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bot.live import Live
+from bot.llm.prices import NO_PRICES, Prices
 from bot.metrics import NO_METRICS, NO_STATUS, Gauge, Metrics
 from bot.monitoring.metrics import GAUGES, PrometheusMetrics
 
 ROOT = Path(__file__).parents[2]
+PRICES = Prices({"some-model": (Decimal(2), Decimal(10))})
+
+
+def counting(prices: Prices = PRICES) -> PrometheusMetrics:
+    return PrometheusMetrics(Live(prices))
 
 
 def text_of(metrics: PrometheusMetrics) -> str:
@@ -35,7 +43,6 @@ def everything(metrics: Metrics) -> None:
     metrics.model_requested("some-model", "ok")
     metrics.first_token("some-model", 0.3)
     metrics.tokens_used("some-model", 70, 5)
-    metrics.spent("some-model", 0.002)
     metrics.redacted("GitHub token")
     metrics.moderated("flagged")
     metrics.discord_answered("GET", "/api/v10/gateway/bot", 200, {})
@@ -44,7 +51,7 @@ def everything(metrics: Metrics) -> None:
 
 
 def test_everything_can_be_counted_and_nothing_is_if_nobody_asks() -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     before = ours(metrics)
     everything(NO_METRICS)
     assert ours(metrics) == before
@@ -53,7 +60,7 @@ def test_everything_can_be_counted_and_nothing_is_if_nobody_asks() -> None:
 
 
 def test_every_metric_is_explained_with_its_labels() -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     everything(metrics)
     explained = (ROOT / "docs" / "metrics.md").read_text()
     for family in text_string_to_metric_families(text_of(metrics)):
@@ -69,7 +76,7 @@ def test_the_names_and_types_are_as_prometheus_asks() -> None:
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: apt install prometheus)")
-    metrics = PrometheusMetrics()
+    metrics = counting()
     everything(metrics)
     run = subprocess.run(
         [promtool, "check", "metrics"],
@@ -82,7 +89,7 @@ def test_the_names_and_types_are_as_prometheus_asks() -> None:
 
 
 def test_a_gauge_is_read_when_somebody_asks() -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     waiting = [1]
     metrics.watch(Gauge.DISCORD_WAITING, lambda: len(waiting))
     assert "chatbot_discord_waiting 1.0" in ours(metrics)
@@ -91,7 +98,7 @@ def test_a_gauge_is_read_when_somebody_asks() -> None:
 
 
 def test_a_client_that_replaces_another_replaces_its_gauges() -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 1.0, shard="0")
     metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 0.0, shard="0")
     metrics.watch(Gauge.GATEWAY_CONNECTED, lambda: 1.0, shard="1")
@@ -111,16 +118,29 @@ def test_a_client_that_replaces_another_replaces_its_gauges() -> None:
     ],
 )
 def test_a_rate_limit_counts_by_its_scope(headers: dict[str, str], scope: str) -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     metrics.discord_answered("GET", "/api/v10/gateway/bot", 429, headers)
     assert f'chatbot_discord_rate_limited_total{{scope="{scope}"}} 1.0' in ours(metrics)
 
 
 def test_the_handshake_of_the_gateway_is_no_request_and_a_broken_one_has_no_status() -> None:
-    metrics = PrometheusMetrics()
+    metrics = counting()
     metrics.discord_answered("GET", "/", 101, {})
     metrics.discord_answered("GET", "/api/v10/gateway/bot", NO_STATUS, {})
     route = 'route="GET /gateway/bot",status="failed"'
     assert [line for line in ours(metrics) if "discord_requests" in line] == [
         f"chatbot_discord_requests_total{{{route}}} 1.0"
+    ]
+
+
+def test_tokens_cost_what_their_price_is_at_that_moment() -> None:
+    prices = Live(NO_PRICES)
+    metrics = PrometheusMetrics(prices)
+    metrics.tokens_used("some-model", 1_000_000, 0)
+    assert not [line for line in ours(metrics) if "spent" in line]
+    prices.value = PRICES
+    metrics.tokens_used("some-model", 1_000_000, 100_000)
+    metrics.tokens_used("free-model", 1_000_000, 0)
+    assert [line for line in ours(metrics) if "spent" in line] == [
+        'chatbot_spent_total{model="some-model"} 3.0'
     ]
