@@ -328,6 +328,7 @@ def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
         pictures=reads_files and settings.image_turns > 0,
         pdfs=reads_files and attachments.reads_pdfs,
         moderation_host=settings.moderation_host,
+        redacts=settings.redact,
     )
 
 

@@ -5,6 +5,7 @@ removes whatever looks random removes commit hashes and pictures, too.
 """
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from typing import Final, NamedTuple
@@ -152,6 +153,8 @@ _LOG_SHAPES: Final = (
         "authorization", ("Bearer ", "Bot ", "Basic "), r"((?:Bearer|Bot|Basic) )[\w.~+/=-]{20,}"
     ),
 )
+_OF_PEOPLE: Final = [(literal, shape) for shape in _SHAPES for literal in shape.literals]
+_OF_LOG: Final = [(literal, shape) for shape in _LOG_SHAPES for literal in shape.literals]
 _MARK: Final = "[removed: {}]"
 _MARKED: Final = re.compile(rf"\[removed: ({'|'.join(SecretKind)})\]")
 
@@ -163,12 +166,12 @@ def redacted(text: str) -> str:
     """
     if "[removed: " in text:
         text = _MARKED.sub(r"(removed: \1)", text)
-    return _replaced(text, _SHAPES)
+    return _replaced(text, _OF_PEOPLE)
 
 
 def redacted_line(line: str) -> str:
     """Return a line of the log, with a mark in the place of each secret; the ids in URLs stay."""
-    return _replaced(_replaced(line, _LOG_SHAPES), _SHAPES)
+    return _replaced(_replaced(line, _OF_LOG), _OF_PEOPLE)
 
 
 def removed_kinds(*texts: str) -> list[SecretKind]:
@@ -177,12 +180,10 @@ def removed_kinds(*texts: str) -> list[SecretKind]:
     return [*map(SecretKind, dict.fromkeys(found))]
 
 
-def _replaced(text: str, shapes: tuple[_Shape, ...]) -> str:
-    for kind, literals, pattern in shapes:
-        for literal in literals:
-            if literal in text:
-                text = _compiled(pattern).sub(rf"\g<1>{_MARK.format(kind)}", text)
-                break
+def _replaced(text: str, by_literal: Sequence[tuple[str, _Shape]]) -> str:
+    for literal, shape in by_literal:
+        if literal in text:
+            text = _compiled(shape.pattern).sub(rf"\g<1>{_MARK.format(shape.kind)}", text)
     return text
 
 

@@ -36,7 +36,7 @@ class DataPolicy:
     """Which host questions are sent to, and for how many days they are kept; 0: without limit.
 
     *files*, *pictures* and *pdfs* say whether those are read and sent, too. *moderation_host* is
-    the host that checks questions, "" if none does.
+    the host that checks questions, "" if none does; *redacts* whether keys are removed from them.
     """
 
     host: str
@@ -45,6 +45,7 @@ class DataPolicy:
     pictures: bool
     pdfs: bool
     moderation_host: str = ""
+    redacts: bool = False
 
 
 def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copies: Copies) -> None:
@@ -63,6 +64,7 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copi
             strings.privacy_where.format(host=policy.host, model=model),
             *([strings.privacy_pictures] if policy.pictures else []),
             *([checked] if policy.moderation_host else []),
+            *([strings.privacy_redacted] if policy.redacts else []),
             strings.privacy_usage,
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
             *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),

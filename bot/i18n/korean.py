@@ -381,6 +381,10 @@ class Korean(Sentences):
     privacy_moderation = (
         "질문과 함께 온 파일, 이미지를 포함해 질문을 {host}에도 보내서 유해한지 검사해요."
     )
+    privacy_redacted = (
+        "키나 토큰, 주소 속 비밀번호로 보이는 것은 그 전에 지워요. Discord의 메시지에는 남아 "
+        "있어요."
+    )
     privacy_usage = (
         "사용한 토큰도 날짜, 채널, 모델별로 집계하고, /사용량으로 보여 드려요. /잊어줘를 쓰면 누가 "
         "썼는지 남지 않아요."

@@ -420,6 +420,10 @@ class Sentences:
         "I also send your question, with its files and pictures, to {host}, which checks whether "
         "it is harmful."
     )
+    privacy_redacted = (
+        "I remove what looks like a key, a token or a password in an address before that; "
+        "the message in Discord still has it."
+    )
     privacy_usage = (
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
         "/forget-me they are no longer linked to you."

@@ -73,6 +73,7 @@ async def test_privacy_names_stored_data_host_and_retention(stage: Stage) -> Non
     assert ENGLISH.privacy_where.format(host="127.0.0.1", model="stand-in") in answer["content"]
     assert ENGLISH.privacy_kept_until_deleted in answer["content"]
     assert ENGLISH.privacy_usage in answer["content"]
+    assert ENGLISH.privacy_redacted in answer["content"]
 
 
 async def test_export_contains_only_the_persons_own_exchanges(stage: Stage, unique: str) -> None:
