@@ -151,7 +151,14 @@ def _add_doctor(parser: "argparse.ArgumentParser") -> None:
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if there are warnings")
     parser.add_argument(
-        "--channel", type=_id, metavar="ID", help="also check the permissions in this channel"
+        *("--channel", "--where"),
+        dest="channel",
+        type=_id,
+        metavar="ID",
+        help="also check the permissions in this channel or thread",
+    )
+    parser.add_argument(
+        "--who", type=_id, metavar="ID", help="also say whether this person may use the bot there"
     )
     parser.add_argument(
         "--live", action="store_true", help="also ask the model for one token, which may cost money"
@@ -260,7 +267,11 @@ def _doctor(options: "argparse.Namespace") -> int:
     from bot.doctor.command import doctor  # noqa: PLC0415
 
     return doctor(
-        channel=options.channel, live=options.live, json=options.json, strict=options.strict
+        channel=options.channel,
+        person=options.who,
+        live=options.live,
+        json=options.json,
+        strict=options.strict,
     )
 
 

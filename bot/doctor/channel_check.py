@@ -33,7 +33,7 @@ async def check_channel(api: DiscordApi, channel_id: int, me_id: str) -> list[Fi
     """Check what the bot may do in a channel or thread, by the overwrites of roles and members."""
     channel = await api.get(f"/channels/{channel_id}")
     if isinstance(channel, Problem):
-        return [_unseen(channel_id, channel)]
+        return [unseen(channel_id, channel)]
     if channel["type"] in DIRECT:
         return [ok("channel", f"{channel_id} is a private channel, which needs no permissions.")]
     parent, guild, member = await asyncio.gather(
@@ -43,7 +43,7 @@ async def check_channel(api: DiscordApi, channel_id: int, me_id: str) -> list[Fi
     )
     for answer in (parent, guild, member):
         if isinstance(answer, Problem):
-            return [_unseen(channel_id, answer)]
+            return [unseen(channel_id, answer)]
     assert isinstance(parent, dict)
     return judge_place(Place(channel, parent, guild, member))
 
@@ -55,7 +55,8 @@ async def _parent(api: DiscordApi, channel: Json) -> Json | Problem:
     return parent
 
 
-def _unseen(channel_id: int, problem: Problem) -> Finding:
+def unseen(channel_id: int, problem: Problem) -> Finding:
+    """Say why a channel cannot be read."""
     if problem.status == 404:
         text = f"There is no channel {channel_id}."
         remedy = "Copy the id again: Developer Mode is in Discord's settings under Advanced."

@@ -9,13 +9,15 @@ from typing import Final, NamedTuple, TypeVar
 from bot.doctor.channel_check import check_channel
 from bot.doctor.database_check import check_database
 from bot.doctor.discord_api import DiscordApi, Problem
-from bot.doctor.discord_check import judge_account, read_account
+from bot.doctor.discord_check import Account, judge_account, read_account
 from bot.doctor.findings import Check, Finding, Report, fail
+from bot.doctor.ids_check import check_ids
 from bot.doctor.model_check import check_model
 from bot.doctor.operation_check import check_operation
 from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
+from bot.doctor.verdict import check_verdict
 from bot.settings import Settings
 
 PROBE_SECONDS: Final = 30.0  # A probe asks one thing after the other, each for 10 s at most.
@@ -23,9 +25,10 @@ T = TypeVar("T")
 
 
 class Options(NamedTuple):
-    """What to check besides the usual: a channel, and whether the model answers."""
+    """What to check besides the usual: a channel, a person there, and whether the model answers."""
 
     channel: int | None = None
+    person: int | None = None
     live: bool = False
 
 
@@ -67,9 +70,22 @@ async def _discord(settings: Settings, options: Options) -> Report:
         account = await read_account(api)
         report: Report = {Check.DISCORD: judge_account(account, url, api.clock_skew)}
         if not isinstance(account, Problem):
-            report[Check.SERVERS] = list(judge_servers(account, settings.allowed_guilds))
-            if options.channel is not None:
-                report[Check.CHANNEL] = await check_channel(api, options.channel, account.me["id"])
+            report |= await _places(api, account, settings, options)
+    return report
+
+
+async def _places(
+    api: DiscordApi, account: Account, settings: Settings, options: Options
+) -> Report:
+    """Check the servers that the bot is in, the access lists, and the channel that is asked for."""
+    servers = list(judge_servers(account, settings.allowed_guilds))
+    guilds = [] if isinstance(account.guilds, Problem) else account.guilds
+    report: Report = {Check.SERVERS: servers + await check_ids(api, settings.access, guilds)}
+    if (channel := options.channel) is not None:
+        report[Check.CHANNEL] = await check_channel(api, channel, account.me["id"])
+        if options.person is not None:
+            verdict = check_verdict(api, settings.access, options.person, channel)
+            report[Check.ACCESS] = await verdict
     return report
 
 

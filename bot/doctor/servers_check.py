@@ -35,7 +35,6 @@ def judge_servers(account: Account, allowed_guilds: frozenset[int]) -> Iterator[
         yield warn("servers", text, "Try again later.")
         return
     yield from _judge_membership(account, account.guilds)
-    ids = {int(guild["id"]) for guild in account.guilds}
     counted = [
         one for one in account.guilds if not allowed_guilds or int(one["id"]) in allowed_guilds
     ]
@@ -52,10 +51,6 @@ def judge_servers(account: Account, allowed_guilds: frozenset[int]) -> Iterator[
         yield warn("server_permissions", f"The bot lacks some also in: {rest}.", "Do the same.")
     if counted and not lacks:
         yield ok("server_permissions", "It has the permissions that it needs in all of them.")
-    if missing := sorted(allowed_guilds - ids):
-        ids_shown = and_more(map(str, missing), MAX_LISTED)
-        text = f"ALLOWED_GUILDS names servers that the bot is not in: {ids_shown}."
-        yield warn("unknown_ids", text, "Correct the ids, or invite the bot there.")
 
 
 def _judge_membership(account: Account, guilds: list[Json]) -> Iterator[Finding]:

@@ -12,16 +12,18 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import pytest
 
 from bot.sandbox.discord.permissions import Permission
 from bot.sandbox.model_script import Script
-from tests.e2e.conftest import PATIENCE_SECONDS, Stage
+from tests.e2e.conftest import PATIENCE_SECONDS, Stage, new_guild_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Findings = dict[str, dict[str, Any]]
 CLOSED_PORT: Final = "http://127.0.0.1:1/v1"
+SECRETS: Final = ("DISCORD_TOKEN", "OPENAI_API_KEY")
 SMALL_DISK: Final = 1_000_000  # bytes
 
 
@@ -38,10 +40,8 @@ async def doctor(stage: Stage, *arguments: str, **settings: str) -> tuple[str, i
         out, err = await process.communicate()
     assert err == b""
     text = out.decode()
-    for secret in (stage.discord.token, stage.model.api_key, *settings.values()):
-        # Addresses and names of models are no secrets, and are named.
-        is_secret = "/" not in secret and "-" not in secret.removeprefix("sk-")
-        assert not (is_secret and len(secret) > 5 and secret in text)
+    given = {stage.discord.token, stage.model.api_key, *map(settings.get, SECRETS)}
+    assert not [secret for secret in given if secret and secret in text]
     assert process.returncode is not None
     return text, process.returncode
 
@@ -84,6 +84,17 @@ async def list_model(stage: Stage, **entry: object) -> None:
     """Let the API list the model of the settings, alone."""
     body = {"object": "list", "data": [{"id": "stand-in", "object": "model"} | entry]}
     await stage.model.list_models(Script(body=json.dumps(body)))
+
+
+async def roles_of(stage: Stage, name: str, channel: str) -> list[str]:
+    """Return the roles of a person in the server of a channel, by Discord's own route."""
+    headers = {"Authorization": f"Bot {stage.discord.token}"}
+    async with aiohttp.ClientSession(stage.discord.api_url + "/", headers=headers) as session:
+        async with session.get(f"channels/{channel}") as response:
+            guild = (await response.json())["guild_id"]
+        person = stage.discord.user_id(name)
+        async with session.get(f"guilds/{guild}/members/{person}") as response:
+            return list((await response.json())["roles"])
 
 
 # Nothing is wrong
@@ -265,10 +276,96 @@ async def test_a_permission_that_a_server_does_not_grant_is_named(
     ) in " ".join(text.split())
 
 
-async def test_an_id_that_names_no_server_is_named(stage: Stage) -> None:
-    found = await findings(stage, ALLOWED_GUILDS="12345")
-    assert found["unknown_ids"]["level"] == "warn"
-    assert "12345" in found["unknown_ids"]["text"]
+async def test_ids_that_name_nothing_are_named(stage: Stage) -> None:
+    """By the setting that has them; ids that name something are left out."""
+    channel, mina = await stage.channel(), stage.discord.user_id("Mina")
+    lists = {
+        "ALLOWED_GUILDS": "11",
+        "ALLOWED_CHANNELS": f"12,{channel}",
+        "BLOCKED_CHANNELS": "13",
+        "ALLOWED_ROLES": "14",
+        "ALLOWED_USERS": f"15,{mina}",
+        "ADMINS": "16",
+    }
+    report = json.loads((await doctor(stage, "--json", **lists))[0])
+    texts = [one["text"] for one in report["findings"] if one["name"] == "unknown_ids"]
+    named = {text.split()[0]: text.rpartition(": ")[2] for text in texts}
+    assert named == {
+        "ALLOWED_GUILDS": "11.",
+        "ALLOWED_CHANNELS": "12.",
+        "BLOCKED_CHANNELS": "13.",
+        "ALLOWED_ROLES": "14.",
+        "ALLOWED_USERS": "15.",
+        "ADMINS": "16.",
+    }
+
+
+# Access
+
+
+async def said_of(stage: Stage, name: str, place: str, **settings: str) -> tuple[bool, str]:
+    """Return whether the doctor says that a person may use the bot, and by which rule."""
+    who = ("--who", stage.discord.user_id(name), "--where", place)
+    finding = (await findings(stage, *who, **settings))["access"]
+    return finding["level"] == "ok", finding["text"].rpartition(": ")[2]
+
+
+async def test_the_verdict_on_a_person_and_its_rule_are_printed(stage: Stage) -> None:
+    """In a thread, the lists count for its channel, too."""
+    channel = await stage.channel()
+    message = await stage.discord.say(channel, "Mina", "Here.")
+    thread = (await stage.discord.start_thread(channel, "Mina", "talk", message=message["id"]))[
+        "id"
+    ]
+    mina = stage.discord.user_id("Mina")
+    assert await said_of(stage, "Mina", thread) == (True, "no list excludes anybody here.")
+    blocked = {"BLOCKED_CHANNELS": channel}
+    assert await said_of(stage, "Mina", thread, **blocked) == (
+        False,
+        f"BLOCKED_CHANNELS has {channel}.",
+    )
+    only_jun = {"ALLOWED_USERS": stage.discord.user_id("Jun")}
+    refused, rule = await said_of(stage, "Mina", thread, **only_jun)
+    assert (refused, rule.split()[0]) == (False, "ALLOWED_USERS")
+    assert await said_of(stage, "Jun", thread, **only_jun) == (
+        True,
+        f"ALLOWED_USERS has person {stage.discord.user_id('Jun')}.",
+    )
+    assert await said_of(stage, "Mina", thread, **only_jun, ADMINS=mina) == (
+        True,
+        f"ADMINS has person {mina}.",
+    )
+
+
+async def test_the_doctor_and_the_bot_agree_on_roles(stage: Stage, unique: str) -> None:
+    channel = await new_guild_channel(stage, unique)
+    guild = f"Guild {unique}"
+    await stage.discord.permit("Jun", ["SEND_MESSAGES"], guild)
+    [role] = await roles_of(stage, "Jun", channel)
+    assert await said_of(stage, "Jun", channel, ALLOWED_ROLES=role) == (
+        True,
+        f"ALLOWED_ROLES has role {role}.",
+    )
+    assert (await said_of(stage, "Mina", channel, ALLOWED_ROLES=role))[0] is False
+    async with stage.bot(ALLOWED_ROLES=role):
+        assert await stage.ask(f"{unique} no", channel=channel, author="Mina")
+        question = await stage.ask(f"{unique} yes", channel=channel, author="Jun")
+        await stage.answer_to(question)
+        assert await stage.requests_with(f"{unique} no") == []
+
+
+async def test_who_without_where_is_refused(stage: Stage) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "doctor", "--who", "5"),
+        env=stage.environment(),
+        cwd=stage.folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, err = await process.communicate()
+    assert (process.returncode, err) == (
+        2,
+        b"Give --where with --who: the id of a channel or thread.\n",
+    )
 
 
 async def test_what_a_channel_denies_is_named(stage: Stage) -> None:
