@@ -29,7 +29,10 @@ class Metrics:
     """Counts what happens. This class counts nothing: each method of it does nothing."""
 
     def watch(self, gauge: Gauge, read: Callable[[], float], **labels: str) -> None:
-        """Have *read* return the value of *gauge* from now on, in place of an earlier one."""
+        """Have *read* return the value of *gauge* from now on, in place of an earlier one.
+
+        NaN means that there is no value now.
+        """
 
     def question_ended(
         self, *, origin: str, outcome: str, first_words: float | None, whole: float

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Callable, Iterator, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
+from math import isnan
 from typing import Final
 
 from prometheus_client import (
@@ -63,11 +64,12 @@ class _Gauges(Collector):
             yield _family(gauge)
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the gauges that somebody watches, with their values."""
+        """Yield the gauges that somebody watches, with their values; NaN stands for none."""
         for gauge, readings in self.readings.items():
             family = _family(gauge)
             for labels, read in readings.items():
-                family.add_metric(labels, read())
+                if not isnan(value := read()):
+                    family.add_metric(labels, value)
             yield family
 
 

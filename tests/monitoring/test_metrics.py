@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from decimal import Decimal
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,15 @@ def test_a_gauge_is_read_when_somebody_asks() -> None:
     assert "chatbot_discord_waiting 1.0" in ours(metrics)
     waiting.append(2)
     assert "chatbot_discord_waiting 2.0" in ours(metrics)
+
+
+def test_a_gauge_without_a_value_is_left_out() -> None:
+    metrics = counting()
+    metrics.watch(Gauge.BUDGET_USED, lambda: nan, scope="bot", period="day")
+    metrics.watch(Gauge.BUDGET_USED, lambda: 0.5, scope="bot", period="month")
+    assert [line for line in ours(metrics) if "budget" in line] == [
+        'chatbot_budget_used_ratio{period="month",scope="bot"} 0.5'
+    ]
 
 
 def test_a_client_that_replaces_another_replaces_its_gauges() -> None:
