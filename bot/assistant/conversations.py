@@ -101,7 +101,8 @@ class Conversations:
         for exchange in await self._history.quoting(message_id):
             quoted = requoted(quotation, exchange.quoted)
             if exchange.quoted != quoted:
-                await self._amend(replace(exchange, quoted=quoted))
+                amend = self._amend if quotation else self.store_amended
+                await amend(replace(exchange, quoted=quoted))
 
     async def store_amended(self, exchange: Exchange) -> None:
         """Store a changed question."""

@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first words.
 VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
+RECHECKS: Final = 4  # at a time; after an absence there may be many edits
 WAIT_SECONDS: Final = {  # how long an answer waits for a verdict
     ModerationPolicy.LOG: HOLD_SECONDS,
     ModerationPolicy.REFUSE: HOLD_SECONDS,
@@ -45,6 +46,7 @@ class Moderator(Screener):
         self._service = service
         self._failing = False
         self._rechecks = set[asyncio.Task[None]]()
+        self._slots = asyncio.Semaphore(RECHECKS)
 
     async def close(self) -> None:
         """Cancel the checks of edited questions that still run."""
@@ -58,12 +60,15 @@ class Moderator(Screener):
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:
         """Begin to check a question that was edited, and *withhold* it if it is flagged."""
+        if not words_of(question):
+            return
         recheck = asyncio.create_task(self._recheck(question, withhold))
         self._rechecks.add(recheck)
         recheck.add_done_callback(self._rechecks.discard)
 
     async def _recheck(self, question: Exchange, withhold: Withhold) -> None:
-        categories = await self.verdict(words_of(question))
+        async with self._slots:
+            categories = await self.verdict(words_of(question))
         if categories and self.found_flagged(question, categories):
             try:
                 await withhold(question)
@@ -92,6 +97,8 @@ class Moderator(Screener):
 
     async def verdict(self, content: str | Image) -> frozenset[str] | None:
         """Return the categories in which *content* is flagged, None if there is no verdict."""
+        now = asyncio.get_running_loop().time
+        began = now()
         try:
             async with asyncio.timeout(VERDICT_SECONDS):
                 categories = await self._service.categories(content)
@@ -102,7 +109,7 @@ class Moderator(Screener):
             self.note_failure(error)
             return None
         self._metrics.moderated("flagged" if categories else "passed")
-        if self._failing:
+        if self._failing and now() - began < WAIT_SECONDS[self.policy]:  # else it is still slow
             self._failing = False
             log.info("Use the moderation service again: it works")
         return categories

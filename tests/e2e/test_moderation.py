@@ -95,14 +95,25 @@ async def test_verdict_before_the_first_word_ends_the_request(refusing: Stage, u
     assert request.outcome == "disconnected"
     assert request.chunks_sent == 0
 
+    async def counted() -> bool:
+        sql = "SELECT prompt_tokens > 0, answers FROM usage WHERE channel_id = ?"
+        return refusing.rows(sql, int(question["channel_id"])) == [(1, 1)]
+
+    await until(counted)  # The API has read the prompt.
+
 
 async def test_late_verdict_withdraws_what_is_shown(refusing: Stage, unique: str) -> None:
-    """Words are shown after two seconds without a verdict, until one comes."""
-    await refusing.model.judge_when(unique, "violence", delay_seconds=4.0)
-    script = Script(f"reply {unique} " * 500, chunks_per_second=20)
+    """Words are shown after two seconds without a verdict, until one comes; then no message."""
+    await refusing.model.judge_when(unique, "violence", delay_seconds=5.0)
+    script = Script(f"reply {unique} " * 5000, chunk_size=100, chunks_per_second=20)
     await refusing.model.reply_when(unique, script)
     question = await refusing.ask(f"{unique} how?")
     await refusing.first_words_on(question, f"reply {unique}")
+
+    async def long() -> bool:
+        return len(await refusing.parts_of(question)) > 1
+
+    await until(long)
     assert await refusing.text_on(question) == ENGLISH.question_withheld
     await is_erased(refusing, question, unique)
     assert refusing.rows("SELECT sum(completion_tokens) > 0 FROM usage") == [(1,)]
@@ -110,6 +121,7 @@ async def test_late_verdict_withdraws_what_is_shown(refusing: Stage, unique: str
 
 async def test_question_without_a_verdict_is_answered(refusing: Stage, unique: str) -> None:
     """The log says once that the service fails, and that it works again."""
+    await refusing.asked("Works?")  # An earlier test may have left it failing.
     begun = len(refusing.log)
     await refusing.model.judge_when(unique, status=429, times=2)
     for _ in range(3):
@@ -133,7 +145,7 @@ async def test_question_without_a_verdict_is_answered(refusing: Stage, unique: s
 async def test_failing_service_passes_questions(
     refusing: Stage, unique: str, fault: dict[str, object], said: str
 ) -> None:
-    await refusing.asked("Works?")  # The log names a failure once, until the service works.
+    await refusing.asked("Works?")  # An earlier test may have left it failing.
     begun = len(refusing.log)
     await refusing.model.judge_when(unique, **fault)
     assert "You said" in await refusing.text_on(await refusing.ask(unique))
