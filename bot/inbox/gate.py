@@ -156,7 +156,13 @@ class Gate:
             log.info(
                 "Refuse person %d in %s: %s (%s %d%s)",
                 *(person_id, place, verdict, kind, id_, more),
-                extra=as_event("person_refused", person=person_id, outcome=verdict.rule.value),
+                extra=as_event(
+                    "person_refused",
+                    person=person_id,
+                    place=place.channel_ids[0],
+                    guild=place.guild_id,
+                    outcome=verdict.rule.value,
+                ),
             )
 
 
