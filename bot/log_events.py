@@ -5,6 +5,7 @@ from typing import Literal, TypedDict, Unpack
 
 # docs/log.md says what each means, and which fields it has.
 EventName = Literal[
+    "address_changed",
     "answer_not_recorded",
     "answer_not_shown",
     "answers_finishing",
@@ -12,6 +13,7 @@ EventName = Literal[
     "backfill_postponed",
     "budget_used",
     "command_failed",
+    "commands_not_synced",
     "commands_synced",
     "connected",
     "connection_lost",
@@ -43,6 +45,9 @@ EventName = Literal[
     "request_failed",
     "request_sent",
     "session_awaited",
+    "settings_left",
+    "settings_refused",
+    "settings_reloaded",
     "stopping",
     "window_learned",
 ]

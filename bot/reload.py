@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from bot.errors import SettingsInvalid
 from bot.live import Live
+from bot.log_events import as_event
 from bot.logs import set_level
 from bot.settings import Settings
 
@@ -123,7 +124,10 @@ class Reloader:
             wanted = self._load()
         except SettingsInvalid as problems:
             for problem in str(problems).splitlines():
-                log.warning("Cannot reload the settings, all stay as they are: %s", problem)
+                refused = as_event("settings_refused")
+                log.warning(
+                    "Cannot reload the settings, all stay as they are: %s", problem, extra=refused
+                )
             return
         changed = changes(self._in_force, wanted)
         later = changed & RESTARTED
@@ -135,11 +139,16 @@ class Reloader:
         self._live.take_over(self._in_force)
         self.reloaded_at = self._now()
         if taken:
-            log.info("Reload the settings: changed %s", _names(taken))
+            reloaded = as_event("settings_reloaded", count=len(taken))
+            log.info("Reload the settings: changed %s", _names(taken), extra=reloaded)
         else:
-            log.info("Reload the settings: none changed")
+            reloaded = as_event("settings_reloaded", count=0)
+            log.info("Reload the settings: none changed", extra=reloaded)
         if later:
-            log.warning("Leave settings as they are until the next start: %s", _names(later))
+            left = as_event("settings_left", count=len(later))
+            log.warning(
+                "Leave settings as they are until the next start: %s", _names(later), extra=left
+            )
 
 
 def changes(old: Settings, new: Settings) -> frozenset[str]:

@@ -86,9 +86,9 @@ class CommandTree(app_commands.CommandTree[discord.Client]):
                 await self._sync(ours)
                 return
             except (*FAILURES, *GARBLED, discord.RateLimited) as error:
-                log.warning("Cannot sync the commands: %s", type(error).__name__)
+                _log_failed_sync(error, type(error).__name__)
             except discord.HTTPException as error:
-                log.warning("Cannot sync the commands: %s", _reason(error))
+                _log_failed_sync(error, _reason(error))
                 # Another one is a page of Cloudflare, or Discord takes the commands later.
                 if error.code and error.code != DAILY_LIMIT and not is_transient(error):
                     return
@@ -208,3 +208,8 @@ def _focused(interaction: discord.Interaction) -> tuple[str, str, str]:
     options = data.get("options", [])
     focused: dict[str, Any] = next((one for one in options if one.get("focused")), {})
     return data["name"], focused.get("name", ""), focused.get("value", "")
+
+
+def _log_failed_sync(error: Exception, reason: str) -> None:
+    failed = as_event("commands_not_synced", outcome=type(error).__name__)
+    log.warning("Cannot sync the commands: %s", reason, extra=failed)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 from urllib.parse import parse_qsl, unquote, urlsplit, urlunsplit
 
+from bot.log_events import as_event
+
 log = logging.getLogger(__name__)
 
 # What people copy together with the base address: endpoints of OpenAI, Anthropic and Ollama.
@@ -121,7 +123,11 @@ class AddressSearch:
     def prefer(self, address: str) -> None:
         """Begin with an *address* that has a list of models, unless a model answered before."""
         if address != self.current and not self._settled:
-            log.warning("Use the address %s: there is no chat API at %s", address, self.current)
+            log.warning(
+                "Use the address %s: there is no chat API at %s",
+                *(address, self.current),
+                extra=as_event("address_changed"),
+            )
             self.current = address
 
     def settle(self, address: str) -> None:
