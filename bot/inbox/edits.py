@@ -225,11 +225,18 @@ class Edits:
     async def _edit(self, message: discord.Message, version: Version) -> None:
         if not await self._history.knows(message.id):
             return
-        if await self._history.was_received(message.id) and await self._admits(message):
-            await self._conversations.amend(
-                message.id, version.text, embedded=version.embedded, files=version.files
-            )
+        if await self._history.was_received(message.id):
+            await self._amend(message, version)
         await self._conversations.requote(message.id, version.quotation)
+
+    async def _amend(self, message: discord.Message, version: Version) -> None:
+        """Store the new text of a question, if its author may use the bot."""
+        if not await self._admits(message):
+            self._recent.mark_refused(message.id)
+            return
+        await self._conversations.amend(
+            message.id, version.text, embedded=version.embedded, files=version.files
+        )
 
     async def _forget(self, message_ids: Iterable[int]) -> None:
         for message_id in message_ids:

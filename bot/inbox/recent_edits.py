@@ -28,6 +28,7 @@ class RecentEdits:
 
     def __init__(self) -> None:
         self._versions = BoundedDict[int, Version](MAX_RECENT)
+        self._refused = BoundedDict[int, None](MAX_RECENT)
         self._deleted = BoundedDict[int, None](MAX_RECENT)
         self._deleted_places = BoundedDict[int, None](MAX_RECENT)
 
@@ -37,7 +38,12 @@ class RecentEdits:
         if message_id in self._deleted or known.edited_at > version.edited_at:
             return False
         self._versions[message_id] = version
+        self._refused.pop(message_id, None)
         return True
+
+    def mark_refused(self, message_id: int) -> None:
+        """Note that whoever edited a question may not use the bot: its text stays as it was."""
+        self._refused[message_id] = None
 
     def is_latest(self, message_id: int, version: Version) -> bool:
         """Whether *version* is the newest known version of a message."""
@@ -72,7 +78,7 @@ class RecentEdits:
     def apply_to(self, exchange: Exchange) -> Exchange:
         """Return *exchange* with the newest version of its question and of its quote."""
         own = self._versions.get(exchange.message_id)
-        if own is not None:
+        if own is not None and exchange.message_id not in self._refused:
             exchange = replace(
                 exchange,
                 question=own.text,

@@ -32,7 +32,7 @@ from tests.doubles import (
     keep,
 )
 from tests.faults.failing import FOR_EVER, FailingDatabase, open_failing_database
-from tests.world import World
+from tests.world import MINA, World
 
 
 @dataclass
@@ -352,3 +352,24 @@ async def test_a_shutdown_logs_changes_it_cannot_apply(
     await scene.edits.forget_messages([1])
     await scene.edits.finish(0.2)
     assert "Leave 1 edits and deletions to the next start" in caplog.text
+
+
+async def test_edit_by_a_refused_person_is_neither_stored_nor_asked(scene: Scene) -> None:
+    """Somebody else may regenerate the answer. What others quote still follows the edit."""
+    await keep(scene.history, an_exchange(1, question="Before?", reply="x"))
+    await keep(scene.history, an_exchange(2, reply="x", quoted="Before?", quoted_id=1))
+    scene.refused.add(MINA)
+    await scene.edit(1, "After?")
+    found = await scene.history.find(1)
+    assert found is not None
+    assert found.question == "Before?"
+    assert await scene.edits.refresh(found) == found
+    quoting = await scene.history.find(2)
+    assert quoting is not None
+    assert "After?" in quoting.quoted
+    scene.refused.clear()
+    await scene.edit(1, "Later?", minute=2)
+    found = await scene.history.find(1)
+    assert found is not None
+    assert found.question == "Later?"
+    assert await scene.edits.refresh(found) == found
