@@ -30,6 +30,8 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 PIECE_CHARACTERS: Final = 10_000
 CATEGORY: Final = re.compile(r"[\w/ -]{1,40}", re.ASCII)  # the log shows no other name
 UNNAMED: Final = "unnamed"
+# What a response that is no verdict raises; a RecursionError is one of many brackets.
+GARBAGE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 VERDICT_BYTES: Final = 1_000_000  # of a response; a verdict on a piece takes 2,000
 
 
@@ -83,7 +85,7 @@ class ModerationApi:
             answer = await self._post(body)
         try:
             return _flagged(json.loads(answer), len(pieces))
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except GARBAGE as error:
             raise ModelFailed(f"a garbled verdict: {type(error).__name__}") from error
 
     async def _post(self, body: JsonBody) -> bytes:
