@@ -14,7 +14,7 @@ Fields = Mapping[str, Check]
 SNOWFLAKE_LIMIT: Final = 2**63
 SNOWFLAKE_DIGITS: Final = 20
 TOKEN: Final = re.compile(r"[A-Za-z0-9_.=-]+")  # It becomes part of a URL.
-_MESSAGE_MENU: Final = 3  # Discord: a kind of command
+MESSAGE_MENU: Final = 3  # Discord: a kind of command
 _NO_FIELDS: Final[Fields] = {}
 
 
@@ -305,7 +305,7 @@ def corrected_interaction(interaction: Any) -> Any:
 def _is_command(value: Any) -> bool:
     if not _COMMAND(value):
         return False
-    return value.get("type") != _MESSAGE_MENU or _points_at_message(value)
+    return value.get("type") != MESSAGE_MENU or _points_at_message(value)
 
 
 def _points_at_message(value: dict[str, Any]) -> bool:

@@ -7,6 +7,8 @@ such as the database, the prompt, a thread's title or the log, can forget to do 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from bot.transport.payload_checks import MESSAGE_MENU
+
 Redact = Callable[[str], str]
 
 # What has the words of a message, or of a command or modal.
@@ -37,9 +39,11 @@ class PayloadRedaction:
         kept = dict(message)
         if kept.get("referenced_message"):
             kept["referenced_message"] = self.message(kept["referenced_message"])
-        author = kept.get("author")
-        is_own = author is not None and str(author["id"]) == str(self._own_id())
-        return kept if is_own else kept | self._contents(kept)
+        return kept if self._is_own(kept) else kept | self._contents(kept)
+
+    def _is_own(self, message: Mapping[str, Any]) -> bool:
+        author = message.get("author")
+        return isinstance(author, dict) and str(author.get("id")) == str(self._own_id())
 
     def _contents(self, message: Mapping[str, Any]) -> dict[str, Any]:
         contents = self._fields(message, _OF_MESSAGES)
@@ -58,8 +62,8 @@ class PayloadRedaction:
         if not isinstance(data, dict):
             return interaction
         changed = self._fields(data, _OF_INTERACTIONS)
-        messages = data.get("resolved", {}).get("messages", {})
-        if messages:
+        if data.get("type") == MESSAGE_MENU:
+            messages = data["resolved"]["messages"]
             about = {number: self.message(one) for number, one in messages.items()}
             changed["resolved"] = {**data["resolved"], "messages": about}
         return {**interaction, "data": data | changed}
