@@ -48,6 +48,7 @@ from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.unsaved import Unsaved
 from bot.inbox.user_limits import UserRateLimit
 from bot.llm.api_config import ModerationConfig
+from bot.llm.budget_rules import Period, Scope
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
 from bot.metrics import NO_METRICS, Gauge, Metrics
@@ -206,7 +207,7 @@ def build(
     """
     languages = Languages(settings.language, client.locale_of)
     limit = UserRateLimit(live.questions_per_minute, metrics)
-    budgets = Budgets(history.spending, live.budgets, metrics)
+    budgets = Budgets(history.spending, live.budgets)
     admission = Admission(limit, budgets, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
@@ -278,7 +279,7 @@ def build(
     authorizer = Authorizer(gate, in_flight)
     surface = Surface(client, history.facts, authorizer)
     add_reset(surface, conversations, edits)
-    add_privacy(surface, overrides, policy, copies)
+    add_privacy(surface, overrides, policy, copies, budgets)
     add_export(surface, history)
     add_forget_me(surface, conversations, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy, live.access)
@@ -290,6 +291,9 @@ def build(
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
 
     metrics.watch(Gauge.OPEN_QUESTIONS, in_flight.__len__)
+    for one in Period:
+        used = partial(budgets.used_by_bot, one)
+        metrics.watch(Gauge.BUDGET_USED, used, scope=Scope.BOT, period=one)
     metrics.watch(Gauge.STREAMING, conversations.streaming)
     metrics.watch(Gauge.DISCORD_WAITING, pacer.waiting)
     metrics.watch(Gauge.ERASURE_PENDING, history.erasure.pending_seconds)
@@ -306,6 +310,7 @@ def build(
             guilds.keep_recorded,
             watermark.keep_written,
             surface.tree.sync_if_changed,
+            budgets.read_bots,
         ),
         catch_up=catch_up,
         claims=claims,

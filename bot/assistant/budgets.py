@@ -4,25 +4,27 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from math import nan
 from typing import Final
 
 from bot.assistant.ledger import Account, Ledger, Standing
 from bot.conversation.context_window import REPLY_MARGIN, TEMPLATE_TOKENS
-from bot.errors import BudgetSpent
+from bot.errors import BudgetSpent, HistoryFailed
 from bot.live import Live
 from bot.llm.budget_rules import (
+    BOT_ID,
     DAY_SECONDS,
     LEAST_REPLY,
-    NANOS,
     Amount,
     BudgetRules,
     Limit,
     Period,
     Scope,
+    scope_ids,
 )
 from bot.log_events import as_event
-from bot.metrics import NO_METRICS, Metrics
 from bot.storage.spending import SpendingStore, SpentRow
 
 log = logging.getLogger(__name__)
@@ -107,15 +109,27 @@ class Budgets:
         self,
         store: SpendingStore,
         rules: Live[BudgetRules],
-        metrics: Metrics = NO_METRICS,
         *,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.rules = rules
-        self._metrics = metrics
         self._ledger = Ledger(store)
         self._now = now
         self._settled = asyncio.Event()  # replaced whenever it is set
+
+    async def read_bots(self) -> None:
+        """Read what the bot has spent, which the metrics show before the first question."""
+        if self.rules.value:
+            with suppress(HistoryFailed):  # A question reads it again.
+                await self._ledger.accounts({Scope.BOT: BOT_ID}, self._today())
+
+    def used_by_bot(self, period: Period) -> float:
+        """Return the used part of the bot's budget; NaN if there is none, or before it is read."""
+        rules, day = self.rules.value, self._today()
+        limit, account = rules.limits.get((Scope.BOT, period)), self._ledger.bots
+        if limit is None or account is None:
+            return nan
+        return rules.in_unit(account.spent_in(period, day)) / limit if limit else 1.0
 
     async def refusal(self, person_id: int, guild_id: int | None) -> BudgetSpent | None:
         """Return why a question is refused, None if it is not; raises HistoryFailed."""
@@ -132,7 +146,7 @@ class Budgets:
         if not rules:
             return []
         day = self._today()
-        accounts = await self._ledger.accounts(person_id, guild_id, day)
+        accounts = await self._ledger.accounts(scope_ids(person_id, guild_id), day)
         return _standings(rules, [*rules.limits_for(person_id, guild_id)], accounts, day)
 
     async def reserve(
@@ -145,7 +159,7 @@ class Budgets:
         """
         while rules := self.rules.value:
             day = self._today()
-            accounts = await self._ledger.accounts(person_id, guild_id, day)
+            accounts = await self._ledger.accounts(scope_ids(person_id, guild_id), day)
             limits = [*rules.limits_for(person_id, guild_id)]
             tokens = int(prompt * REPLY_MARGIN) + TEMPLATE_TOKENS
             standings = _standings(rules, limits, accounts, day)
@@ -180,7 +194,6 @@ class Budgets:
         before = _standings(rules, reservation.limits, reservation.accounts, day)
         for account in reservation.accounts.values():
             account.settle(day, reservation.cost, cost)
-        self._metrics.spent(reservation.model, cost.nanos / NANOS)
         self._settled.set()
         self._settled = asyncio.Event()
         after = _standings(rules, reservation.limits, reservation.accounts, day)

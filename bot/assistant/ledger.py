@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -77,15 +77,17 @@ class Ledger:
         self._accounts = OrderedDict[tuple[Scope, int], Account]()
         self._reading = asyncio.Lock()
 
-    async def accounts(
-        self, person_id: int, guild_id: int | None, day: int
-    ) -> dict[Scope, Account]:
+    @property
+    def bots(self) -> Account | None:
+        """The account of the bot, None before it was read."""
+        return self._accounts.get((Scope.BOT, BOT_ID))
+
+    async def accounts(self, ids: Mapping[Scope, int], day: int) -> dict[Scope, Account]:
         """Return the accounts that a question counts for; raises HistoryFailed if one is unknown.
 
         They are in use only until the next await, unless something is reserved in them.
         """
-        ids = {Scope.PERSON: person_id, Scope.SERVER: guild_id, Scope.BOT: BOT_ID}
-        wanted = [(scope, one) for scope, one in ids.items() if one is not None]
+        wanted = [*ids.items()]
         since = Period.MONTH.start(day)
         while missing := [key for key in wanted if not self._is_known(key, since)]:
             async with self._reading:

@@ -11,6 +11,7 @@ from typing import Final
 
 import discord
 
+from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
 from bot.assistant.overrides import Overrides
 from bot.commands.base import Use, place_of, strings_for, user_installable
@@ -18,8 +19,10 @@ from bot.commands.surface import PersistentView, Surface
 from bot.conversation.exchange import Exchange
 from bot.conversation.snowflakes import seconds_of
 from bot.i18n.sentences import ENGLISH, Sentences
+from bot.llm.budget_rules import NANOS, Scope
 from bot.storage.copies import Copies
 from bot.storage.exchanges import History
+from bot.storage.spending import SPENDING_DAYS, SpentRow
 from bot.storage.usage import UsageRow, date_of
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,9 @@ class DataPolicy:
     redacts: bool = False
 
 
-def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copies: Copies) -> None:
+def add_privacy(
+    surface: Surface, overrides: Overrides, policy: DataPolicy, copies: Copies, budgets: Budgets
+) -> None:
     """Add the command /privacy."""
 
     @surface.command(lambda t: t.privacy_name, lambda t: t.privacy_description)
@@ -59,6 +64,7 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copi
         copy_days = await asyncio.to_thread(copies.kept_days)
         checked = strings.privacy_moderation.format(host=policy.moderation_host)
         kept = strings.privacy_kept_days.format(days=policy.retention_days)
+        spent = strings.privacy_budgets.format(days=SPENDING_DAYS)
         sentences = [
             strings.privacy_what,
             strings.privacy_where.format(host=policy.host, model=model),
@@ -66,6 +72,7 @@ def add_privacy(surface: Surface, overrides: Overrides, policy: DataPolicy, copi
             *([checked] if policy.moderation_host else []),
             *([strings.privacy_redacted] if policy.redacts else []),
             strings.privacy_usage,
+            *([spent] if budgets.rules.value else []),
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
             *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),
             strings.privacy_rights,
@@ -90,11 +97,13 @@ def add_export(surface: Surface, history: History) -> None:
                 break
             entries.append(entry)
         rows = await history.usage.rows_of(interaction.user.id, USAGE_ROWS)
-        if not entries and not rows:
+        spent = await history.spending.since(str(Scope.PERSON), interaction.user.id, 0)
+        if not entries and not rows and not spent:
             await interaction.edit_original_response(content=strings.export_nothing)
             return
         sentence = strings.export_done if whole else strings.export_cut
-        usage = [json.dumps(exported_usage(row), indent=1) for row in rows]
+        found = [*map(exported_usage, rows), *map(exported_spending, spent)]
+        usage = [json.dumps(one, indent=1) for one in found]
         await interaction.edit_original_response(
             content=sentence.format(count=len(entries)),
             attachments=[_file(EXPORT_NAME, reversed(entries)), _file(USAGE_NAME, usage)],
@@ -149,6 +158,14 @@ def exported_usage(row: UsageRow) -> dict[str, object]:
         "channel": str(row.channel_id),
         "model": row.model,
         **asdict(row.used),
+    }
+
+
+def exported_spending(row: SpentRow) -> dict[str, object]:
+    """Return what counts against somebody's budget of a day, as they get it."""
+    return {
+        "day": date_of(row.day).isoformat(),
+        "counts_for_budgets": {"tokens": row.tokens, "cost": row.nanos / NANOS},
     }
 
 

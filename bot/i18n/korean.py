@@ -389,6 +389,10 @@ class Korean(Sentences):
         "사용한 토큰도 날짜, 채널, 모델별로 집계하고, /사용량으로 보여 드려요. /잊어줘를 쓰면 누가 "
         "썼는지 남지 않아요."
     )
+    privacy_budgets = (
+        "운영자가 한 사람이 쓸 수 있는 양을 정해 두었어요. 그래서 하루에 쓴 양을 {days}일 동안 "
+        "보관하고, /잊어줘를 써도 남겨요."
+    )
     privacy_kept_days = "{days}일이 지나면 잊어요."
     privacy_kept_until_deleted = "초기화하거나 삭제할 때까지 보관해요."
     privacy_copies = (

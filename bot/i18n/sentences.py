@@ -428,6 +428,10 @@ class Sentences:
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
         "/forget-me they are no longer linked to you."
     )
+    privacy_budgets = (
+        "The operator limits what each person may use. For that I keep how much you used on each "
+        "day for {days} days, even after /forget-me."
+    )
     privacy_kept_days = "I forget it after {days} days."
     privacy_kept_until_deleted = "I keep it until it is reset or deleted."
     privacy_copies = (

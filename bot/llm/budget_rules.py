@@ -74,6 +74,12 @@ class Limit:
     amount: int
 
 
+def scope_ids(person_id: int, guild_id: int | None) -> dict[Scope, int]:
+    """Return whom a question counts for: a person in a server, or outside of any, and the bot."""
+    ids = {Scope.PERSON: person_id, Scope.BOT: BOT_ID}
+    return ids if guild_id is None else ids | {Scope.SERVER: guild_id}
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetRules:
     """All budgets, in the currency of *prices* or in tokens.
@@ -104,9 +110,9 @@ class BudgetRules:
 
     def limits_for(self, person_id: int, guild_id: int | None) -> Iterator[Limit]:
         """Yield the limits that hold for a question of a person in a server, or outside of any."""
-        ids = {Scope.PERSON: person_id, Scope.SERVER: guild_id, Scope.BOT: BOT_ID}
+        ids = scope_ids(person_id, guild_id)
         for (scope, period), amount in self.limits.items():
-            scope_id = ids[scope]
+            scope_id = ids.get(scope)
             if scope_id is not None and (scope is Scope.BOT or scope_id not in self.exempt):
                 yield Limit(scope, scope_id, period, amount)
 

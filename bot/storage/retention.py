@@ -16,7 +16,7 @@ from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import HOURLY_REWRITE_BYTES, Erasure
 from bot.storage.facts import Facts
-from bot.storage.spending import SpendingStore
+from bot.storage.spending import SPENDING_DAYS, SpendingStore
 from bot.storage.usage import DAY_SECONDS, UsageStore
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,6 @@ ERASE_DELAY_SECONDS: Final = 1.0
 ERASE_BACKOFF: Final = Backoff(0.5, 5.0)
 # This fact is set if an earlier run had no time to erase copies of forgotten text between the rows.
 COPIES: Final = "copies"
-# Budgets count a month. The month before is kept too, in case the clock is set back.
-SPENDING_DAYS: Final = 62
 END_SECONDS: Final = 2.0  # The shutdown waits for it.
 END_RETRY_SECONDS: Final = 0.1
 

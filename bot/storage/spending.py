@@ -1,9 +1,12 @@
 """Store what was spent: the cost and tokens of a day, by person, server, and of the whole bot."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bot.storage.database import Store
+
+# Budgets count a month. The month before is kept too, in case the clock is set back.
+SPENDING_DAYS: Final = 62
 
 
 class SpentRow(NamedTuple):
