@@ -58,7 +58,7 @@ class Metrics:
         """Count a secret that was removed from a text."""
 
     def moderated(self, outcome: str) -> None:
-        """Count a question that was moderated."""
+        """Count a verdict on words or an image: "passed", "flagged" or the class of an error."""
 
     def discord_answered(
         self, method: str, path: str, status: int, headers: Mapping[str, str]

@@ -125,7 +125,7 @@ class PrometheusMetrics(Metrics):
         self._tokens = counter("model_tokens", "Tokens as /usage counts them", "model", "kind")
         self._spent = counter("spent", "Cost in the currency of TOKEN_PRICES", "model")
         self._redacted = counter("redacted", "Secrets removed from texts", "kind")
-        self._moderated = counter("moderated", "Questions that were moderated", "outcome")
+        self._moderated = counter("moderated", "Verdicts on words and images", "outcome")
         self._discord = counter(
             "discord_requests", "Requests to Discord's REST API", "route", "status"
         )
@@ -194,7 +194,7 @@ class PrometheusMetrics(Metrics):
         self._redacted.labels(kind).inc()
 
     def moderated(self, outcome: str) -> None:
-        """Count a question that was moderated."""
+        """Count a verdict on words or an image: "passed", "flagged" or the class of an error."""
         self._moderated.labels(outcome).inc()
 
     def discord_answered(

@@ -6,10 +6,12 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
+from tests.e2e.test_health import watched
 from tests.e2e.test_moderation import SLOW, checks_of, is_erased, moderated
 from tests.faults.points import CREATE, until
 from tests.faults.test_crash import killed
 
+COUNTED = "chatbot_moderated_total"
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
@@ -95,3 +97,27 @@ async def test_withheld_sentence_is_shown_after_a_crash(own_stage: Stage, unique
         assert await own_stage.text_on(question) == ENGLISH.question_withheld
         await is_erased(own_stage, question, unique)
     assert len(await checks_of(own_stage, unique)) == 1
+
+
+async def test_wait_for_the_verdict_is_no_silence_of_the_model(
+    own_stage: Stage, unique: str
+) -> None:
+    """What the model writes meanwhile is buffered, also if the answer may pause for less."""
+    await own_stage.model.judge_when(unique, delay_seconds=3.0)
+    whole = f"reply {unique} " * 40
+    await own_stage.model.reply_when(unique, Script(whole, chunks_per_second=50))
+    settings = moderated(own_stage, "refuse", MODERATION_REQUIRED="true", STREAM_IDLE_TIMEOUT="1")
+    async with own_stage.bot(**settings):
+        question = await own_stage.ask(f"{unique} how?")
+        assert await own_stage.text_on(question) == whole.strip()
+
+
+async def test_checks_are_counted(own_stage: Stage, unique: str) -> None:
+    await own_stage.model.judge_when(f"bad {unique}", "violence")
+    await own_stage.model.judge_when(f"lost {unique}", status=500)
+    async with watched(own_stage, **moderated(own_stage, "refuse")) as (_, port):
+        for words in ("bad", "good", "lost"):
+            await own_stage.asked(f"{words} {unique}")
+        values = await port.values()
+        found = {one[1]: value for one, value in values.items() if one[0] == COUNTED}
+        assert found == {"flagged": 1.0, "passed": 1.0, "ModelFailed": 1.0}
