@@ -30,7 +30,7 @@ from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
-from bot.llm.budget_rules import NO_BUDGETS, BudgetRules, read_budgets
+from bot.llm.budget_rules import NO_BUDGETS, BudgetRules
 from bot.llm.listed_models import is_model_name
 from bot.llm.model_catalog import OfferedModels
 from bot.llm.prices import NO_PRICES, Prices, read_prices
@@ -178,6 +178,12 @@ def _no_json(_constant: str) -> object:
     raise ValueError  # Python accepts NaN and Infinity, an API does not.
 
 
+def _budgets(text: str) -> BudgetRules:
+    from bot.llm.budgets_setting import read_budgets  # noqa: PLC0415  # saves idle memory
+
+    return read_budgets(text)
+
+
 def _json_object(text: str) -> dict[str, Any]:
     options = json.loads(text, parse_constant=_no_json)
     if not isinstance(options, dict) or RESERVED_OPTIONS & options.keys():
@@ -269,7 +275,7 @@ class Settings(BaseModel):
     allow_dms: bool = True
     user_messages_per_minute: int = Field(20, ge=1, le=10_000)
     token_prices: Annotated[Prices, _from_text(read_prices)] = NO_PRICES
-    budgets: Annotated[BudgetRules, _from_text(read_budgets)] = NO_BUDGETS
+    budgets: Annotated[BudgetRules, _from_text(_budgets)] = NO_BUDGETS
     language: Annotated[Language, _from_text(_language)] = "en"
     moderation: Annotated[Literal["off", "log", "refuse"], _from_text(_lower)] = "off"
     moderation_base_url: Annotated[ApiUrl | None, BeforeValidator(_needed)] = Field(

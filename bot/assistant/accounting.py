@@ -5,10 +5,10 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
-from bot.assistant.budgets import Budgets, Warned
+from bot.assistant.budgets import Budgets
 from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration, most_tokens
 from bot.conversation.prompt import NO_PROMPT, Prompt
 from bot.conversation.token_estimate import estimate_tokens
@@ -19,6 +19,9 @@ from bot.llm.budget_rules import Period
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
+
+if TYPE_CHECKING:
+    from bot.assistant.reservations import Warned
 
 log = logging.getLogger(__name__)
 
@@ -102,15 +105,16 @@ class Accounting:
 
         A budget may lower that limit. Raises BudgetSpent or HistoryFailed.
         """
-        generation, person_id = answer.generation, answer.asker_id
-        generation.reservation = await self._budgets.reserve(
-            person_id,
-            answer.exchange.conversation.guild_id,
-            model=generation.model,
-            prompt=self._estimated(generation.model, prompt),
-            reply=prompt.reply_tokens,
-        )
-        reserved, error = generation.reservation, None
+        generation, error = answer.generation, None
+        if self._budgets:
+            generation.reservation = await self._budgets.reservations.reserve(
+                answer.asker_id,
+                answer.exchange.conversation.guild_id,
+                model=generation.model,
+                prompt=self._estimated(generation.model, prompt),
+                reply=prompt.reply_tokens,
+            )
+        reserved = generation.reservation
         try:
             yield prompt.reply_tokens if reserved is None else reserved.reply_tokens
         except BaseException as raised:
@@ -120,7 +124,7 @@ class Accounting:
             generation.used = used = self._used(generation, error)
             if reserved is not None:
                 tokens = used.prompt_tokens, used.completion_tokens
-                warned = self._budgets.settle(reserved, *tokens)
+                warned = self._budgets.reservations.settle(reserved, *tokens)
                 generation.budget_notices += [_nearly(one, answer.strings) for one in warned]
                 generation.notices += generation.budget_notices
 
@@ -154,13 +158,14 @@ class Accounting:
             place = asked.conversation
             guild_id = NO_GUILD if place.guild_id is None else place.guild_id
             row = UsageRow(day, guild_id, place.top_id, person_id, generation.model, used)
-        spent = self._budgets.take_unsaved(reservation)
+        spent = reservation.take_unsaved() if reservation is not None else []
         if row is None and not spent:
             return
         try:
             await self._usage.add(row, spent)
         except HistoryFailed as error:
-            self._budgets.put_back(reservation, spent)
+            if reservation is not None:
+                reservation.put_back(spent)
             log.warning("Cannot store the usage of answer %d: %s", asked.message_id, error)
 
     def _estimated(self, model: str, prompt: Prompt) -> int:
@@ -192,7 +197,7 @@ class Accounting:
         return UsageTotal(prompt_tokens, completion_tokens, answers=1, estimated=1)
 
 
-def _nearly(warned: Warned, strings: Sentences) -> str:
+def _nearly(warned: "Warned", strings: Sentences) -> str:
     is_day = warned.limit.period is Period.DAY
     sentence = strings.budget_nearly_day if is_day else strings.budget_nearly_month
     return sentence.format(percent=warned.percent, when=discord_countdown(warned.resets_at))

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from bot.assistant.budgets import Reservation
 from bot.assistant.ports import ContextLoader, Reply
 from bot.conversation.exchange import Exchange, State
 from bot.conversation.prompt import NO_PROMPT, Prompt, exchange_tokens
@@ -15,6 +14,9 @@ from bot.conversation.reply_actions import ReplyAction
 from bot.i18n.sentences import Sentences
 from bot.llm.events import Event, Thinking, TokenUsage
 from bot.storage.usage import UsageTotal
+
+if TYPE_CHECKING:
+    from bot.assistant.reservations import Reservation
 
 NOTHING_USED: Final = UsageTotal()
 
@@ -89,7 +91,7 @@ class Generation:
     only_thought: bool = False
     usage: TokenUsage | None = None
     used: UsageTotal = NOTHING_USED
-    reservation: Reservation | None = None
+    reservation: "Reservation | None" = None
     counted: bool = False
     notices: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # some of the notices

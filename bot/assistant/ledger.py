@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import Final
 
 from bot.llm.budget_rules import BOT_ID, Amount, Limit, Period, Scope
-from bot.storage.spending import SpendingStore, SpentRow
+from bot.storage.spending import SpendingStore
 
 log = logging.getLogger(__name__)
 
@@ -57,16 +58,16 @@ class Account:
 
     def reserve(self, day: int, cost: Amount) -> None:
         """Keep *cost* for a call until `settle`."""
-        self.reserved[day] += cost
+        self.reserved[day] = self.reserved[day].plus(cost)
 
     def settle(self, day: int, reserved: Amount, cost: Amount) -> None:
         """Replace what was reserved for a call by what it cost."""
-        self.reserved[day] -= reserved
+        self.reserved[day] = self.reserved[day].minus(reserved)
         if self.reserved[day] == NOTHING:
             del self.reserved[day]
         if cost != NOTHING:
-            self.spent[day] += cost
-            self.unsaved[day] += cost
+            self.spent[day] = self.spent[day].plus(cost)
+            self.unsaved[day] = self.unsaved[day].plus(cost)
 
 
 class Ledger:
@@ -107,28 +108,12 @@ class Ledger:
         account = self._accounts.setdefault(key, Account(*key))
         for row in rows:
             if row.day < account.since:  # If the clock was set back, later days are known.
-                account.spent[row.day] += Amount(row.nanos, row.tokens)
+                account.spent[row.day] = account.spent[row.day].plus(Amount(row.nanos, row.tokens))
         account.since = since
         if len(self._accounts) > MAX_ACCOUNTS:
             idle = next((one for one in self._accounts if self._accounts[one].is_idle), key)
             if idle != key:
                 del self._accounts[idle]
-
-    def take_unsaved(self, accounts: Iterable[Account]) -> list[SpentRow]:
-        """Return what of *accounts* is to be stored; if that fails, `put_back` must follow."""
-        rows = list[SpentRow]()
-        for account in accounts:
-            for day, amount in account.unsaved.items():
-                own = (str(account.scope), account.scope_id)
-                rows.append(SpentRow(*own, day, amount.nanos, amount.tokens))
-            account.unsaved.clear()
-        return rows
-
-    def put_back(self, accounts: Iterable[Account], rows: Sequence[SpentRow]) -> None:
-        """Keep *rows*, which could not be stored, for the next time."""
-        by_key = {(str(account.scope), account.scope_id): account for account in accounts}
-        for row in rows:
-            by_key[row.scope, row.scope_id].unsaved[row.day] += Amount(row.nanos, row.tokens)
 
 
 def _sum_of(amounts: dict[int, Amount], period: Period, day: int) -> Amount:
@@ -136,7 +121,7 @@ def _sum_of(amounts: dict[int, Amount], period: Period, day: int) -> Amount:
         return amounts.get(day, NOTHING)
     first = period.start(day)
     end = period.start(first + 31)
-    return sum((amounts[one] for one in amounts if first <= one < end), NOTHING)
+    return reduce(Amount.plus, (amounts[one] for one in amounts if first <= one < end), NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

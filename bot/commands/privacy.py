@@ -72,7 +72,7 @@ def add_privacy(
             *([checked] if policy.moderation_host else []),
             *([strings.privacy_redacted] if policy.redacts else []),
             strings.privacy_usage,
-            *([spent] if budgets.rules.value else []),
+            *([spent] if budgets else []),
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
             *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),
             strings.privacy_rights,

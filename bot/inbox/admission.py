@@ -1,8 +1,7 @@
 """Decide whether a question is answered: the rate limit of a person, then the budgets."""
 
 import asyncio
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.assistant.budgets import Budgets
 from bot.bounded import BoundedDict
@@ -17,8 +16,7 @@ BUDGET: Final = "budget"
 MEMORY: Final = "memory"
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(NamedTuple):
     """Why a question is refused, for people and in two words for the log.
 
     *noticed* is whether a message gets a notice. Commands and buttons always do, since only the
@@ -63,7 +61,7 @@ class Admission:
         if verdict is not Verdict.ADMITTED:
             error = UserRateLimited(self._limit.questions_per_minute)
             return Refusal(error, RATE_LIMIT, verdict is Verdict.REFUSED)
-        if not self._budgets.rules.value:
+        if not self._budgets:
             return None
         try:
             async with asyncio.timeout(within_seconds):

@@ -1,21 +1,18 @@
 """The operator's budgets: what a person, a server and the whole bot may use in a day or a month."""
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from bot.llm.prices import NO_PRICES, Prices
 
 MONEY: Final = "money"
 TOKENS: Final = "tokens"
-UNIT, EXEMPT = "unit", "exempt"  # the keys of BUDGETS that are no scope
 NANOS: Final = 1_000_000_000  # in one unit of the currency
 NANOS_OF_PRICE: Final = 1000  # per token, for a price of 1 per million tokens
-HIGHEST_LIMIT: Final = 1_000_000_000  # of the currency, or tokens in thousands
 NO_LIMIT: Final = 1_000_000_000_000  # tokens; more than any reply has
 LEAST_REPLY: Final = 64  # tokens; a shorter reply says too little for what its prompt costs
 BOT_ID: Final = 0  # the id of the whole bot as a scope
@@ -50,22 +47,22 @@ class Period(StrEnum):
         return self.start(self.start(day) + 31) * DAY_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Amount:
+class Amount(NamedTuple):
     """What something cost: in billionths of the currency, 0 without a price, and in tokens."""
 
     nanos: int = 0
     tokens: int = 0
 
-    def __add__(self, other: "Amount") -> "Amount":
+    def plus(self, other: "Amount") -> "Amount":
+        """Return the sum of both."""
         return Amount(self.nanos + other.nanos, self.tokens + other.tokens)
 
-    def __sub__(self, other: "Amount") -> "Amount":
+    def minus(self, other: "Amount") -> "Amount":
+        """Return the difference."""
         return Amount(self.nanos - other.nanos, self.tokens - other.tokens)
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """One budget: how much somebody may use in a period, in the unit of the rules."""
 
     scope: Scope
@@ -153,50 +150,3 @@ class BudgetRules:
 
 
 NO_BUDGETS: Final = BudgetRules()
-
-
-def read_budgets(text: str) -> BudgetRules:
-    """Return the budgets in a JSON object, without prices; raises ValueError."""
-    try:
-        data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
-    except (InvalidOperation, RecursionError):
-        raise ValueError("no number") from None
-    if not isinstance(data, dict):
-        raise ValueError("no object")
-    unit, exempt = data.pop(UNIT, MONEY), data.pop(EXEMPT, [])
-    if unit not in {MONEY, TOKENS} or not isinstance(exempt, list):
-        raise ValueError("no unit or no ids")
-    limits = {
-        (Scope(scope), Period(period)): _limit(amount, unit)
-        for scope, periods in data.items()
-        for period, amount in _items(periods)
-    }
-    return BudgetRules(limits, unit, frozenset(map(_id, exempt)))
-
-
-def _no_number(_constant: str) -> object:
-    raise ValueError  # NaN and Infinity
-
-
-def _items(periods: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(periods, dict):
-        raise ValueError("no periods")
-    yield from periods.items()
-
-
-def _limit(amount: Any, unit: str) -> int:
-    highest = HIGHEST_LIMIT if unit == MONEY else HIGHEST_LIMIT * 1000
-    if not isinstance(amount, Decimal) or not 0 <= amount <= highest:
-        raise ValueError("no amount")
-    limit = amount * NANOS if unit == MONEY else amount
-    if limit != int(limit):
-        raise ValueError("finer than the unit counts")
-    return int(limit)
-
-
-def _id(given: Any) -> int:
-    """Return an id, which people give as a number or, as Discord does, as a text."""
-    text = str(given) if isinstance(given, str | Decimal) else ""
-    if not text.isascii() or not text.isdigit():
-        raise ValueError("no id")
-    return int(text)

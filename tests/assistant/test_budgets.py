@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from bot.assistant.assistant import Assistant
-from bot.assistant.budgets import Budgets, decide
+from bot.assistant.budgets import Budgets
 from bot.assistant.ledger import Standing
+from bot.assistant.reservations import decide
 from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import ReplyAction
@@ -38,8 +39,8 @@ from bot.llm.budget_rules import (
     Limit,
     Period,
     Scope,
-    read_budgets,
 )
+from bot.llm.budgets_setting import read_budgets
 from bot.llm.events import Delta, Event, TokenUsage
 from bot.llm.prices import Prices
 from bot.llm.request_budget import RequestBudget
