@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.sandbox.driver import Driver
+from bot.secret_shapes import redacted_line
 from tests import openapi
 
 Json = dict[str, Any]
@@ -86,6 +87,7 @@ def check_log(log: str, contents: list[str], secrets: list[str]) -> None:
     """Check that the log contains no secret, no message content and no unexpected failure."""
     for secret in secrets:
         assert secret not in log, "a secret is in the log"
+    assert redacted_line(log) == log, "what looks like a key is in the log"
     lines = {line for content in contents for line in content.splitlines()}
     for line in lines:
         assert len(line) < SHORTEST_CONTENT or line not in log, f"{line!r} is in the log"
