@@ -14,6 +14,7 @@ from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
 from bot.assistant.generator import Generator
 from bot.assistant.prompt_images import PromptImages
+from bot.assistant.screening import NO_SCREENER
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
@@ -293,6 +294,7 @@ def an_assistant(
     images = pictures or PromptImages(0)
     describe_place = more.pop("describe_place", lambda _question: "")
     budgets = more.pop("budgets", None) or no_budgets(history)
+    screener = more.pop("screener", NO_SCREENER)
     catalog = ModelCatalog(
         Live(OfferedModels(model.default_model, more.pop("models", ()))), model.list_models
     )
@@ -304,6 +306,7 @@ def an_assistant(
         budgets=budgets,
         images=images,
         describe_place=describe_place,
+        screener=screener,
     )
-    conversations = conversations or Conversations(history, languages)
+    conversations = conversations or Conversations(history, languages, screener)
     return Assistant(generator, history, conversations, languages, **more)
