@@ -1,4 +1,4 @@
-"""Check what is easily put off: backups, and the port that tells whether the bot is well."""
+"""Check what is easily put off: budgets, backups, the port that tells whether the bot is well."""
 
 import socket
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from typing import Final
 
 from bot import program
 from bot.conversation.snowflakes import seconds_of
+from bot.doctor.budget_check import check_budgets
 from bot.doctor.findings import Finding, fail, ok, warn
 from bot.errors import HistoryUnusable
 from bot.monitoring.probe import ANY_ADDRESS, READY, WELL, ask
@@ -19,14 +20,14 @@ CONNECT_SECONDS: Final = 2.0
 
 
 def check_operation(settings: Settings) -> list[Finding]:
-    """Check the backups of the database and the health port."""
+    """Check the budgets, the backups of the database and the health port."""
     path = settings.database_path
     try:
         first, held = first_question(path), is_held(path)
         last = Copies(path).last_backup()
     except (OSError, HistoryUnusable):  # The check of the database says why.
         return []
-    findings = list(judge_backups(last, first, datetime.now(UTC)))
+    findings = [*check_budgets(settings), *judge_backups(last, first, datetime.now(UTC))]
     port, host = settings.health_port, settings.health_host
     if port is not None:
         findings.append(_running(host, port) if held else _free(host, port))

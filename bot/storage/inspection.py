@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bot.storage.database_file import SMALLEST_PAGE, lock_path_of, unusable
 from bot.storage.schema import FileHeader, refusal
@@ -98,16 +98,24 @@ def first_question(path: Path) -> int | None:
 
     Raises HistoryUnusable.
     """
+    sql = "SELECT min(message_id) FROM exchanges WHERE author_id <> 0"
+    rows = rows_of(path, "exchanges", sql)
+    return rows[0][0] if rows else None
+
+
+def rows_of(path: Path, table: str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """Return the rows of *sql*, which reads *table*; none if there is no database or no table.
+
+    Raises HistoryUnusable.
+    """
     if not path.exists():
-        return None
+        return []
     with unusable(path), _reading(path) as connection:
-        header = FileHeader.of(connection)
-        if not header.tables or refusal(header, path):
-            return None
-        [(first,)] = connection.execute(
-            "SELECT min(message_id) FROM exchanges WHERE author_id <> 0"
-        )
-        return first if isinstance(first, int) else None
+        if refusal(FileHeader.of(connection), path):
+            return []
+        named = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
+        [(is_there,)] = connection.execute(named, (table,))
+        return connection.execute(sql, parameters).fetchall() if is_there else []
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from bot.conversation.snowflakes import snowflake_at
+from bot.doctor.budget_check import judge_budgets
 from bot.doctor.database_check import judge_file, judge_mount, judge_space, judge_users
 from bot.doctor.discord_check import judge_application, judge_clock, judge_gateway
 from bot.doctor.file_users import FileUser, reading_pids
@@ -18,6 +19,7 @@ from bot.doctor.report import as_text
 from bot.doctor.servers_check import invite
 from bot.doctor.settings_check import misnamed
 from bot.doctor.system_check import has_wal_reset_bug, judge_trust_store
+from bot.llm.budget_rules import Amount, read_budgets
 from bot.settings import Settings
 from bot.storage.copies import LastBackup
 from bot.storage.inspection import FileFacts
@@ -246,6 +248,37 @@ def test_a_backup_that_is_missing_or_old_is_named(
     backup = None if last is None else LastBackup("/backups/bot.db", int(days_ago(last)), 7)
     question = None if first is None else snowflake_at(days_ago(first))
     assert names(list(judge_backups(backup, question, NOW))) == expected
+
+
+# Budgets
+
+MONEY: Final = read_budgets('{"bot": {"day": 1, "month": 10}}')
+
+
+@pytest.mark.parametrize(
+    ("nanos", "expected"),
+    [
+        (0, {"budget_day": "ok", "budget_month": "ok"}),
+        (799_999_999, {"budget_day": "ok", "budget_month": "ok"}),
+        (800_000_000, {"budget_day": "warn", "budget_month": "ok"}),
+        (1_000_000_000, {"budget_day": "fail", "budget_month": "ok"}),
+        (10_000_000_000, {"budget_day": "fail", "budget_month": "fail"}),
+    ],
+)
+def test_a_budget_that_is_nearly_used_up_is_named(nanos: int, expected: dict[str, str]) -> None:
+    assert names(list(judge_budgets(MONEY, lambda _: Amount(nanos), 20_000))) == expected
+
+
+def test_a_day_and_a_month_count_from_their_own_start() -> None:
+    """Day 20,018 is 2024-10-22."""
+    asked: list[int] = []
+
+    def spent(since: int) -> Amount:
+        asked.append(since)
+        return Amount()
+
+    list(judge_budgets(MONEY, spent, 20_018))
+    assert asked == [20_018, 20_018 - 21]
 
 
 # Discord

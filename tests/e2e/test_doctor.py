@@ -24,6 +24,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 Findings = dict[str, dict[str, Any]]
 CLOSED_PORT: Final = "http://127.0.0.1:1/v1"
 SECRETS: Final = ("DISCORD_TOKEN", "OPENAI_API_KEY")
+# Without any budget, a bot that is open to all has a warning.
+BUDGETS: Final = '{"unit": "tokens", "bot": {"day": 1000000}}'
 SMALL_DISK: Final = 1_000_000  # bytes
 
 
@@ -31,7 +33,7 @@ async def doctor(stage: Stage, *arguments: str, **settings: str) -> tuple[str, i
     """Return what the doctor prints, and its exit code. It never prints a secret."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "doctor", *arguments),
-        env=stage.environment(**settings),
+        env=stage.environment(**({"BUDGETS": BUDGETS} | settings)),
         cwd=stage.folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -173,16 +175,13 @@ async def test_wrong_settings_are_all_listed_and_the_rest_is_checked(stage: Stag
 
 
 async def test_without_a_token_and_key_the_rest_is_checked(stage: Stage) -> None:
-    found = json.loads((await doctor(stage, "--json", DISCORD_TOKEN="", OPENAI_API_KEY=""))[0])
-    assert {one["check"] for one in found["findings"]} == {
-        "settings",
-        "system",
-        "database",
-        "model",
-    }
-    elsewhere = {"DISCORD_TOKEN": "", "OPENAI_API_KEY": "", "OPENAI_BASE_URL": ""}
-    found = json.loads((await doctor(stage, "--json", **elsewhere))[0])
-    assert {one["check"] for one in found["findings"]} == {"settings", "system", "database"}
+    at_other = {"DISCORD_TOKEN": "", "OPENAI_API_KEY": ""}
+    at_openai = at_other | {"OPENAI_BASE_URL": ""}
+    for settings, unchecked in [(at_other, {"discord"}), (at_openai, {"discord", "model"})]:
+        report = json.loads((await doctor(stage, "--json", **settings))[0])
+        checked = {one["check"] for one in report["findings"]}
+        assert {"settings", "system", "database"} <= checked
+        assert not unchecked & checked
 
 
 async def test_a_misspelt_setting_is_named(stage: Stage) -> None:
@@ -549,6 +548,23 @@ async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
 
 
 # Operation
+
+
+async def test_a_bot_that_is_open_to_all_without_a_cap_is_named(stage: Stage) -> None:
+    await list_model(stage)
+    assert levels(await findings(stage, BUDGETS="")) == {"open_without_budget": "warn"}
+    mine = {"BUDGETS": "", "ALLOWED_USERS": stage.discord.user_id("Mina"), "ALLOW_DMS": "false"}
+    await list_model(stage)
+    assert levels(await findings(stage, **mine)) == {}
+
+
+@pytest.mark.parametrize(("day", "level"), [("1000000", "ok"), ("1", "fail"), ("0", "fail")])
+async def test_what_is_left_of_the_budget_is_named(stage: Stage, day: str, level: str) -> None:
+    """A budget that is used up is a reason why the bot says nothing."""
+    async with stage.bot(BUDGETS=BUDGETS):
+        await stage.asked("Are you there?")
+        budget = f'{{"unit": "tokens", "bot": {{"day": {day}}}}}'
+        assert (await findings(stage, BUDGETS=budget))["budget_day"]["level"] == level
 
 
 def free_port() -> int:
