@@ -19,7 +19,8 @@ from bot.doctor.report import as_text
 from bot.doctor.servers_check import invite
 from bot.doctor.settings_check import misnamed
 from bot.doctor.system_check import has_wal_reset_bug, judge_trust_store
-from bot.llm.budget_rules import Amount, read_budgets
+from bot.llm.budget_rules import Amount
+from bot.llm.budgets_setting import read_budgets
 from bot.settings import Settings
 from bot.storage.copies import LastBackup
 from bot.storage.inspection import FileFacts
