@@ -6,18 +6,22 @@ from typing import Final, NamedTuple
 from bot.doctor.channel_permissions import allowed_in, timed_out_until
 from bot.doctor.discord_api import DiscordApi, Problem
 from bot.doctor.discord_check import Json
-from bot.doctor.findings import Finding, fail, ok
-from bot.transport.permissions import lacking
+from bot.doctor.findings import Finding, fail, ok, warn
+from bot.transport.permissions import (
+    TO_ATTACH,
+    TO_READ,
+    TO_START_THREAD,
+    TO_WRITE_LOCKED,
+    lacking,
+)
 
 DIRECT: Final = frozenset({1, 3})  # Discord's types of channels
 CATEGORY: Final = 4
 THREADS: Final = frozenset({10, 11, 12})
 FORUMS: Final = frozenset({15, 16})
 VOICE: Final = frozenset({2, 13})
-TEXT: Final = ("send_messages", "create_public_threads")
-ANYWHERE: Final = ("read_message_history", "attach_files")
+IN_CHANNEL: Final = ("send_messages",)
 IN_THREADS: Final = ("send_messages_in_threads",)
-LOCKED: Final = ("manage_threads",)
 
 
 class Place(NamedTuple):
@@ -74,14 +78,18 @@ def judge_place(place: Place) -> list[Finding]:
     if channel["type"] == CATEGORY:
         return [ok("channel", f"{where} is a category. Check one of its channels.")]
     allowed = allowed_in(place.parent, place.guild, place.member)
-    lacks = lacking(allowed, access_to(channel)) or lacking(allowed, needed_in(channel))
+    hidden = lacking(allowed, access_to(channel))
+    lacks = hidden or lacking(allowed, needed_in(channel))
     if not lacks:
         return [ok("channel_permissions", f"In {where} the bot has all permissions that it needs.")]
     text, remedy = f"In {where} the bot lacks: {', '.join(lacks)}.", _remedy(place)
     if (until := timed_out_until(place.member)) is not None:
         text = f"{text} A moderator timed it out until {until:%Y-%m-%d %H:%M} UTC."
         remedy = "End the time-out, or wait."
-    return [fail("channel_permissions", text, remedy)]
+    if not hidden and any(not lacking(allowed, way) for way in ways_to_answer(channel)):
+        text = f"{text} It can answer there, but not all that it does elsewhere works."
+        return [warn("channel_permissions", text, remedy)]
+    return [fail("channel_permissions", f"{text} So it cannot answer there.", remedy)]
 
 
 def _remedy(place: Place) -> str:
@@ -97,13 +105,20 @@ def access_to(channel: Json) -> tuple[str, ...]:
     return ("view_channel", "connect") if channel["type"] in VOICE else ("view_channel",)
 
 
-def needed_in(channel: Json) -> tuple[str, ...]:
-    """Return what the bot needs to answer in a channel."""
+def ways_to_answer(channel: Json) -> list[tuple[str, ...]]:
+    """Return what the bot needs to answer in a channel at all: one of these is enough."""
     if channel["type"] in THREADS:
-        locked = (channel.get("thread_metadata") or {}).get("locked")
-        return (*IN_THREADS, *(LOCKED if locked else ()), *ANYWHERE)
+        return [TO_WRITE_LOCKED if _is_locked(channel) else IN_THREADS]
     if channel["type"] in FORUMS:
-        return (*IN_THREADS, *ANYWHERE)
-    if channel["type"] in VOICE:
-        return ("send_messages", *ANYWHERE)
-    return (*TEXT, *IN_THREADS, *ANYWHERE)
+        return [IN_THREADS]
+    return [IN_CHANNEL] if channel["type"] in VOICE else [TO_START_THREAD, IN_CHANNEL]
+
+
+def needed_in(channel: Json) -> tuple[str, ...]:
+    """Return what the bot needs in a channel for all that it does."""
+    ways = [name for way in ways_to_answer(channel) for name in way]
+    return (*dict.fromkeys(ways), *TO_READ, *TO_ATTACH)
+
+
+def _is_locked(channel: Json) -> bool:
+    return bool((channel.get("thread_metadata") or {}).get("locked"))

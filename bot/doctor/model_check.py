@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
 from bot.conversation.prompt import Prompt, Role, Turn
-from bot.doctor.findings import Finding, and_more, fail, ok, warn
+from bot.doctor.findings import Finding, Level, and_more, fail, ok, warn
 from bot.errors import (
     ModelAddressWrong,
     ModelEmpty,
@@ -25,6 +25,7 @@ from bot.llm.request_budget import RequestBudget
 from bot.settings import Settings
 
 LIST_SECONDS: Final = 10.0
+UNLISTED: Final = "model_unknown"
 SOON: Final = timedelta(days=30)
 NAMED_MODELS: Final = 10
 LEAST: Final = Prompt((Turn(Role.USER, "Hi"),), 1, 0, 100, reply_tokens=1)
@@ -43,10 +44,13 @@ REMEDIES: Final = {
 async def check_model(settings: Settings, *, live: bool) -> list[Finding]:
     """Read the list of models; if *live*, also ask for one token."""
     async with ChatCompletions.open(settings.api) as model:
-        findings = await _list(model, settings)
-        if live:
-            findings.append(await _ask(model, settings))
-    return findings
+        listed = await _list(model, settings)
+        if not live:
+            return listed
+        answer = await _ask(model, settings)
+    if answer.level is Level.OK:  # Then it does not matter whether the model is listed.
+        listed = [one for one in listed if one.name != UNLISTED]
+    return [*listed, answer]
 
 
 async def _list(model: ChatCompletions, settings: Settings) -> list[Finding]:
@@ -62,7 +66,8 @@ async def _list(model: ChatCompletions, settings: Settings) -> list[Finding]:
         return [warn("model_list", text, "Ask the model itself with --live.")]
     except ModelError as error:
         return [_failure(error, settings)]
-    reachable = ok("model_api", f"{settings.openai_host} answers and lists {len(listed)} models.")
+    models = "1 model" if len(listed) == 1 else f"{len(listed)} models"
+    reachable = ok("model_api", f"{settings.openai_host} answers and lists {models}.")
     return [reachable, *judge_models(listed, settings, datetime.now(UTC).date())]
 
 
@@ -101,9 +106,9 @@ def _unlisted(settings: Settings, names: list[str]) -> Finding:
         f"It lists: {and_more(names, NAMED_MODELS)}."
     )
     if settings.at_openai:
-        return fail("model_unknown", text, "Correct OPENAI_MODEL.")
+        return fail(UNLISTED, text, "Correct OPENAI_MODEL.")
     # Some compatible servers answer under names that they do not list.
-    return warn("model_unknown", text, "Correct OPENAI_MODEL, or ask the model with --live.")
+    return warn(UNLISTED, text, "Correct OPENAI_MODEL, or ask the model with --live.")
 
 
 def _judge_model(model: ListedModel, settings: Settings, today: date) -> Iterator[Finding]:

@@ -368,16 +368,19 @@ async def test_who_without_where_is_refused(stage: Stage) -> None:
 
 
 async def test_what_a_channel_denies_is_named(stage: Stage) -> None:
-    """Also for a thread, which has the overwrites of its channel."""
+    """Also for a thread, which has the overwrites of its channel.
+
+    In the channel the bot can still answer, without a thread.
+    """
     channel = await stage.channel()
     assert (await findings(stage, "--channel", channel))["channel_permissions"]["level"] == "ok"
     denied = {"target": "ChatBot", "deny": ["SEND_MESSAGES_IN_THREADS"]}
     await stage.discord.edit_channel(channel, overwrites=[denied])
     message = await stage.discord.say(channel, "Mina", "Here.")
     thread = await stage.discord.start_thread(channel, "Mina", "talk", message=message["id"])
-    for place in (channel, thread["id"]):
+    for place, level in ((channel, "warn"), (thread["id"], "fail")):
         found = (await findings(stage, "--channel", place))["channel_permissions"]
-        assert found["level"] == "fail"
+        assert found["level"] == level
         assert "lacks: Send Messages in Threads." in found["text"]
 
 
@@ -410,6 +413,8 @@ async def test_a_model_that_is_not_listed_is_named(stage: Stage) -> None:
     found = await findings(stage, OPENAI_MODEL="stand-im")
     assert found["model_unknown"]["level"] == "warn"
     assert "It lists: another." in found["model_unknown"]["text"]
+    await list_model(stage, id="another")
+    assert "model_unknown" not in await findings(stage, "--live", OPENAI_MODEL="stand-im")
 
 
 async def test_a_window_that_is_too_small_and_a_shutdown_are_named(stage: Stage) -> None:
