@@ -236,8 +236,11 @@ def _crossed(old: Standing, new: Standing, percent: int) -> bool:
 
 
 def _log_crossed(rules: BudgetRules, old: Standing, new: Standing) -> None:
-    for percent in (NOTICE_PERCENT, WHOLE_PERCENT):
-        if _crossed(old, new, percent):
+    """Log that the bot's budget is nearly used up, or that too little for a call is left."""
+    ended = rules.allow_any_call(old.left) and not rules.allow_any_call(new.left)
+    nearly = _crossed(old, new, NOTICE_PERCENT)
+    for percent, reached in ((NOTICE_PERCENT, nearly), (WHOLE_PERCENT, ended)):
+        if reached:
             log.warning(
                 "Spent %d percent of what the bot may use in a %s: %s of %s",
                 percent,

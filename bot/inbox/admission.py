@@ -11,26 +11,22 @@ from bot.inbox.user_limits import UserRateLimit, Verdict
 from bot.metrics import NO_METRICS, Metrics
 
 MAX_PERSONS: Final = 10_000  # The person who was refused first is forgotten first.
-RATE_LIMIT: Final = "rate limit"
+RATE_LIMIT: Final = "rate_limit"
 BUDGET: Final = "budget"
 MEMORY: Final = "memory"
 
 
 class Refusal(NamedTuple):
-    """Why a question is refused, for people and in two words for the log.
+    """Why a question is refused: for people, as a word for programs, and for the log.
 
     *noticed* is whether a message gets a notice. Commands and buttons always do, since only the
     person sees that.
     """
 
     error: BotError
+    outcome: str
     reason: str
     noticed: bool = True
-
-    @property
-    def outcome(self) -> str:
-        """The reason as a field of the log."""
-        return self.reason.replace(" ", "_")
 
 
 class Admission:
@@ -60,7 +56,7 @@ class Admission:
         verdict = self._limit.judge(person_id, event_id)
         if verdict is not Verdict.ADMITTED:
             error = UserRateLimited(self._limit.questions_per_minute)
-            return Refusal(error, RATE_LIMIT, verdict is Verdict.REFUSED)
+            return Refusal(error, RATE_LIMIT, "rate limit", verdict is Verdict.REFUSED)
         if not self._budgets:
             return None
         try:
@@ -69,11 +65,11 @@ class Admission:
         except TimeoutError:
             return None
         except HistoryFailed as failure:
-            return Refusal(failure, MEMORY)
+            return Refusal(failure, MEMORY, str(failure))
         if spent is None:
             return None
         self._metrics.refused(BUDGET)
-        return Refusal(spent, BUDGET, self._is_due(person_id, event_id))
+        return Refusal(spent, BUDGET, str(spent), self._is_due(person_id, event_id))
 
     def _is_due(self, person_id: int, event_id: int) -> bool:
         """Whether a refused person gets a notice: one an hour, by when they wrote."""

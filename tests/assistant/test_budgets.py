@@ -598,5 +598,9 @@ async def test_a_thousand_interleaved_answers_keep_every_budget(
     assert all(amount <= limits[Scope(scope)] for (scope, _), amount in reported.items())
     assert model.most_together > 5, "many at the same time"
     assert model.calls > 100
+    standings = [
+        one for person_id in range(10, 30) for one in await budgets.standings(person_id, 1)
+    ]
+    assert {one.reserved for one in standings} == {0}, "nothing stays reserved"
     refused = [await budgets.refusal(person_id, None) for person_id in range(10, 30)]
     assert any(refused) or reported["bot", 0] > limits[Scope.BOT] * 0.9, "some limit was reached"

@@ -108,7 +108,9 @@ async def test_who_has_used_up_a_budget_gets_one_notice_an_hour_and_no_thread(
         assert notice["content"].removeprefix("-# ") == sentence
         assert notice["message_reference"]["message_id"] == refused["id"]
         ignored = await stage.ask(unique, author=person, channel=channel)
-        await stage.logged(f"Refuse question {ignored['id']}: budget")
+        await stage.logged(
+            f"Refuse question {ignored['id']}: the budget of the person for the day is used up"
+        )
         for _ in range(2):
             options = {"question": unique}
             command = await stage.discord.command(channel, person, "ask", options)
