@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bot.assistant.assistant import Assistant
@@ -24,14 +25,18 @@ from bot.commands.base import Authorizer
 from bot.commands.buttons import ReplyButtons
 from bot.commands.help import add_help
 from bot.commands.model import add_model
+from bot.commands.operator import Desk, add_operator
+from bot.commands.operators import Operators
 from bot.commands.privacy import DataPolicy, add_export, add_forget_me, add_privacy
 from bot.commands.regenerate import Regenerator
 from bot.commands.reset import add_reset
+from bot.commands.status import StatusReport
 from bot.commands.surface import Surface
 from bot.commands.system_prompt import add_system_prompt
 from bot.commands.usage import add_usage
 from bot.connection import Connection
 from bot.conversation.snowflakes import HOUR_SECONDS
+from bot.errors import HistoryFailed, HistoryUnusable
 from bot.i18n.languages import Languages
 from bot.inbox.admission import Admission
 from bot.inbox.channel_context import channel_context
@@ -66,6 +71,7 @@ from bot.settings import Settings
 from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.orders import Orders, read_orders
 from bot.storage.retention import Retention
 from bot.transport.pacer import Pacer
 from bot.transport.patches import point_at
@@ -122,6 +128,7 @@ async def _run(
             settings, live, history, model, models, attachments, metrics, screener
         ) as connected,
     ):
+        live.obey(await _orders(history, settings.database_path))
         if monitor is not None:
             monitor.condition = partial(_condition, connected, history)
         running = asyncio.create_task(connected.run())
@@ -135,6 +142,17 @@ async def _run(
             await connected.client.drain(live.shutdown_grace.value)
             running.cancel()
             await asyncio.wait({running})
+
+
+async def _orders(history: History, path: Path) -> Orders:
+    """Return what operators set; without it, people whom they blocked would be answered."""
+    try:
+        return await read_orders(history.facts)
+    except HistoryFailed as error:
+        raise HistoryUnusable(
+            f"What /operator set cannot be read from the database {path} ({error}). End other "
+            "programs that use it, or name another file in DATABASE_URL."
+        ) from error
 
 
 async def _condition(connected: Connection, history: History) -> "Condition":
@@ -286,6 +304,9 @@ def build(
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, live.prices, budgets)
     add_system_prompt(surface, overrides)
+    operators = Operators(client, lambda: live.access.value.admins)
+    report = StatusReport(client, history, copies, budgets, live)
+    add_operator(surface, Desk(operators, history.facts, live), report, live.budgets)
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, admission, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))

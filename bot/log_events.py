@@ -27,6 +27,7 @@ EventName = Literal[
     "identify_postponed",
     "login_failed",
     "moderation_failed",
+    "order_given",
     "person_refused",
     "prompt_built",
     "question_ended",

@@ -4,13 +4,17 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import Any, Final
 
+from bot.access import AccessLists
 from bot.errors import SettingsInvalid
 from bot.live import Live
+from bot.llm.budget_rules import Period, Scope
 from bot.log_events import as_event
 from bot.logs import set_level
 from bot.settings import Settings
+from bot.storage.orders import NO_ORDERS, Orders
 
 log = logging.getLogger(__name__)
 
@@ -76,9 +80,16 @@ OF_THE_SERVER: Final = frozenset(
 
 
 class LiveSettings:
-    """The settings that a reload replaces, each as a value that is read at each decision."""
+    """The settings that a reload replaces, each as a value that is read at each decision.
 
-    def __init__(self, settings: Settings) -> None:
+    The *orders* of operators win over the settings.
+    """
+
+    def __init__(self, settings: Settings, orders: Orders = NO_ORDERS) -> None:
+        self.reloaded_at: float | None = None
+        self.orders = orders
+        self._settings = settings
+        settings = with_orders(settings, orders)
         self.access = Live(settings.access)
         self.budgets = Live(settings.budget_rules)
         self.log_level = Live[str](settings.log_level)
@@ -93,11 +104,39 @@ class LiveSettings:
         """Return the options that are merged into each request to *model* now."""
         return self.options.value(model)
 
+    @property
+    def access_without_orders(self) -> AccessLists:
+        """The access lists of the settings."""
+        return self._settings.access
+
     def take_over(self, settings: Settings) -> None:
-        """Replace all values by those of *settings*, in one step."""
-        fresh = vars(LiveSettings(settings))
+        """Replace all values by those of *settings*, in one step.
+
+        Raises SettingsInvalid if the settings are not complete for the orders.
+        """
+        self._replace(settings, self.orders)
+
+    def accepts(self, orders: Orders) -> bool:
+        """Whether the settings are complete for *orders*: budgets in money need prices."""
+        try:
+            with_orders(self._settings, orders)
+        except SettingsInvalid:
+            return False
+        return True
+
+    def obey(self, orders: Orders) -> None:
+        """Replace the orders, and all values that follow from them, in one step.
+
+        Raises SettingsInvalid if the settings are not complete for them.
+        """
+        self._replace(self._settings, orders)
+
+    def _replace(self, settings: Settings, orders: Orders) -> None:
+        fresh = LiveSettings(settings, orders)
         for name, live in vars(self).items():
-            live.value = fresh[name].value
+            if isinstance(live, Live):
+                live.value = getattr(fresh, name).value
+        self._settings, self.orders = settings, orders
         set_level(self.log_level.value)
 
 
@@ -112,7 +151,6 @@ class Reloader:
         load: Callable[[], Settings] = Settings.load,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.reloaded_at: float | None = None
         self._in_force = settings
         self._live = live
         self._load = load
@@ -121,7 +159,7 @@ class Reloader:
     def reload(self) -> None:
         """Read the settings again; log the names of what changed, or each problem."""
         try:
-            wanted = self._load()
+            taken, later = self._take_over(self._load())
         except SettingsInvalid as problems:
             for problem in str(problems).splitlines():
                 refused = as_event("settings_refused")
@@ -129,15 +167,7 @@ class Reloader:
                     "Cannot reload the settings, all stay as they are: %s", problem, extra=refused
                 )
             return
-        changed = changes(self._in_force, wanted)
-        later = changed & RESTARTED
-        if "openai_base_url" in later:
-            later |= changed & OF_THE_SERVER
-        taken = changed - later
-        update = {name: getattr(wanted, name) for name in taken}
-        self._in_force = self._in_force.model_copy(update=update)
-        self._live.take_over(self._in_force)
-        self.reloaded_at = self._now()
+        self._live.reloaded_at = self._now()
         if taken:
             reloaded = as_event("settings_reloaded", count=len(taken))
             log.info("Reload the settings: changed %s", _names(taken), extra=reloaded)
@@ -149,6 +179,38 @@ class Reloader:
             log.warning(
                 "Leave settings as they are until the next start: %s", _names(later), extra=left
             )
+
+    def _take_over(self, wanted: Settings) -> tuple[frozenset[str], frozenset[str]]:
+        """Return what changed at once, and what waits for a restart; raises SettingsInvalid."""
+        changed = changes(self._in_force, wanted)
+        later = changed & RESTARTED
+        if "openai_base_url" in later:
+            later |= changed & OF_THE_SERVER
+        taken = changed - later
+        update = {name: getattr(wanted, name) for name in taken}
+        in_force = self._in_force.model_copy(update=update)
+        self._live.take_over(in_force)
+        self._in_force = in_force
+        return taken, later
+
+
+def with_orders(settings: Settings, orders: Orders) -> Settings:
+    """Return *settings* with what operators set in place of what they say.
+
+    A limit in another unit than that of the settings means nothing. Raises SettingsInvalid if a
+    limit in money needs prices that the settings lack.
+    """
+    if orders == NO_ORDERS:
+        return settings
+    access = settings.access.overridden(users=orders.persons, guilds=orders.guilds)
+    budgets = settings.budgets
+    for scope, period in product(Scope, Period):
+        order = orders.budgets.get((scope, period))
+        if order is not None and order.unit == budgets.unit:
+            budgets = budgets.with_limit(scope, period, order.amount)
+    return settings.changed(
+        blocked_users=access.blocked_users, blocked_guilds=access.blocked_guilds, budgets=budgets
+    )
 
 
 def changes(old: Settings, new: Settings) -> frozenset[str]:

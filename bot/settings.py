@@ -473,6 +473,19 @@ class Settings(BaseModel):
             return {"reasoning_effort": "none"}
         return {}
 
+    def changed(self, **given: object) -> Self:
+        """Return the settings with those *given*; raises SettingsInvalid, as `load` does."""
+        return self._checked({**dict(self), **given})
+
+    @classmethod
+    def _checked(cls, values: Mapping[str, object]) -> Self:
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problems = {str(e["loc"][0]): e["type"] for e in error.errors()}
+            text = "\n".join(_problem(*problem) for problem in problems.items())
+            raise SettingsInvalid(text, problems.keys()) from None
+
     @classmethod
     def load(cls, **given: object) -> Self:
         """Read the settings from *given*, the environment and `.env` in this folder.
@@ -481,11 +494,7 @@ class Settings(BaseModel):
         counts as missing. Raises SettingsInvalid with a sentence for each problem.
         """
         try:
-            return cls.model_validate({**_named(values_in_file()), **_named(os.environ), **given})
-        except ValidationError as error:
-            problems = {str(e["loc"][0]): e["type"] for e in error.errors()}
-            text = "\n".join(_problem(*problem) for problem in problems.items())
-            raise SettingsInvalid(text, problems.keys()) from None
+            return cls._checked({**_named(values_in_file()), **_named(os.environ), **given})
         except UnicodeDecodeError:
             raise SettingsInvalid(".env is not UTF-8 text: save it as UTF-8.") from None
         except OSError as error:

@@ -102,6 +102,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "exchange_queries",
         "exchanges",
         "facts",
+        "orders",
         "inspection",
         "places",
         "preferences",

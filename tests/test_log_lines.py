@@ -22,8 +22,9 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 # fmt: off
 FIRST_WORDS = {
     "Cannot", "Connect", "Connected", "Copy", "Create", "Delete", "Ended", "Finish", "Forgot",
-    "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Open", "Postpone", "Refuse", "Reload",
-    "Resume", "Retry", "Send", "Show", "Skip", "Spent", "Stop", "Synced", "Timed", "Use", "Wait",
+    "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Obey", "Open", "Postpone", "Refuse",
+    "Reload", "Resume", "Retry", "Send", "Show", "Skip", "Spent", "Stop", "Synced", "Timed",
+    "Use", "Wait",
 }
 # fmt: on
 # Sentences that the documents quote for another reason: values of settings.

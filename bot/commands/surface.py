@@ -37,6 +37,34 @@ class Surface:
             name=localized(name), description=localized(description), extras={Use: use}
         )
 
+    def for_operators(
+        self, name: Explain, description: Explain
+    ) -> Callable[[Explain, Explain], Callable[[Callback], Command]]:
+        """Add a slash command, and return a decorator that makes a function a subcommand of it.
+
+        Discord offers it in servers alone, and there to administrators, unless they let others use
+        it. Each subcommand checks by itself that an operator uses it.
+        """
+        group = app_commands.Group(
+            name=localized(name),
+            description=localized(description),
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=False, private_channel=False
+            ),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=False),
+            default_permissions=discord.Permissions.none(),
+        )
+        self.tree.add_command(group)
+
+        def subcommand(name: Explain, description: Explain) -> Callable[[Callback], Command]:
+            return group.command(
+                name=localized(name),
+                description=localized(description),
+                extras={Use: Use.OPERATING},
+            )
+
+        return subcommand
+
 
 class PersistentView(discord.ui.View):
     """Buttons that never expire; the person who pressed one reads what went wrong.

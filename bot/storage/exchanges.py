@@ -67,6 +67,10 @@ class History(ExchangeQueries):
         """Fail at once from now on if another program locks the file: the bot is stopping."""
         self._database.stop_waiting()
 
+    async def size_bytes(self) -> int:
+        """Return the size of the database; raises HistoryFailed."""
+        return await self._database.size_bytes()
+
     async def works(self) -> bool:
         """Whether the database works. After a failure, this writes something to find out."""
         if self._database.is_failing:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bot.storage.database_file import SMALLEST_PAGE, lock_path_of, unusable
+from bot.storage.orders import NO_ORDERS, Orders, orders_in
 from bot.storage.schema import FileHeader, refusal
 
 LOCK_WAIT_SECONDS: Final = 0.2  # The bot holds its lock for as long as it runs.
@@ -116,6 +117,15 @@ def rows_of(path: Path, table: str, sql: str, *parameters: object) -> list[tuple
         named = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ?"
         [(is_there,)] = connection.execute(named, (table,))
         return connection.execute(sql, parameters).fetchall() if is_there else []
+
+
+def orders_of(path: Path) -> Orders:
+    """Return what operators set in the database at *path*; raises HistoryUnusable."""
+    if not path.exists():
+        return NO_ORDERS
+    with unusable(path), _reading(path) as connection:
+        header = FileHeader.of(connection)
+        return NO_ORDERS if not header.tables or refusal(header, path) else orders_in(connection)
 
 
 @contextmanager

@@ -132,6 +132,13 @@ class UsageStore(Store):
             found.setdefault(one, {})[model] = UsageTotal(*sums)
         return found
 
+    async def answers_on(self, day: int) -> int:
+        """Return how many answers were given on a day."""
+        [(answers,)] = await self._database.fetch(
+            "SELECT coalesce(sum(answers), 0) FROM usage WHERE day = ?", day
+        )
+        return int(answers)
+
     async def rows_of(self, person_id: int, max_rows: int) -> list[UsageRow]:
         """Return the newest rows of a person, at most *max_rows*, oldest first."""
         rows: Sequence[Any] = await self._database.fetch(

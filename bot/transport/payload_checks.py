@@ -6,6 +6,7 @@ where the text is used. Fields that this program does not use are not checked.
 
 import re
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Final
 
 Check = Callable[[Any], bool]
@@ -36,6 +37,10 @@ def _is_token(value: Any) -> bool:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_amount(value: Any) -> bool:
+    return _is_number(value) or (isinstance(value, float) and isfinite(value))
 
 
 def _is_boolean(value: Any) -> bool:
@@ -335,8 +340,7 @@ def _is_field(value: Any) -> bool:
 
 # Permissions are a number in a text, as ids are.
 _ACTING_MEMBER: Final = _object({"user": _is_user, "permissions": is_snowflake})
-# Discord: kinds of options. The commands take texts and booleans. A subcommand belongs to a command
-# of an older version.
+# Discord: kinds of options. The commands take texts, booleans, people and numbers.
 _SUBCOMMAND: Final = _object({"name": _is_text, "options": _each(_is_option)})
 _OPTION: Final = _by_type(
     {
@@ -344,6 +348,8 @@ _OPTION: Final = _by_type(
         2: _SUBCOMMAND,
         3: _object({"name": _is_text, "value": _is_text}),
         5: _object({"name": _is_text, "value": _is_boolean}),
+        6: _object({"name": _is_text, "value": is_snowflake}),
+        10: _object({"name": _is_text, "value": _is_amount}),
     }
 )
 _COMMAND: Final = _object(

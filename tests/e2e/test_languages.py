@@ -6,7 +6,7 @@ from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH
 from bot.sandbox.model_script import Script
 from tests.e2e.conftest import Stage
-from tests.i18n.test_sentences import COMMANDS, OPTIONS
+from tests.i18n.test_sentences import COMMANDS, NAMES, OPTIONS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -32,10 +32,12 @@ async def test_commands_have_korean_names_and_descriptions(stage: Stage) -> None
     named = {name: one["name_localizations"] for name, one in commands.items()}
     menu = {ENGLISH.ask_about_menu: KOREAN.ask_about_menu}
     assert named == {one: {"ko": korean} for one, korean in (COMMANDS | menu).items()}
-    options = [one for command in commands.values() for one in command.get("options", [])]
-    called = {(one["name"], one["name_localizations"]["ko"]) for one in options}
-    assert called == {(getattr(ENGLISH, name), getattr(KOREAN, name)) for name in OPTIONS}
-    assert all(one["description_localizations"].keys() == {"ko"} for one in options)
+    inner = [one for command in commands.values() for one in command.get("options", [])]
+    inner += [one for subcommand in inner for one in subcommand.get("options", [])]
+    called = {(one["name"], one["name_localizations"]["ko"]) for one in inner}
+    names = {name for name in NAMES if name in OPTIONS or name.endswith("_subcommand")}
+    assert called == {(getattr(ENGLISH, name), getattr(KOREAN, name)) for name in names}
+    assert all(one["description_localizations"].keys() == {"ko"} for one in inner)
     assert commands["reset"]["description_localizations"] == {"ko": KOREAN.reset_description}
     assert system["description_localizations"] == {"ko": KOREAN.system_description}
     prompt, scope = system["options"]

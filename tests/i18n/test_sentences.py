@@ -36,6 +36,7 @@ LIMITS = {  # Discord's, in characters
     "_label": 45,
     "_menu": 32,
     "_name": 32,
+    "_subcommand": 32,
     "_choice": 100,
     "scope_channel": 100,
     "scope_server": 100,
