@@ -63,12 +63,21 @@ class UnfinishedInteractions:
         reply = self._replies.at(exchange, destination)
         return await self._assistant.resume(exchange, reply, too_late=too_late and not has_token)
 
+    def has_shown(self, question: OpenQuestion) -> bool:
+        """Whether *question* has messages that its token can change."""
+        return bool(question.parts) and self._places.is_answerable(question.exchange)
+
+    def reply_over(self, question: OpenQuestion) -> Reply:
+        """Return a reply over the messages of *question*, which its token can change."""
+        exchange = question.exchange
+        destination = self._places.destination(exchange, *map(Part, question.parts))
+        return self._replies.at(exchange, destination)
+
     def reply_to_delete(self, question: OpenQuestion) -> Reply | None:
         """Return the reply to a forgotten question; None if it cannot be deleted any more."""
         exchange = question.exchange
         if self._places.is_answerable(exchange):
-            destination = self._places.destination(exchange, *map(Part, question.parts))
-            return self._replies.at(exchange, destination)
+            return self.reply_over(question)
         if self._places.is_readable(exchange.conversation):
             return self._replies.over(exchange, question.parts)
         return None

@@ -65,8 +65,7 @@ class Unfinished:
     async def resume(self, question: OpenQuestion, *, oldest_id: int) -> Delivery:
         """Finish *question*, if that is possible now; raises HistoryFailed.
 
-        A question from before *oldest_id* is too old for the model; its reply says so. One of a
-        person who may not use the bot any more ends without a word.
+        A question from before *oldest_id* is too old for the model; its reply says so.
         """
         message_id = question.exchange.message_id
         too_late = message_id < oldest_id
@@ -74,7 +73,7 @@ class Unfinished:
             if question.deletion_pending:
                 return await self._delete_reply(question)
             if not await self._gate.admits_stored(question.exchange):
-                return await self.end(question)
+                return await self._refuse_now(question)
             if _is_of_command(question):
                 return await self._interactions.answer(question, too_late=too_late)
             return await self._answer(question, too_late=too_late)
@@ -113,6 +112,19 @@ class Unfinished:
         """End *question* without a word; its answer stays as it is. Raises HistoryFailed."""
         await self._history.end_without_reply(question.exchange)
         return Delivery.FINISHED
+
+    async def _refuse_now(self, question: OpenQuestion) -> Delivery:
+        """End *question* of somebody who may not use the bot any more.
+
+        It ends without a word unless only they see the answer, which would look busy for minutes.
+        """
+        exchange = question.exchange
+        only_they_see_it = _is_of_command(question) and exchange.conversation.person_id
+        if only_they_see_it and self._interactions.has_shown(question):
+            reply = self._interactions.reply_over(question)
+            notice = self._questions.strings_for(exchange).refused_person
+            return await self._assistant.refuse(exchange, reply, State.FAILED, notice)
+        return await self.end(question)
 
     async def _refuse(self, exchange: Exchange, message: QuestionMessage, notice: str) -> Delivery:
         exchange = replace(exchange, place_id=exchange.conversation.channel_id)

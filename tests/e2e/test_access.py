@@ -12,6 +12,7 @@ from bot.i18n.korean import KOREAN
 from bot.i18n.sentences import ENGLISH, Sentences
 from bot.sandbox.discord.world import ChannelType
 from tests.e2e.conftest import DEADLINE_SECONDS, Bot, Message, Stage
+from tests.e2e.test_ask import ask, over, parts
 from tests.e2e.test_modals import opened_about
 from tests.entry_points import built
 from tests.faults.points import THINKING_SECONDS, scripted, until
@@ -241,6 +242,24 @@ async def test_unfinished_answer_of_a_blocked_person_is_not_resumed(
         await until(ended)
     assert len(await stage.requests_with(unique)) == 1
     assert "BLOCKED_USERS has person" in stage.log
+
+
+@pytest.mark.parametrize("private", [True, False])
+async def test_unfinished_answer_to_a_command_of_a_blocked_person_ends(
+    own_stage: Stage, unique: str, private: bool
+) -> None:
+    """A private one says so in place of the words that it is thinking; a public one is silent."""
+    stage, person, channel = own_stage, await own_stage.person(), await own_stage.channel()
+    await scripted(stage, unique, stall_before_seconds=THINKING_SECONDS)
+    async with stage.bot() as bot:
+        asked = await ask(stage, channel, person, unique, private=private)
+        await stage.model_asked(unique)
+        await killed(bot)
+    async with stage.bot(BLOCKED_USERS=await id_of(stage, person)):
+        await over(stage, asked, "failed")
+        shown = [one["content"] for one in await parts(stage, asked)]
+        assert shown == [ENGLISH.refused_person if private else ""]
+    assert len(await stage.requests_with(unique)) == 1
 
 
 @pytest.mark.parametrize("name", ["BLOCKED_USERS", "BLOCKED_GUILDS"])
