@@ -5,7 +5,6 @@ import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Final
 
 from bot.llm.budget_rules import BOT_ID, Amount, Limit, Period, Scope
@@ -58,16 +57,16 @@ class Account:
 
     def reserve(self, day: int, cost: Amount) -> None:
         """Keep *cost* for a call until `settle`."""
-        self.reserved[day] = self.reserved[day].plus(cost)
+        self.reserved[day] += cost
 
     def settle(self, day: int, reserved: Amount, cost: Amount) -> None:
         """Replace what was reserved for a call by what it cost."""
-        self.reserved[day] = self.reserved[day].minus(reserved)
+        self.reserved[day] -= reserved
         if self.reserved[day] == NOTHING:
             del self.reserved[day]
         if cost != NOTHING:
-            self.spent[day] = self.spent[day].plus(cost)
-            self.unsaved[day] = self.unsaved[day].plus(cost)
+            self.spent[day] += cost
+            self.unsaved[day] += cost
 
 
 class Ledger:
@@ -108,7 +107,7 @@ class Ledger:
         account = self._accounts.setdefault(key, Account(*key))
         for row in rows:
             if row.day < account.since:  # If the clock was set back, later days are known.
-                account.spent[row.day] = account.spent[row.day].plus(Amount(row.nanos, row.tokens))
+                account.spent[row.day] += Amount(row.nanos, row.tokens)
         account.since = since
         if len(self._accounts) > MAX_ACCOUNTS:
             idle = next((one for one in self._accounts if self._accounts[one].is_idle), key)
@@ -121,7 +120,7 @@ def _sum_of(amounts: dict[int, Amount], period: Period, day: int) -> Amount:
         return amounts.get(day, NOTHING)
     first = period.start(day)
     end = period.start(first + 31)
-    return reduce(Amount.plus, (amounts[one] for one in amounts if first <= one < end), NOTHING)
+    return sum((amounts[one] for one in amounts if first <= one < end), NOTHING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ class Reservation:
         """Keep *rows*, which could not be stored, for the next time."""
         for row in rows:
             unsaved = self.accounts[Scope(row.scope)].unsaved
-            unsaved[row.day] = unsaved[row.day].plus(Amount(row.nanos, row.tokens))
+            unsaved[row.day] += Amount(row.nanos, row.tokens)
 
 
 @dataclass(frozen=True, slots=True)

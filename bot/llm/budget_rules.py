@@ -47,18 +47,17 @@ class Period(StrEnum):
         return self.start(self.start(day) + 31) * DAY_SECONDS
 
 
-class Amount(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Amount:
     """What something cost: in billionths of the currency, 0 without a price, and in tokens."""
 
     nanos: int = 0
     tokens: int = 0
 
-    def plus(self, other: "Amount") -> "Amount":
-        """Return the sum of both."""
+    def __add__(self, other: "Amount") -> "Amount":
         return Amount(self.nanos + other.nanos, self.tokens + other.tokens)
 
-    def minus(self, other: "Amount") -> "Amount":
-        """Return the difference."""
+    def __sub__(self, other: "Amount") -> "Amount":
         return Amount(self.nanos - other.nanos, self.tokens - other.tokens)
 
 
