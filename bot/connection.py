@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from bot.client import ChatClient, Services
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.storage.facts import Facts
-from bot.transport.gateway_state import GatewayState, gateway_state
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
 from bot.transport.pacer import Pacer
 from bot.transport.patches import close
 from bot.transport.reconnect import MessageContentRefused, stay_connected
 from bot.transport.redaction import Redact
+
+if TYPE_CHECKING:
+    from bot.transport.gateway_state import GatewayState
 
 log = logging.getLogger(__name__)
 
@@ -47,12 +49,15 @@ class Connection:
         await close(self.client)
 
     @property
-    def state(self) -> GatewayState:
+    def state(self) -> "GatewayState":
         """Whether the client hears Discord."""
+        # Late, because only the health port asks.
+        from bot.transport.gateway_state import gateway_state  # noqa: PLC0415
+
         return gateway_state(self.client)
 
     def _connected(self) -> int:
-        return self.state is GatewayState.CONNECTED
+        return self.state.hears
 
     async def run(self) -> None:
         """Answer people until closed; raises DiscordRefused."""

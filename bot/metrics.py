@@ -51,9 +51,6 @@ class Metrics:
     def tokens_used(self, model: str, prompt: int, completion: int) -> None:
         """Count the tokens of an answer, as they count in /usage, and what they cost."""
 
-    def spent(self, model: str, amount: float) -> None:
-        """Count what an answer cost, in the currency of TOKEN_PRICES."""
-
     def redacted(self, kind: str) -> None:
         """Count a secret that was removed from a text."""
 

@@ -149,9 +149,6 @@ class Accounting:
         reservation, generation.reservation = generation.reservation, None
         generation.used = NOTHING_USED
         self._metrics.tokens_used(generation.model, used.prompt_tokens, used.completion_tokens)
-        prices = self._budgets.rules.value.prices
-        if cost := prices.cost(generation.model, used.prompt_tokens, used.completion_tokens):
-            self._metrics.spent(generation.model, float(cost))
         row = None
         if used != NOTHING_USED and person_id is not None:
             day = today() if reservation is None else reservation.day

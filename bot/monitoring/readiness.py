@@ -52,7 +52,7 @@ def _reasons(condition: Condition) -> Iterator[str]:
     if condition.draining:
         yield "draining: the bot is stopping and begins no new answers"
     for shard, state in condition.shards.items():
-        if state is not GatewayState.CONNECTED:
+        if not state.hears:
             yield WHY_NOT[state].format(shard)
     if not condition.database_works:
         yield "database failing: the log says why"

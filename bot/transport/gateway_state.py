@@ -14,6 +14,11 @@ class GatewayState(Enum):
     CONNECTED = "connected"
     DEAF = "deaf"  # There was one, and it is lost or silent.
 
+    @property
+    def hears(self) -> bool:
+        """Whether events reach the bot."""
+        return self is GatewayState.CONNECTED
+
 
 def gateway_state(client: discord.Client) -> GatewayState:
     """Return whether *client* hears Discord now."""

@@ -228,7 +228,11 @@ async def test_the_metrics_count_what_happened(own_stage: Stage, unique: str) ->
     usage = {"prompt_tokens": 70, "completion_tokens": 5, "total_tokens": 75}
     await stage.model.reply_when(unique, Script(text="Very well.", usage=usage))
     await stage.model.reply_when("refused", Script(status=401, body={"error": {"message": "no"}}))
-    async with watched(stage, TOKEN_PRICES='{"stand-in": [1, 2]}') as (_, port):
+    costs = {
+        "TOKEN_PRICES": '{"stand-in": [1, 2]}',
+        "BUDGETS": '{"unit": "tokens", "bot": {"day": 100000}}',
+    }
+    async with watched(stage, **costs) as (_, port):
         await port.until_ready()
         questions = [await stage.asked(f"{unique} {number}") for number in range(3)]
         questions.append(await stage.asked("refused"))
@@ -241,6 +245,8 @@ async def test_the_metrics_count_what_happened(own_stage: Stage, unique: str) ->
         assert values["chatbot_model_first_token_seconds_count", "stand-in"] == 3
         assert values["chatbot_model_tokens_total", "prompt", "stand-in"] == 3 * 70
         assert values["chatbot_model_tokens_total", "completion", "stand-in"] == 3 * 5
+        assert values["chatbot_budget_used_ratio", "day", "bot"] == 3 * 75 / 100_000
+        assert ("chatbot_budget_used_ratio", "month", "bot") not in values
         assert values["chatbot_spent_total", "stand-in"] == pytest.approx(3 * (70 + 2 * 5) / 10**6)
         threads = "POST /channels/{id}/messages/{id}/threads"
         assert values["chatbot_discord_requests_total", threads, "201"] == 4

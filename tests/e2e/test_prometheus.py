@@ -22,10 +22,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 # What $job, $instance and $__rate_interval stand for in Grafana.
 VARIABLES: Final = {"$job": ".+", "$instance": ".+", "$__rate_interval": "1m"}
 # Series that exist only if something happens that does not happen here.
-EMPTY: Final = (
-    *("chatbot_budget_used_ratio", "chatbot_moderated_total", "chatbot_redacted_total"),
-)
+EMPTY: Final = (*("chatbot_moderated_total", "chatbot_redacted_total"),)
 PRICES: Final = '{"stand-in": [1, 2]}'
+BUDGETS: Final = '{"bot": {"day": 5}}'
 QUERIES: Final = [
     (panel["title"], target["expr"])
     for panel in dashboard()["panels"]
@@ -57,7 +56,7 @@ def expanded(expression: str) -> str:
 
 async def test_the_dashboard_names_only_what_the_bot_tells(own_stage: Stage, unique: str) -> None:
     """Each metric exists, and has the labels by which the dashboard adds up and selects."""
-    async with watched(own_stage, TOKEN_PRICES=PRICES) as (_, port):
+    async with watched(own_stage, TOKEN_PRICES=PRICES, BUDGETS=BUDGETS) as (_, port):
         await own_stage.asked(f"Hello {unique}")
         told = (await port.get("/metrics")).text
     labels = dict[str, frozenset[str]]()
@@ -76,7 +75,7 @@ async def test_the_dashboard_names_only_what_the_bot_tells(own_stage: Stage, uni
         for name in names - {*EMPTY}:
             assert name in labels, title
             assert used <= labels[name], title
-        for name in names & {*EMPTY} - {"chatbot_budget_used_ratio"}:
+        for name in names & {*EMPTY}:
             assert name.removesuffix("_total") in {one.removesuffix("_total") for one in declared}
 
 
@@ -150,7 +149,7 @@ async def _until_open(port: int) -> None:
 async def test_prometheus_answers_every_query_of_the_dashboard(
     own_stage: Stage, unique: str
 ) -> None:
-    async with watched(own_stage, TOKEN_PRICES=PRICES) as (_, port):
+    async with watched(own_stage, TOKEN_PRICES=PRICES, BUDGETS=BUDGETS) as (_, port):
         await port.until_ready()
         async with prometheus(port) as asked:
             for number in range(3):
