@@ -32,7 +32,7 @@ def check_database(path: Path) -> list[Finding]:
     if facts.owner is not None:
         findings += _contents(path)
     findings += judge_space(facts)
-    findings += judge_mount(mount_of(facts.folder), facts.path)
+    findings += judge_mount(mount_of(facts.path), facts.path)
     return [*findings, *_users(facts.path, held=held)]
 
 

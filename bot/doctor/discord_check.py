@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
@@ -60,7 +61,7 @@ def judge_account(account: Account | Problem, url: str, clock_skew: float | None
         name = account.me.get("username")
         findings = [
             ok("token", f"Discord accepts the token: this is {name}, id {account.me['id']}."),
-            judge_application(account.application),
+            *judge_application(account.application),
             *judge_gateway(account.gateway),
         ]
     return findings if clock_skew is None else [*findings, judge_clock(clock_skew)]
@@ -74,10 +75,29 @@ def _unreachable(problem: Problem, url: str) -> Finding:
     return fail("discord", f"Cannot reach Discord at {host}: {problem.text}.", NEVER_MIND)
 
 
-def judge_application(application: Json | Problem) -> Finding:
+def judge_application(application: Json | Problem) -> Iterator[Finding]:
     """Judge the switches in the Developer Portal."""
     if isinstance(application, Problem):
-        return _unread("application", "the application", application)
+        yield _unread("application", "the application", application)
+        return
+    yield judge_intent(application)
+    if application.get("interactions_endpoint_url"):
+        yield fail(
+            "interactions_endpoint",
+            "The application has an Interactions Endpoint URL, so Discord sends commands and "
+            "buttons there and not to the bot.",
+            "Empty it in the Discord Developer Portal (your application > General Information).",
+        )
+    if application.get("bot_require_code_grant"):
+        yield warn(
+            "code_grant",
+            "The application requires OAuth2 code grants, so the invitation link does not work.",
+            "Switch that off in the Discord Developer Portal (your application > Bot).",
+        )
+
+
+def judge_intent(application: Json) -> Finding:
+    """Judge whether the bot may read messages that do not mention it."""
     if int(application.get("flags") or 0) & MESSAGE_CONTENT:
         return ok("message_content", "The Message Content Intent is on.")
     return warn(

@@ -1,4 +1,4 @@
-"""Find on which file system a folder lies, and what that means for a database."""
+"""Find on which file system a file lies, and what that means for a database."""
 
 import re
 from enum import Enum
@@ -40,17 +40,17 @@ class Mount(NamedTuple):
         return Kind.NETWORK if NETWORK.fullmatch(self.type) else Kind.DISK
 
 
-def mount_of(folder: Path) -> Mount | None:
-    """Return where *folder*, an absolute path without links, is mounted; None if unknown."""
+def mount_of(path: Path) -> Mount | None:
+    """Return where *path*, absolute and without links, is mounted; None if that is unknown."""
     try:
         text = MOUNTS.read_text(encoding="utf-8", errors="replace")
     except OSError:  # not on Linux
         return None
-    return innermost(folder, text)
+    return innermost(path, text)
 
 
-def innermost(folder: Path, mountinfo: str) -> Mount | None:
-    """Return the mount of *folder*, by the text of /proc/self/mountinfo.
+def innermost(path: Path, mountinfo: str) -> Mount | None:
+    """Return the mount of *path*, by the text of /proc/self/mountinfo.
 
     Of two mounts at one place, the later one hides the earlier.
     """
@@ -58,7 +58,7 @@ def innermost(folder: Path, mountinfo: str) -> Mount | None:
     for line in mountinfo.splitlines():
         before, _, after = line.partition(" - ")
         point = Path(ESCAPED.sub(lambda code: chr(int(code[1], 8)), before.split()[4]))
-        is_inside = folder == point or point in folder.parents
+        is_inside = path == point or point in path.parents
         if is_inside and (found is None or len(point.parts) >= len(found.point.parts)):
             found = Mount(point, after.split()[0])
     return found

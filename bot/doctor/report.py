@@ -41,7 +41,9 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
         break_on_hyphens=False,
     )
     wrap.initial_indent = f"  {LABELS[finding.level]:<6}"
-    yield from wrap.wrap(finding.text)
+    # Names of servers and channels come from other people, who might steer the terminal.
+    text = "".join(one if one.isprintable() else " " for one in finding.text)
+    yield from wrap.wrap(text)
     if finding.remedy:
         wrap.initial_indent, wrap.subsequent_indent = f"{INDENT}-> ", f"{INDENT}   "
         yield from wrap.wrap(finding.remedy)

@@ -8,17 +8,8 @@ import pytest
 from bot.doctor.channel_check import Place, judge_place
 from tests.world import CHANNEL, GUILD, ME, MEMBER, MINA, role, user
 
-TEXT, VOICE, CATEGORY, NEWS, NEWS_THREAD, THREAD, PRIVATE, STAGE, FORUM = (
-    0,
-    2,
-    4,
-    5,
-    10,
-    11,
-    12,
-    13,
-    15,
-)
+TEXT, VOICE, CATEGORY, NEWS, STAGE, FORUM = 0, 2, 4, 5, 13, 15  # Discord: types of channels
+NEWS_THREAD, THREAD, PRIVATE = 10, 11, 12
 ALL: Final = (
     *("view_channel", "connect", "send_messages", "create_public_threads"),
     *("send_messages_in_threads", "read_message_history", "attach_files"),

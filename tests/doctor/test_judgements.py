@@ -10,7 +10,7 @@ import pytest
 from bot.conversation.snowflakes import snowflake_at
 from bot.doctor.budget_check import judge_budgets
 from bot.doctor.database_check import judge_file, judge_mount, judge_space, judge_users
-from bot.doctor.discord_check import judge_application, judge_clock, judge_gateway
+from bot.doctor.discord_check import judge_application, judge_clock, judge_gateway, judge_intent
 from bot.doctor.file_users import FileUser, reading_pids
 from bot.doctor.findings import Check, Finding, Level, exit_code, ok, warn
 from bot.doctor.mounts import Kind, Mount, innermost
@@ -290,7 +290,23 @@ def test_a_day_and_a_month_count_from_their_own_start() -> None:
     [(1 << 18, Level.OK), (1 << 19, Level.OK), (1 << 15, Level.WARN), (None, Level.WARN)],
 )
 def test_both_flags_of_the_intent_count(flags: int | None, level: Level) -> None:
-    assert judge_application({"flags": flags}).level is level
+    assert judge_intent({"flags": flags}).level is level
+
+
+def test_what_the_portal_takes_from_the_bot_is_named() -> None:
+    """Discord sends interactions to the endpoint of an application instead of its gateway."""
+    portal: dict[str, object] = {
+        "flags": 1 << 19,
+        "interactions_endpoint_url": None,
+        "bot_require_code_grant": False,
+    }
+    assert names(list(judge_application(portal))) == {"message_content": "ok"}
+    portal |= {"interactions_endpoint_url": "https://x.example/", "bot_require_code_grant": True}
+    assert names(list(judge_application(portal))) == {
+        "message_content": "ok",
+        "interactions_endpoint": "fail",
+        "code_grant": "warn",
+    }
 
 
 def test_a_bot_that_needs_shards_is_warned() -> None:
@@ -320,6 +336,13 @@ def test_the_worst_finding_decides_the_exit_code() -> None:
     assert exit_code({Check.SYSTEM: [good, bad]}, strict=True) == 1
     failed = bad._replace(level=Level.FAIL)
     assert exit_code({Check.SYSTEM: [bad], Check.MODEL: [failed]}, strict=False) == 2
+
+
+def test_a_name_cannot_steer_the_terminal() -> None:
+    found = ok("servers", "In Nice\x1b[2J\x9bServer\n  FAIL  all is well.")
+    assert as_text({Check.SERVERS: [found]}, width=80).splitlines()[1] == (
+        "  ok    In Nice [2J Server   FAIL  all is well."
+    )
 
 
 def test_a_report_reads_as_documented() -> None:

@@ -227,6 +227,17 @@ async def test_discord_that_does_not_answer_is_named(stage: Stage) -> None:
     assert "127.0.0.1" in found["discord"]["text"]
 
 
+async def test_what_hangs_is_given_up(stage: Stage) -> None:
+    """Discord and the API at the same time; all else is checked meanwhile."""
+    await stage.discord.fault("delay", method="GET", path="/users/@me$", seconds=60)
+    await stage.model.list_models(Script(stall_before_seconds=60))
+    found = await findings(stage)
+    assert "no answer within 10 s" in found["discord"]["text"]
+    assert found["model_api"]["level"] == "fail"
+    assert "The AI service took too long." in found["model_api"]["text"]
+    assert found["database_file"]["level"] == "ok"
+
+
 @pytest.mark.parametrize(("left", "level"), [(1000, "ok"), (20, "warn"), (0, "fail")])
 async def test_few_sign_ins_are_a_warning_and_none_a_failure(
     stage: Stage, left: int, level: str
