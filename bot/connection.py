@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Self
 
 from bot.client import ChatClient, Services
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.storage.facts import Facts
 from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
@@ -67,7 +68,8 @@ class Connection:
             log.warning(
                 "Connect without the Message Content Intent: it is off in the Discord Developer "
                 "Portal (your application > Bot). Only mentions, replies and direct messages can "
-                "be read."
+                "be read.",
+                extra=as_event("intent_missing"),
             )
             await close(self.client)
             self.client = ChatClient(self._build, self._metrics, message_content=False)

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Final, Self
 
 from bot.errors import HistoryInUse, HistoryUnusable
+from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _read_through(path: Path) -> None:
         # SQLite would treat it as a new file, and delete the write-ahead log.
         raise sqlite3.DatabaseError("the file is cut short")
     if not size:
-        log.info("Create database %s: there is none", path)
+        log.info("Create database %s: there is none", path, extra=as_event("database_created"))
         path.touch(mode=0o600)  # Other users of the system must not read it.
     # If the file cannot be read, aiosqlite would fail as well, and its thread would die with a
     # traceback. A read-only connection does not move the log of a crash into a damaged file. If

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, Self
 
 from bot.errors import HistoryUnusable
+from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -219,7 +220,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         copy_before_migration(connection, path)
     for number, (description, sql) in enumerate(missing, start=version + 1):
         if version:
-            log.info("Migrate database %s to version %d: %s", path, number, description)
+            migrated = as_event("database_migrated", count=number)
+            log.info(
+                "Migrate database %s to version %d: %s",
+                *(path, number, description),
+                extra=migrated,
+            )
         connection.executescript(
             f"BEGIN IMMEDIATE; {sql} PRAGMA application_id = {APPLICATION_ID};"
             f"PRAGMA user_version = {number}; COMMIT;"
