@@ -1,6 +1,8 @@
 """The access lists at every entry point: who is refused gets nothing, and the log says why."""
 
 import signal
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,7 @@ from tests.faults.test_crash import killed
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+OPERATING: Final = f"{ENGLISH.operator_name} "  # Its subcommands refuse who is no operator.
 ERASING: Final = ENGLISH.forget_me_name  # the one command that is open to everybody
 MEMBER: Final = "/guilds/{guild_id}/members/{user_id}"
 
@@ -44,6 +47,29 @@ async def check_refused(stage: Stage, answer: Message, strings: Sentences = ENGL
     assert answer["ephemeral"]
 
 
+def uses_of(offered: list[Message]) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Yield the kind, the name and the required options of each command and subcommand."""
+    for one in offered:
+        options = one.get("options") or []
+        inner = [option for option in options if option["type"] == 1]
+        for name, given in [(f"{one['name']} {sub['name']}", sub) for sub in inner] or [
+            (one["name"], one)
+        ]:
+            required = [option for option in given.get("options") or [] if option.get("required")]
+            yield one["type"], name, {option["name"]: value_of(option) for option in required}
+
+
+def value_of(option: Message) -> str:
+    """Return a value for a required option."""
+    return str(option["choices"][0]["value"]) if option.get("choices") else "10"
+
+
+async def only_shown(stage: Stage, interaction: str, text: str) -> bool:
+    """Return whether an answer that only the person sees has become *text*."""
+    shown = await parts(stage, interaction)
+    return [(one["content"], one["ephemeral"]) for one in shown] == [(text, True)]
+
+
 # The walk: every command, completion, button, modal and message of somebody who is blocked
 
 
@@ -62,19 +88,17 @@ async def test_every_command_of_a_blocked_person_is_refused(
         await stage.use(channel, "help")
         offered = await stage.discord.commands()
         assert {1, 3} <= {one["type"] for one in offered}, "slash commands and a message menu"
-        for one in offered:
-            options = {
-                option["name"]: "10" for option in one.get("options", ()) if option.get("required")
-            }
-            target = message["id"] if one["type"] == 3 else None
+        for kind, name, options in uses_of(offered):
+            target = message["id"] if kind == 3 else None
             used = await stage.discord.command(
-                channel, person, one["name"], options, force=True, target=target
+                channel, person, name, options, force=True, target=target
             )
-            answer = await stage.answered(used)
-            if one["name"] == ERASING:
-                assert answer["content"] == strings.forget_me_sure
+            if name == ERASING:
+                assert (await stage.answered(used))["content"] == strings.forget_me_sure
+            elif name.startswith(OPERATING):
+                await until(partial(only_shown, stage, used, strings.operator_only))
             else:
-                await check_refused(stage, answer, strings)
+                await check_refused(stage, await stage.answered(used), strings)
     assert await stage.completions() == []
 
 
