@@ -19,9 +19,13 @@ from bot.sandbox.process import NO_PROXY
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
 # The sandbox sets these itself: an operator's values for real servers must not apply.
-OWN_SETTINGS: Final = ("DISCORD_", "DATABASE_URL", "ALLOW", "BLOCKED_", "ADMINS", "LOG_")
+OWN_SETTINGS: Final = (
+    *("DISCORD_", "DATABASE_URL", "ALLOW", "BLOCKED_", "ADMINS", "LOG_"),
+    "HEALTH_",  # The operator's own bot may listen there.
+)
 API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # Either of them names an API.
 API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS", "BUDGETS"}
+SENDS_ELSEWHERE: Final = "MODERATION"  # These name a service that questions are sent to.
 LOCALES: Final = {"Sora": "ko"}  # the others have Discord's default: en-US
 
 
@@ -109,7 +113,9 @@ async def running_sandbox(*, real: bool, **bot_settings: str) -> AsyncIterator[S
 
 def _is_own(name: str, *, real: bool) -> bool:
     """Return whether the sandbox sets *name* itself; the bot ignores case in names."""
-    return name.upper().startswith(OWN_SETTINGS) or (not real and name.upper() in API_SETTINGS)
+    name = name.upper()
+    is_real = name in API_SETTINGS or name.startswith(SENDS_ELSEWHERE)
+    return name.startswith(OWN_SETTINGS) or (is_real and not real)
 
 
 @asynccontextmanager

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -56,6 +57,27 @@ async def test_piped_input_produces_a_transcript(tmp_path: Path) -> None:
     assert "There is no /nonsense here" in out
     assert "not read" not in out
     assert list(tmp_path.iterdir()) == [], "nothing is kept"
+
+
+async def test_nothing_is_sent_and_no_port_is_opened_by_the_operators_settings(
+    tmp_path: Path,
+) -> None:
+    """The operator's own bot has the port already, and the service would get the questions."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        settings = {
+            "HEALTH_PORT": str(taken.getsockname()[1]),
+            "MODERATION": "refuse",
+            "moderation_required": "true",
+            "MODERATION_BASE_URL": f"http://127.0.0.1:{taken.getsockname()[1]}/v1",
+        }
+        out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
+        assert (err, code) == ("", 0)
+        assert "ChatBot: Hello! You asked: “hi”." in out
+        taken.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            taken.accept()
 
 
 async def test_privacy_export_and_forget_me_work(tmp_path: Path) -> None:
