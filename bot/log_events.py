@@ -1,7 +1,7 @@
 """The events of the log and their fields, which LOG_FORMAT=json writes beside the message."""
 
 from collections.abc import Mapping
-from typing import Literal, TypedDict, Unpack
+from typing import Final, Literal, TypedDict, Unpack
 
 # docs/log.md says what each means, and which fields it has.
 EventName = Literal[
@@ -55,6 +55,10 @@ EventName = Literal[
     "stopping",
     "window_learned",
 ]
+
+
+# Written as texts, as Discord does: programs that read numbers as floats would round them.
+IDS: Final = frozenset({"question", "place", "guild", "person"})
 
 
 class Fields(TypedDict, total=False):

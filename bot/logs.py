@@ -7,6 +7,7 @@ import traceback
 from datetime import UTC, datetime
 from typing import Literal
 
+from bot.log_events import IDS
 from bot.secret_shapes import redacted_line
 
 
@@ -74,11 +75,13 @@ def _fields(record: logging.LogRecord) -> dict[str, object]:
     name, fields = getattr(record, "event", None), getattr(record, "fields", None)
     if not _is_ours(record) or not isinstance(fields, dict):
         return {}
-    given = {key: _field(value) for key, value in fields.items() if value is not None}
+    given = {key: _field(key, value) for key, value in fields.items() if value is not None}
     return {"event": name, **given}
 
 
-def _field(value: object) -> object:
+def _field(name: str, value: object) -> object:
+    if name in IDS:
+        return str(value)
     if isinstance(value, float):
         return round(value, 3)
     return redacted_line(value) if isinstance(value, str) else value

@@ -75,7 +75,7 @@ def test_json_has_the_event_and_those_of_its_fields_that_apply() -> None:
     assert {name: event[name] for name in event.keys() - {"time", "level", "logger"}} == {
         "message": "Hi",
         "event": "question_ended",
-        "question": 7,
+        "question": "7",
         "outcome": "answered",
         "whole_s": 1.235,
     }

@@ -38,18 +38,22 @@ async def test_the_log_tells_the_life_of_a_question_in_fields(
         command = await ask(stage, question["channel_id"], "Mina", f"{unique} in private {TOKEN}")
         await answer(stage, command)
     events = events_of(stage)
-    named = [one for one in events if one.get("question") == int(question["id"])]
+    named = [one for one in events if one.get("question") == question["id"]]
     assert [one["event"] for one in named] == [
         *("question_received", "prompt_built", "request_sent", "request_failed"),
         *("question_retried", "request_sent", "first_token", "request_ended", "question_ended"),
     ]
     *_, ended = named
     known = {name: ended[name] for name in ("place", "outcome", "model", "exchanges")}
-    place = int(question["id"])
-    assert known == {"place": place, "outcome": "answered", "model": "stand-in", "exchanges": 0}
+    assert known == {
+        "place": question["id"],
+        "outcome": "answered",
+        "model": "stand-in",
+        "exchanges": 0,
+    }
     assert (ended["prompt_tokens"], ended["completion_tokens"]) == (30, 4)
     assert 0 < ended["first_words_s"] <= ended["whole_s"]
-    assert ended["guild"] > 0
+    assert ended["guild"].isdecimal(), "ids are texts"
     assert {"connected", "stopping"} <= {one.get("event") for one in events}
     texts = [text for one in events for text in map(str, one.values())]
     for secret in (unique, TOKEN, stage.discord.token, stage.model.api_key, "refused?"):
