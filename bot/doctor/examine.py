@@ -14,12 +14,14 @@ from bot.doctor.findings import Check, Finding, Report, fail
 from bot.doctor.ids_check import check_ids
 from bot.doctor.model_check import check_model
 from bot.doctor.operation_check import check_operation
+from bot.doctor.orders_check import in_force
 from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
 from bot.doctor.verdict import check_verdict
 from bot.settings import Settings
 
+ORDERS_SECONDS: Final = 5.0
 PROBE_SECONDS: Final = 30.0  # A probe asks one thing after the other, each for 10 s at most.
 T = TypeVar("T")
 
@@ -35,15 +37,27 @@ class Options(NamedTuple):
 async def examine(options: Options) -> Report:
     """Check everything; return the findings by check, in the order of `Check`."""
     read = read_settings()
+    found: Report = {Check.SETTINGS: [*read.findings, *check_names()]}
     probes: list[Coroutine[None, None, Report]] = [
         _bounded(Check.SYSTEM, _of(Check.SYSTEM, in_thread(check_system)))
     ]
     if read.settings is not None:
-        probes += _probes(read.settings, read.wrong, options)
-    found: Report = {Check.SETTINGS: [*read.findings, *check_names()]}
+        settings, orders = read.settings, list[Finding]()
+        if "database_url" not in read.wrong:
+            settings, orders = await _with_orders(settings)
+        found[Check.SETTINGS] += orders
+        probes += _probes(settings, read.wrong, options)
     for report in await asyncio.gather(*probes):
         found |= report
     return {check: found[check] for check in Check if check in found}
+
+
+async def _with_orders(settings: Settings) -> tuple[Settings, list[Finding]]:
+    try:
+        async with asyncio.timeout(ORDERS_SECONDS):
+            return await in_thread(lambda: in_force(settings))
+    except TimeoutError:  # The check of the database says so.
+        return settings, []
 
 
 def _probes(
@@ -100,6 +114,10 @@ async def _bounded(check: Check, probe: Coroutine[None, None, Report]) -> Report
     except TimeoutError:
         text = f"The check took longer than {PROBE_SECONDS:.0f} s and was given up."
         return {check: [fail("no_answer", text, "Look for a disk or a server that hangs.")]}
+    except Exception as error:  # noqa: BLE001  # the top handler of a check
+        text = f"The check met something unexpected: {type(error).__name__}."
+        remedy = "Look whether a proxy answers in place of the server."
+        return {check: [fail("check_failed", text, remedy)]}
 
 
 async def in_thread(work: Callable[[], T]) -> T:

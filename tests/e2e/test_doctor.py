@@ -17,6 +17,7 @@ import pytest
 
 from bot.sandbox.discord.permissions import Permission
 from bot.sandbox.model_script import Script
+from bot.storage.orders import BudgetOrder, Orders
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, new_guild_channel
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -238,6 +239,15 @@ async def test_what_hangs_is_given_up(stage: Stage) -> None:
     assert found["database_file"]["level"] == "ok"
 
 
+async def test_an_odd_answer_ends_its_own_check_alone(stage: Stage) -> None:
+    """As from a proxy that answers everything with an empty object."""
+    answer: dict[str, Any] = {"status": 200, "body": {}, "count": None}
+    await stage.discord.fault("answer", method="GET", path="/users/@me$", **answer)
+    found = await findings(stage)
+    assert found["check_failed"]["check"] == "discord"
+    assert found["model_api"]["level"] == "ok"
+
+
 @pytest.mark.parametrize(("left", "level"), [(1000, "ok"), (20, "warn"), (0, "fail")])
 async def test_few_sign_ins_are_a_warning_and_none_a_failure(
     stage: Stage, left: int, level: str
@@ -362,6 +372,22 @@ async def test_the_doctor_and_the_bot_agree_on_roles(stage: Stage, unique: str) 
         question = await stage.ask(f"{unique} yes", channel=channel, author="Jun")
         await stage.answer_to(question)
         assert await stage.requests_with(f"{unique} no") == []
+
+
+async def test_what_operators_set_wins_as_it_does_in_the_bot(stage: Stage) -> None:
+    channel, mina = await stage.channel(), stage.discord.user_id("Mina")
+    async with stage.bot():
+        await stage.asked("Are you there?")
+    orders = Orders().with_person(int(mina), blocked=True)
+    orders = orders.with_budget("bot", "day", BudgetOrder("tokens", 0))
+    stage.write("INSERT INTO facts VALUES ('orders', ?)", orders.as_json())
+    found = await findings(stage, "--who", mina, "--where", channel)
+    assert found["orders"]["text"] == (
+        f"By /operator, which wins over the settings: person {mina} blocked; the day's budget of "
+        "the bot changed."
+    )
+    assert found["access"]["text"].endswith(f": BLOCKED_USERS has person {mina}.")
+    assert found["budget_day"]["level"] == "fail"
 
 
 async def test_who_without_where_is_refused(stage: Stage) -> None:
