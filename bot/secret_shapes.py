@@ -41,8 +41,9 @@ class _Shape(NamedTuple):
     pattern: str
 
 
-# What comes before a key in a text: not the middle of a word or of encoded data.
-_START: Final = r"()(?<![A-Za-z0-9])"
+# What comes before a key: not the middle of a word or of encoded data, but perhaps an escape that
+# ends in a letter, such as \n or %3D.
+_START: Final = r"()(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-F]{2}))"
 # A placeholder such as ghp_xxxxxxxx repeats a character, and an identifier has no digit.
 _RANDOM: Final = r"(?![\w-]{0,40}?(\w)\2{5})"
 _DIGIT: Final = r"(?=[A-Za-z]{0,60}\d)"
@@ -103,7 +104,7 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.DISCORD_TOKEN,
         (".",),
-        r"[MNO](?<![\w-].)()[\w-]{22,27}\.[\w-]{6}\.[\w-]{27,50}",
+        r"[MNO]()(?:(?<![\w-].)|(?<=\\[nrt].)|(?<=%[0-9A-F]{2}.))[\w-]{22,27}\.[\w-]{6}\.[\w-]{27,50}",
     ),
     _Shape(
         SecretKind.DISCORD_WEBHOOK,
@@ -134,7 +135,7 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.JWT,
         ("eyJ",),
-        r"()(?<![\w-])eyJ[\w-]{10,}+\.eyJ[\w-]{10,}+\.[\w-]{10,}",
+        rf"{_START}(?<![_-])eyJ[\w-]{{10,}}+\.eyJ[\w-]{{10,}}+\.[\w-]{{10,}}",
     ),
     _Shape(SecretKind.HUGGING_FACE, ("hf_",), rf"{_START}hf_{_RANDOM}[A-Za-z0-9]{{34,}}"),
     _Shape(SecretKind.NPM, ("npm_",), rf"{_START}npm_{_RANDOM}[A-Za-z0-9]{{36}}"),

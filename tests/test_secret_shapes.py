@@ -90,6 +90,7 @@ AROUND: dict[str, Callable[[str], str]] = {
     "code": lambda secret: f"`{secret}` and\n```sh\nexport KEY={secret}\n```",
     "in brackets": lambda secret: f"[{secret}] ({secret}) <{secret}> {{{secret}}}",
     "in a query": lambda secret: f"curl example.org/v1?key={secret}&page=2",
+    "after an escape": lambda secret: f'{{"env": "A=1\\n{secret}\\tB=2", "url": "?q=%20{secret}"}}',
     "json": lambda secret: f'{{"key": "{secret}", "next": null}}',
     "before a Korean particle": lambda secret: f"이 키는 {secret}입니다",
     "in bold": lambda secret: f"**{secret}** ||{secret}|| ~~{secret}~~",
