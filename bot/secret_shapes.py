@@ -49,7 +49,7 @@ _RANDOM: Final = r"(?![\w-]{0,40}?(\w)\2{5})"
 _DIGIT: Final = r"(?=[A-Za-z]{0,60}\d)"
 # What examples have in the place of a password: such words, or a variable.
 _EXAMPLE: Final = (
-    r"(?:(?:admin|changeme|example|guest|pass|passwd|postgres|pw|pwd|root|secret|test|user"
+    r"(?i:(?:admin|changeme|example|guest|pass|passwd|postgres|pw|pwd|root|secret|test|user"
     r"|(?:db|my|the|your)?[_-]?(?:secret)?[_-]?pass(?:word)?|x+|\*+|\.+|…)@|[\[{%$*])"
 )
 # Each pattern takes time in proportion to the text: a repetition follows a fixed beginning, and

@@ -182,6 +182,7 @@ HARMLESS = [
     "postgres://user:password@localhost:5432/app",
     "mysql://root:secret@localhost/test",
     "postgresql://app:${DB_PASSWORD}@db/app",
+    "http://User:Pass@www.python.org:080/doc/",
     "redis://default:<password>@host:6379",
     "https://user:***@example.org",
     "http://localhost:8080/@mina",
