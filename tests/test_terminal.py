@@ -229,6 +229,21 @@ async def test_the_end_of_a_long_wait_is_a_local_time(
     assert err.splitlines()[0] == ENGLISH.model_rate_limited_until.format(when=local)
 
 
+async def test_budgets_hold_in_a_terminal_and_end_at_a_local_time(
+    chatted: Chatted, server: ModelDriver, tmp_path: Path
+) -> None:
+    budgets = '{"unit": "tokens", "person": {"month": 200}}'
+    env = with_model(server, tmp_path, BUDGETS=budgets, REPLY_TOKENS="64")
+    usage = {"prompt_tokens": 100, "completion_tokens": 64, "total_tokens": 164}
+    await server.reply(Script(text="Yes.", usage=usage))
+    out, _, code = await chatted(env, "Tea?")
+    assert (out, code) == ("Yes.\n", 0)
+    out, err, code = await chatted(env, "Tea?")
+    assert (out, code) == ("", 1)
+    sentence = re.escape(ENGLISH.budget_person_month.partition("{")[0])
+    assert re.match(sentence + r"\d{4}-\d\d-\d\d \d\d:\d\d [A-Z]+\.\n", err)
+
+
 async def test_the_servers_words_are_shown_even_if_they_repeat_the_question(
     chatted: Chatted, server: ModelDriver, tmp_path: Path
 ) -> None:

@@ -13,7 +13,6 @@ from bot.metrics import NO_METRICS, Metrics
 MAX_PERSONS: Final = 10_000  # The person who was refused first is forgotten first.
 RATE_LIMIT: Final = "rate_limit"
 BUDGET: Final = "budget"
-MEMORY: Final = "memory"
 
 
 class Refusal(NamedTuple):
@@ -50,8 +49,8 @@ class Admission:
     ) -> Refusal | None:
         """Return why a question is refused, which has the id of its message or interaction.
 
-        If the database does not tell *within_seconds*, the budgets decide before the model is
-        asked.
+        If the database does not tell, or not *within_seconds*, the question is admitted: before
+        the model is asked, the budgets are checked again, and what they do not know is refused.
         """
         verdict = self._limit.judge(person_id, event_id)
         if verdict is not Verdict.ADMITTED:
@@ -62,10 +61,8 @@ class Admission:
         try:
             async with asyncio.timeout(within_seconds):
                 spent = await self._budgets.refusal(person_id, guild_id)
-        except TimeoutError:
+        except (TimeoutError, HistoryFailed):
             return None
-        except HistoryFailed as failure:
-            return Refusal(failure, MEMORY, str(failure))
         if spent is None:
             return None
         self._metrics.refused(BUDGET)

@@ -439,6 +439,18 @@ async def test_a_person_whose_total_is_unknown_is_not_admitted(
         await budgets.refusal(2, None)
 
 
+async def test_a_question_whose_totals_cannot_be_read_is_refused_with_a_sentence(
+    history: History, model: DoubleModel, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def failing(*_key: object) -> list[Any]:
+        raise HistoryFailed("disk full")
+
+    monkeypatch.setattr(history.spending, "since", failing)
+    budgets = budgets_of(history, tokens(person={"day": 10_000}), clock)
+    reply = await answered(an_assistant(model, history, budgets=budgets), history, 1)
+    assert (reply.notices, model.history) == ([ENGLISH.memory_unreadable], [])
+
+
 MODEL_PRICE = Prices({"double": (Decimal("0.15"), Decimal("0.6"))})
 PERSON_DAY = Limit(Scope.PERSON, 1, Period.DAY, 1000)
 BOT_MONTH = Limit(Scope.BOT, 0, Period.MONTH, 10_000)

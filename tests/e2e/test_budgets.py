@@ -18,6 +18,7 @@ from bot.storage.usage import today
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage
 from tests.e2e.test_buttons import refusal
 from tests.e2e.test_usage import response_to, usage_response
+from tests.faults.failing import writes_fail
 from tests.faults.points import POINTS, TEXT, until
 from tests.faults.test_crash import killed
 
@@ -184,6 +185,49 @@ async def test_a_server_and_the_bot_have_budgets_and_the_log_warns(
         await counted(stage, 2 * COST)
         assert "Spent 80 percent of what the bot may use in a month: 600 tokens" in bot.log
         assert "Spent 100 percent" not in bot.log
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        Script(text="word " * 60, usage={}),
+        Script(text="word " * 60, usage={}, disconnect_after_chunks=40),
+        Script(text="word " * 60, usage={}, stall_after_chunks=40, stall_seconds=60),
+    ],
+    ids=["whole", "cut", "stalled"],
+)
+async def test_what_the_api_does_not_report_counts_as_in_usage(
+    own_stage: Stage, unique: str, script: Script
+) -> None:
+    stage, budgets = own_stage, in_tokens(person={"day": 100_000})
+    await stage.model.reply_when(unique, script)
+    async with stage.bot(BUDGETS=budgets, STREAM_IDLE_TIMEOUT="1"):
+        await stage.asked(unique)
+        await has_counted(stage, 1)
+    [(used, estimated)] = stage.rows(
+        "SELECT prompt_tokens + completion_tokens, estimated FROM usage"
+    )
+    assert (spent(stage, "person"), estimated) == (used, 1)
+    assert used > 40
+
+
+async def test_a_charge_that_the_disk_does_not_take_still_holds(
+    own_stage: Stage, unique: str
+) -> None:
+    """It is in memory, and stored with the next one."""
+    stage, person = own_stage, await own_stage.person()
+    await stage.model.reply_when(unique, counting())
+    async with stage.bot(BUDGETS=in_tokens(person={"day": 600}), REPLY_TOKENS="64") as bot:
+        channel = await stage.channel()
+        with writes_fail(stage, bot):
+            question = await stage.ask(unique, author=person, channel=channel)
+            await stage.logged(f"Cannot store the usage of answer {question['id']}")
+            own = await usage_response(stage, channel, person)
+            assert "300 tokens of 600 tokens" in own
+        await stage.asked(unique, author=person, channel=channel)
+        await counted(stage, 2 * COST)
+        command = await stage.discord.command(channel, person, "ask", {"question": unique})
+        assert await response_to(stage, command) == used_up("person", "day")
 
 
 @pytest.mark.parametrize("name", POINTS)
