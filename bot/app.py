@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -26,11 +27,9 @@ from bot.commands.buttons import ReplyButtons
 from bot.commands.help import add_help
 from bot.commands.model import add_model
 from bot.commands.operator import Desk, add_operator
-from bot.commands.operators import Operators
 from bot.commands.privacy import DataPolicy, add_export, add_forget_me, add_privacy
 from bot.commands.regenerate import Regenerator
 from bot.commands.reset import add_reset
-from bot.commands.status import StatusReport
 from bot.commands.surface import Surface
 from bot.commands.system_prompt import add_system_prompt
 from bot.commands.usage import add_usage
@@ -304,9 +303,8 @@ def build(
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, live.prices, budgets)
     add_system_prompt(surface, overrides)
-    operators = Operators(client, lambda: live.access.value.admins)
-    report = StatusReport(client, history, copies, budgets, live)
-    add_operator(surface, Desk(operators, history.facts, live), report, live.budgets)
+    desk = partial(_operator_desk, client, history, copies, budgets, live, time.time())
+    add_operator(surface, cache(desk))
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, admission, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
@@ -343,6 +341,24 @@ def build(
         inbox=inbox,
         resumption=resumption,
     )
+
+
+def _operator_desk(
+    client: ChatClient,
+    history: History,
+    copies: Copies,
+    budgets: Budgets,
+    live: LiveSettings,
+    started_at: float,
+) -> Desk:
+    # Late, to save memory in a bot whose operators have not used the command yet.
+    from bot.commands.operator_desk import OperatorDesk  # noqa: PLC0415
+    from bot.commands.operators import Operators  # noqa: PLC0415
+    from bot.commands.status import StatusReport  # noqa: PLC0415
+
+    operators = Operators(client, lambda: live.access.value.admins)
+    report = StatusReport(client, history, copies, budgets, live, started_at)
+    return OperatorDesk(operators, report, history.facts, live)
 
 
 def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:

@@ -1,125 +1,74 @@
-"""The command /operator: operators see the state of the bot, block people and set budgets."""
+"""The command /operator for the operators of the bot, with its subcommands and their options."""
 
-import asyncio
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
 import discord
 from discord import app_commands
 
-from bot.access import AccessLists
-from bot.commands.base import Refused, option, strings_for
-from bot.commands.operator_budgets import (
-    HIGHEST,
-    AskedBudget,
-    asked_budget,
-    budget_lines,
-    choices,
-)
-from bot.commands.operators import Operators
-from bot.commands.status import StatusReport
+from bot.commands.base import localized, option
 from bot.commands.surface import Surface
-from bot.live import Live
-from bot.llm.budget_rules import BudgetRules
-from bot.log_events import as_event
-from bot.storage.facts import Facts
-from bot.storage.orders import Orders, store_orders
+from bot.i18n.sentences import Explain
+from bot.llm.budget_rules import Period, Scope
 
-log = logging.getLogger(__name__)
-
-DIGITS: Final = 20  # Discord: ids have 64 bits
-
-Target = discord.User | discord.Member | int  # an int is the id of a server
-Change = Callable[[Orders], Orders]
-
-
-class Rules(Protocol):
-    """What holds: the settings, and the orders that win over them."""
-
-    orders: Orders
-
-    @property
-    def access_without_orders(self) -> AccessLists:
-        """The access lists of the settings."""
-
-    def accepts(self, orders: Orders) -> bool:
-        """Whether the settings are complete for *orders*."""
-
-    def obey(self, orders: Orders) -> None:
-        """Replace the orders, and all rules that follow from them."""
+HIGHEST: Final = 1_000_000_000  # of the currency, or tokens
+NO_LIMIT: Final = "none"
+AS_SET: Final = "settings"
+SCOPES: Final[dict[Scope, Explain]] = {
+    Scope.PERSON: lambda t: t.budget_person_choice,
+    Scope.SERVER: lambda t: t.budget_server_choice,
+    Scope.BOT: lambda t: t.budget_bot_choice,
+}
+PERIODS: Final[dict[Period, Explain]] = {
+    Period.DAY: lambda t: t.budget_day_choice,
+    Period.MONTH: lambda t: t.budget_month_choice,
+}
+RESETS: Final[dict[str, Explain]] = {
+    NO_LIMIT: lambda t: t.budget_none_choice,
+    AS_SET: lambda t: t.budget_settings_choice,
+}
 
 
-class Desk:
-    """Takes the orders of operators; each is stored before it holds."""
+class Desk(Protocol):
+    """Does what the subcommands ask for; it is loaded when somebody uses one."""
 
-    def __init__(self, operators: Operators, facts: Facts, rules: Rules) -> None:
-        self._operators = operators
-        self._facts = facts
-        self._rules = rules
-        self._ordering = asyncio.Lock()
+    async def status(self, interaction: discord.Interaction) -> None:
+        """Show the state of the bot."""
 
-    async def admit(self, interaction: discord.Interaction) -> None:
-        """Defer the answer, which nobody else sees; raises Refused unless an operator asks."""
-        await interaction.response.defer(ephemeral=True, thinking=True)
-        if not await self._operators.include(interaction.user.id):
-            raise Refused(lambda t: t.operator_only)
+    async def block(
+        self,
+        interaction: discord.Interaction,
+        person: discord.User | discord.Member | None,
+        server: str | None,
+    ) -> None:
+        """Block a person or a server."""
 
-    async def block(self, target: Target, by: int) -> None:
-        """Block a person or a server; raises Refused for an operator, and HistoryFailed."""
-        if isinstance(target, int):
-            await self._order(by, f"block server {target}", _guild(target, blocked=True))
-            return
-        if await self._operators.include(target.id):
-            raise Refused(lambda t: t.operator_cannot_block)
-        await self._order(by, f"block person {target.id}", _person(target.id, blocked=True))
+    async def unblock(
+        self,
+        interaction: discord.Interaction,
+        person: discord.User | discord.Member | None,
+        server: str | None,
+    ) -> None:
+        """Take back what blocks a person or a server."""
 
-    async def unblock(self, target: Target, by: int) -> None:
-        """Take back a block of a person or a server, also of the settings; raises HistoryFailed."""
-        lists = self._rules.access_without_orders
-        if isinstance(target, int):
-            blocked = False if target in lists.blocked_guilds else None
-            await self._order(by, f"unblock server {target}", _guild(target, blocked=blocked))
-        else:
-            blocked = False if target.id in lists.blocked_users else None
-            await self._order(
-                by, f"unblock person {target.id}", _person(target.id, blocked=blocked)
-            )
-
-    async def set_budget(self, asked: AskedBudget, by: int) -> None:
-        """Set a budget; raises Refused if the settings lack prices for it, and HistoryFailed."""
-
-        def changed(orders: Orders) -> Orders:
-            return orders.with_budget(asked.scope, asked.period, asked.order)
-
-        await self._order(by, f"set {asked}", changed)
-
-    @property
-    def orders(self) -> Orders:
-        """The orders in force."""
-        return self._rules.orders
-
-    async def _order(self, by: int, what: str, changed: Change) -> None:
-        async with self._ordering:
-            orders = changed(self._rules.orders)
-            if not self._rules.accepts(orders):
-                raise Refused(lambda t: t.operator_needs_prices)
-            await store_orders(self._facts, orders)
-            self._rules.obey(orders)
-        log.info("Obey operator %d: %s", by, what, extra=as_event("order_given", person=by))
+    async def budget(
+        self,
+        interaction: discord.Interaction,
+        scope: str | None,
+        period: str | None,
+        amount: float | None,
+        reset: str | None,
+    ) -> None:
+        """Set a budget if there are options, and show all."""
 
 
-def add_operator(
-    surface: Surface, desk: Desk, report: StatusReport, rules: Live[BudgetRules]
-) -> None:
+def add_operator(surface: Surface, desk: Callable[[], Desk]) -> None:
     """Add the command with its subcommands."""
     subcommand = surface.for_operators(lambda t: t.operator_name, lambda t: t.operator_description)
 
     @subcommand(lambda t: t.status_subcommand, lambda t: t.status_description)
     async def status(interaction: discord.Interaction) -> None:
-        await desk.admit(interaction)
-        lines = await report.lines(strings_for(interaction))
-        await interaction.edit_original_response(content="\n".join(f"* {one}" for one in lines))
+        await desk().status(interaction)
 
     @subcommand(lambda t: t.block_subcommand, lambda t: t.block_description)
     @option("person", lambda t: t.person_option_name, lambda t: t.person_option)
@@ -129,16 +78,7 @@ def add_operator(
         person: discord.User | None = None,
         server: str | None = None,
     ) -> None:
-        await desk.admit(interaction)
-        target = _target(person, server)
-        await desk.block(target, interaction.user.id)
-        strings = strings_for(interaction)
-        sentence = (
-            strings.operator_blocked_server.format(server=target)
-            if isinstance(target, int)
-            else strings.operator_blocked.format(person=target.mention)
-        )
-        await interaction.edit_original_response(content=sentence)
+        await desk().block(interaction, person, server)
 
     @subcommand(lambda t: t.unblock_subcommand, lambda t: t.unblock_description)
     @option("person", lambda t: t.person_option_name, lambda t: t.person_option)
@@ -148,23 +88,14 @@ def add_operator(
         person: discord.User | None = None,
         server: str | None = None,
     ) -> None:
-        await desk.admit(interaction)
-        target = _target(person, server)
-        await desk.unblock(target, interaction.user.id)
-        strings = strings_for(interaction)
-        sentence = (
-            strings.operator_unblocked_server.format(server=target)
-            if isinstance(target, int)
-            else strings.operator_unblocked.format(person=target.mention)
-        )
-        await interaction.edit_original_response(content=sentence)
+        await desk().unblock(interaction, person, server)
 
     @subcommand(lambda t: t.budget_subcommand, lambda t: t.budget_description)
     @option("scope", lambda t: t.budget_scope_option_name, lambda t: t.budget_scope_option)
     @option("period", lambda t: t.budget_period_option_name, lambda t: t.budget_period_option)
     @option("amount", lambda t: t.budget_amount_option_name, lambda t: t.budget_amount_option)
     @option("reset", lambda t: t.budget_reset_option_name, lambda t: t.budget_reset_option)
-    @app_commands.choices(**choices())
+    @app_commands.choices(**_choices())
     async def budget(
         interaction: discord.Interaction,
         scope: str | None = None,
@@ -172,29 +103,20 @@ def add_operator(
         amount: app_commands.Range[float, 0, HIGHEST] | None = None,
         reset: str | None = None,
     ) -> None:
-        await desk.admit(interaction)
-        asked = asked_budget(scope, period, amount, reset, rules.value.unit)
-        if asked is not None:
-            await desk.set_budget(asked, interaction.user.id)
-        text = "\n".join(budget_lines(rules.value, desk.orders, strings_for(interaction)))
-        await interaction.edit_original_response(content=text)
+        await desk().budget(interaction, scope, period, amount, reset)
 
 
-def _target(person: discord.User | discord.Member | None, server: str | None) -> Target:
-    """Return the person, or the id of the server; raises Refused if it is not exactly one."""
-    if person is not None and server is None:
-        return person
-    if server is None or person is not None:
-        raise Refused(lambda t: t.operator_whom)
-    server = server.strip()
-    if not (server.isascii() and server.isdigit() and len(server) <= DIGITS):
-        raise Refused(lambda t: t.operator_no_id)
-    return int(server)
-
-
-def _person(person_id: int, *, blocked: bool | None) -> Change:
-    return lambda orders: orders.with_person(person_id, blocked=blocked)
-
-
-def _guild(guild_id: int, *, blocked: bool | None) -> Change:
-    return lambda orders: orders.with_guild(guild_id, blocked=blocked)
+def _choices() -> dict[str, list[app_commands.Choice[str]]]:
+    """Return the choices of the options, by parameter."""
+    offered: dict[str, Mapping[str, Explain]] = {
+        "scope": {str(scope): explain for scope, explain in SCOPES.items()},
+        "period": {str(period): explain for period, explain in PERIODS.items()},
+        "reset": RESETS,
+    }
+    return {
+        name: [
+            app_commands.Choice(name=localized(explain), value=value)
+            for value, explain in values.items()
+        ]
+        for name, values in offered.items()
+    }

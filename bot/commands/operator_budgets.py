@@ -1,32 +1,14 @@
 """The budgets of /operator: what an operator asks for, and what the answer says."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from discord import app_commands
-
-from bot.commands.base import Refused, localized
-from bot.i18n.sentences import Explain, Sentences
+from bot.commands.base import Refused
+from bot.commands.operator import AS_SET, PERIODS, SCOPES
+from bot.i18n.sentences import Sentences
 from bot.llm.budget_rules import MONEY, NANOS, BudgetRules, Period, Scope
 from bot.storage.orders import BudgetOrder, Orders
-
-HIGHEST: Final = 1_000_000_000  # of the currency, or tokens
-NO_LIMIT: Final = "none"
-AS_SET: Final = "settings"
-SCOPES: Final[dict[Scope, Explain]] = {
-    Scope.PERSON: lambda t: t.budget_person_choice,
-    Scope.SERVER: lambda t: t.budget_server_choice,
-    Scope.BOT: lambda t: t.budget_bot_choice,
-}
-PERIODS: Final[dict[Period, Explain]] = {
-    Period.DAY: lambda t: t.budget_day_choice,
-    Period.MONTH: lambda t: t.budget_month_choice,
-}
-RESETS: Final[dict[str, Explain]] = {
-    NO_LIMIT: lambda t: t.budget_none_choice,
-    AS_SET: lambda t: t.budget_settings_choice,
-}
 
 
 class AskedBudget(NamedTuple):
@@ -47,22 +29,6 @@ class AskedBudget(NamedTuple):
         else:
             amount = f"to {self.order.amount} tokens"
         return f"budget of {self.scope} and {self.period} {amount}"
-
-
-def choices() -> dict[str, list[app_commands.Choice[str]]]:
-    """Return the choices of the options, by parameter."""
-    offered: dict[str, Mapping[str, Explain]] = {
-        "scope": {str(scope): explain for scope, explain in SCOPES.items()},
-        "period": {str(period): explain for period, explain in PERIODS.items()},
-        "reset": RESETS,
-    }
-    return {
-        name: [
-            app_commands.Choice(name=localized(explain), value=value)
-            for value, explain in values.items()
-        ]
-        for name, values in offered.items()
-    }
 
 
 def asked_budget(

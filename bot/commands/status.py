@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import time
 from collections.abc import Iterable
 from typing import Final, Protocol
 
@@ -40,13 +39,14 @@ class StatusReport:
         copies: Copies,
         budgets: Budgets,
         rules: Rules,
+        started_at: float,
     ) -> None:
         self._client = client
         self._history = history
         self._copies = copies
         self._budgets = budgets
         self._rules = rules
-        self._started_at = time.time()
+        self._started_at = started_at
 
     async def lines(self, strings: Sentences) -> list[str]:
         """Return a line for each part of the state; raises HistoryFailed."""

@@ -1,0 +1,178 @@
+"""What operators do by /operator: see the state of the bot, block, unblock and set budgets."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+import discord
+
+from bot.access import AccessLists
+from bot.commands.base import Refused, strings_for
+from bot.commands.operator_budgets import AskedBudget, asked_budget, budget_lines
+from bot.commands.operators import Operators
+from bot.commands.status import StatusReport
+from bot.live import Live
+from bot.llm.budget_rules import BudgetRules
+from bot.log_events import as_event
+from bot.storage.facts import Facts
+from bot.storage.orders import Orders, store_orders
+
+log = logging.getLogger(__name__)
+
+DIGITS: Final = 20  # Discord: ids have 64 bits
+
+Person = discord.User | discord.Member
+Target = Person | int  # an int is the id of a server
+Change = Callable[[Orders], Orders]
+
+
+class Rules(Protocol):
+    """What holds: the settings, and the orders that win over them."""
+
+    access: Live[AccessLists]
+    budgets: Live[BudgetRules]
+    orders: Orders
+
+    @property
+    def access_without_orders(self) -> AccessLists:
+        """The access lists of the settings."""
+
+    def accepts(self, orders: Orders) -> bool:
+        """Whether the settings are complete for *orders*."""
+
+    def obey(self, orders: Orders) -> None:
+        """Replace the orders, and all rules that follow from them."""
+
+
+class OperatorDesk:
+    """Takes the orders of operators; each is stored before it holds.
+
+    Its methods for subcommands raise Refused, above all unless an operator asks, and HistoryFailed.
+    """
+
+    def __init__(
+        self, operators: Operators, report: StatusReport, facts: Facts, rules: Rules
+    ) -> None:
+        self._operators = operators
+        self._report = report
+        self._facts = facts
+        self._rules = rules
+        self._ordering = asyncio.Lock()
+
+    async def status(self, interaction: discord.Interaction) -> None:
+        """Show the state of the bot."""
+        await self._admit(interaction)
+        lines = await self._report.lines(strings_for(interaction))
+        await interaction.edit_original_response(content="\n".join(f"* {one}" for one in lines))
+
+    async def block(
+        self, interaction: discord.Interaction, person: Person | None, server: str | None
+    ) -> None:
+        """Block a person or a server."""
+        await self._admit(interaction)
+        target = _target(person, server)
+        await self._block(target, interaction.user.id)
+        strings = strings_for(interaction)
+        sentence = (
+            strings.operator_blocked_server.format(server=target)
+            if isinstance(target, int)
+            else strings.operator_blocked.format(person=target.mention)
+        )
+        await interaction.edit_original_response(content=sentence)
+
+    async def unblock(
+        self, interaction: discord.Interaction, person: Person | None, server: str | None
+    ) -> None:
+        """Take back what blocks a person or a server."""
+        await self._admit(interaction)
+        target = _target(person, server)
+        await self._unblock(target, interaction.user.id)
+        strings = strings_for(interaction)
+        sentence = (
+            strings.operator_unblocked_server.format(server=target)
+            if isinstance(target, int)
+            else strings.operator_unblocked.format(person=target.mention)
+        )
+        await interaction.edit_original_response(content=sentence)
+
+    async def budget(
+        self,
+        interaction: discord.Interaction,
+        scope: str | None,
+        period: str | None,
+        amount: float | None,
+        reset: str | None,
+    ) -> None:
+        """Set a budget if there are options, and show all."""
+        await self._admit(interaction)
+        asked = asked_budget(scope, period, amount, reset, self._rules.budgets.value.unit)
+        if asked is not None:
+            await self._set_budget(asked, interaction.user.id)
+        rules, strings = self._rules.budgets.value, strings_for(interaction)
+        text = "\n".join(budget_lines(rules, self._rules.orders, strings))
+        await interaction.edit_original_response(content=text)
+
+    async def _admit(self, interaction: discord.Interaction) -> None:
+        """Defer the answer, which nobody else sees; raises Refused unless an operator asks."""
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        if not await self._operators.include(interaction.user.id):
+            raise Refused(lambda t: t.operator_only)
+
+    async def _block(self, target: Target, by: int) -> None:
+        """Block a person or a server; raises Refused for an operator, and HistoryFailed."""
+        if isinstance(target, int):
+            await self._order(by, f"block server {target}", _guild(target, blocked=True))
+            return
+        if await self._operators.include(target.id):
+            raise Refused(lambda t: t.operator_cannot_block)
+        await self._order(by, f"block person {target.id}", _person(target.id, blocked=True))
+
+    async def _unblock(self, target: Target, by: int) -> None:
+        """Take back a block of a person or a server, also of the settings; raises HistoryFailed."""
+        lists = self._rules.access_without_orders
+        if isinstance(target, int):
+            blocked = False if target in lists.blocked_guilds else None
+            await self._order(by, f"unblock server {target}", _guild(target, blocked=blocked))
+        else:
+            blocked = False if target.id in lists.blocked_users else None
+            await self._order(
+                by, f"unblock person {target.id}", _person(target.id, blocked=blocked)
+            )
+
+    async def _set_budget(self, asked: AskedBudget, by: int) -> None:
+        """Set a budget; raises Refused if the settings lack prices for it, and HistoryFailed."""
+
+        def changed(orders: Orders) -> Orders:
+            return orders.with_budget(asked.scope, asked.period, asked.order)
+
+        await self._order(by, f"set {asked}", changed)
+
+    async def _order(self, by: int, what: str, changed: Change) -> None:
+        async with self._ordering:
+            orders = changed(self._rules.orders)
+            if not self._rules.accepts(orders):
+                raise Refused(lambda t: t.operator_needs_prices)
+            await store_orders(self._facts, orders)
+            self._rules.obey(orders)
+        log.info("Obey operator %d: %s", by, what, extra=as_event("order_given", person=by))
+
+
+def _target(person: discord.User | discord.Member | None, server: str | None) -> Target:
+    """Return the person, or the id of the server; raises Refused if it is not exactly one."""
+    if person is not None and server is None:
+        return person
+    if server is None or person is not None:
+        raise Refused(lambda t: t.operator_whom)
+    server = server.strip()
+    if not (server.isascii() and server.isdigit() and len(server) <= DIGITS):
+        raise Refused(lambda t: t.operator_no_id)
+    return int(server)
+
+
+def _person(person_id: int, *, blocked: bool | None) -> Change:
+    return lambda orders: orders.with_person(person_id, blocked=blocked)
+
+
+def _guild(guild_id: int, *, blocked: bool | None) -> Change:
+    return lambda orders: orders.with_guild(guild_id, blocked=blocked)
