@@ -26,8 +26,11 @@ def check_database(path: Path) -> list[Finding]:
     try:
         facts = file_facts(path)
         held = is_held(path)
-    except (OSError, HistoryUnusable) as error:
-        return [fail("database_file", f"The database {path} cannot be looked at: {error}.", "")]
+    except OSError as error:
+        text = f"The database {path} cannot be looked at ({error.strerror}) as uid {os.geteuid()}."
+        return [fail("database_file", text, "Run this as the user of the bot.")]
+    except HistoryUnusable as error:
+        return [fail("database_file", *_split(error))]
     findings = list(judge_file(facts, os.geteuid()))
     if facts.owner is not None:
         findings += _contents(path)
@@ -38,9 +41,7 @@ def check_database(path: Path) -> list[Finding]:
 
 def judge_file(facts: FileFacts, uid: int) -> Iterator[Finding]:
     """Judge the owner and the rights of the file and its folder, for a bot that runs as *uid*."""
-    remedy = (
-        f"Run the bot as their owner, make them writable for uid {uid}, or {_lower(OTHER_FILE)}"
-    )
+    remedy = f"Make it writable for uid {uid}, run the bot as its owner, or {_lower(OTHER_FILE)}"
     if not facts.folder_writable:
         what = f"The folder {facts.folder} is not writable for this user (uid {uid})."
         yield fail("database_folder", what, remedy)
@@ -61,8 +62,7 @@ def _contents(path: Path) -> Iterator[Finding]:
     try:
         found = contents(path)
     except HistoryUnusable as error:
-        text, _, remedy = str(error).partition("). ")
-        yield fail("database_contents", f"{text}).", remedy)
+        yield fail("database_contents", *_split(error))
     else:
         yield judge_contents(found, path)
 
@@ -144,6 +144,12 @@ def judge_users(others: list[FileUser], reading: set[int]) -> Iterator[Finding]:
             text = f"{who} has the database open for writing, too."
             remedy = "End it. A second writer may damage the file: use sqlite3 -readonly to look."
             yield warn("database_writer", text, remedy)
+
+
+def _split(error: HistoryUnusable) -> tuple[str, str]:
+    """Return what happened, which ends with the system's words in brackets, and what to do."""
+    text, bracket, remedy = str(error).partition("). ")
+    return f"{text}{bracket.strip()}", remedy
 
 
 def _lower(sentence: str) -> str:

@@ -115,8 +115,9 @@ def judge_gateway(gateway: Json | Problem) -> list[Finding]:
     findings = [judge_identifies(gateway.get("session_start_limit") or {})]
     shards = gateway.get("shards") or 1
     if shards > 1:
-        text = f"Discord recommends {shards} shards for this bot, which has one connection."
-        findings.append(warn("shards", text, "From 2500 servers on, Discord refuses it."))
+        text = f"Discord recommends {shards} shards, but this bot has one connection alone."
+        remedy = "Leave servers: Discord refuses one connection for 2500 servers or more."
+        findings.append(warn("shards", text, remedy))
     return findings
 
 
