@@ -165,6 +165,17 @@ def test_an_invalid_port_is_refused(port: str, capsys: pytest.CaptureFixture[str
     assert "a port is a number from 0 to 65535" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("days", ["0", "3651", "x", "-1", "７"])
+def test_an_invalid_number_of_days_is_refused(
+    days: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A backup that keeps nothing would delete what it has just made."""
+    with pytest.raises(SystemExit) as caught:
+        main(["backup", f"--keep={days}"])
+    assert caught.value.code == 2
+    assert "give a whole number of days from 1 to 3650" in capsys.readouterr().err
+
+
 def test_the_sandbox_names_a_missing_dependency_of_its_page(tmp_path: Path) -> None:
     """Without its extra there is one sentence, and the terminal works all the same."""
     code = (

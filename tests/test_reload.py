@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.errors import SettingsInvalid
 from bot.live import Live
-from bot.reload import RELOADED, LiveSettings, Reloader, changes
+from bot.reload import RELOADED, LiveSettings, Reloader, changes, with_orders
 from bot.settings import Settings
+from bot.storage.orders import NO_ORDERS, BudgetOrder, Orders
 
 FIELDS = sorted(Settings.model_fields)
 # Another value for each setting, as text.
@@ -178,3 +181,44 @@ def test_what_belongs_to_another_server_waits_with_its_address(
 def test_secrets_and_values_never_reach_the_log(bot: Bot, caplog: pytest.LogCaptureFixture) -> None:
     bot.reload(load(discord_token="hunter2", openai_api_key="hunter2", system_prompt="hunter2"))
     assert "hunter2" not in caplog.text
+
+
+ORDERS = st.builds(
+    Orders,
+    st.dictionaries(st.sampled_from([1, 2, 3]), st.booleans()),
+    st.dictionaries(st.sampled_from([4, 5]), st.booleans()),
+    st.dictionaries(
+        st.sampled_from([("person", "day"), ("bot", "month")]),
+        st.builds(BudgetOrder, st.sampled_from(["tokens", "money"]), st.none() | st.integers(0, 9)),
+    ),
+)
+READ = st.fixed_dictionaries(
+    {"budgets": st.sampled_from(['{"unit": "tokens"}', '{"unit": "tokens", "bot": {"day": 5}}'])},
+    optional={"blocked_users": st.sampled_from(["1", "1,2"]), "openai_model": st.just("other")},
+)
+
+
+@given(st.lists(ORDERS | READ, max_size=6))
+def test_what_holds_follows_from_the_last_settings_and_the_last_orders(
+    steps: list[Orders | dict[str, str]],
+) -> None:
+    """In whatever sequence they came: neither leaves a trace in the other."""
+    bot, settings, orders = Bot(), load(), NO_ORDERS
+    for step in steps:
+        if isinstance(step, Orders):
+            if not bot.live.accepts(step):
+                with pytest.raises(SettingsInvalid):
+                    bot.live.obey(step)
+                continue
+            orders = step
+            bot.live.obey(step)
+        else:
+            wanted = load(**step)
+            try:
+                with_orders(wanted, orders)
+            except SettingsInvalid:
+                bot.reload(wanted)
+                continue
+            settings = wanted
+            bot.reload(wanted)
+        assert values(bot.live) == values(LiveSettings(settings, orders))

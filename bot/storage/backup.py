@@ -58,7 +58,7 @@ def back_up(database: Path, folder: Path, keep_days: int) -> Backup:
             f"There is no database {database}, so there is nothing to back up. Name the bot's file "
             "in DATABASE_URL."
         )
-    with explained(database, folder):
+    with _explained(database, folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _delete_left(folder, database)
         address = f"{database.resolve().as_uri()}?mode=ro"
@@ -88,7 +88,7 @@ def copy_before_migration(source: sqlite3.Connection, database: Path) -> None:
     Raises HistoryUnusable: a database that cannot be copied is not migrated.
     """
     try:
-        with explained(database, database.parent):
+        with _explained(database, database.parent):
             _delete_left(database.parent, database)
             path = _copy(source, database, database.parent, Origin.MIGRATION, datetime.now(UTC))
             copies = copies_in(database.parent, database, Origin.MIGRATION)
@@ -166,7 +166,7 @@ def _delete_left(folder: Path, database: Path) -> None:
 
 
 @contextmanager
-def explained(database: Path, folder: Path) -> Iterator[None]:
+def _explained(database: Path, folder: Path) -> Iterator[None]:
     """Translate what fails while *database* is copied into *folder* into BackupFailed."""
     try:
         yield
