@@ -1,7 +1,6 @@
 """Who has spent how much: read from the database once, then counted in memory and stored."""
 
 import asyncio
-import logging
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,8 +8,6 @@ from typing import Final
 
 from bot.llm.budget_rules import BOT_ID, Amount, Limit, Period, Scope
 from bot.storage.spending import SpendingStore
-
-log = logging.getLogger(__name__)
 
 MAX_ACCOUNTS: Final = 10_000  # some 1 KB each; others are read again when they are needed
 NOTHING: Final = Amount()

@@ -113,7 +113,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A budget that has just reached *percent*; *spent* is in the unit of the limit."""
+    """A *limit* of which *percent* are used, and when it begins anew."""
 
     limit: Limit
     percent: int

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
@@ -488,7 +490,50 @@ def test_money_is_rounded_up_and_never_down() -> None:
     assert rules.cost("m", 1, 0).nanos == 1
     for left in range(200):
         granted = rules.reply_tokens(left, "m", 7)
-        assert granted < 0 or rules.cost("m", 7, granted).nanos <= left + 1
+        assert granted < 0 or rules.cost("m", 7, granted).nanos <= left
+
+
+PRICE = st.decimals(0, 1000, places=4)
+STANDING = st.tuples(st.integers(0, 10**7), st.integers(0, 10**7), st.integers(0, 10**6))
+
+
+@given(
+    unit=st.sampled_from(["tokens", "money"]),
+    price=st.tuples(PRICE, PRICE),
+    amounts=st.lists(STANDING, max_size=6),
+    prompt=st.integers(1, 20_000),
+    wanted=st.integers(16, 4000),
+)
+def test_what_is_granted_never_costs_more_than_is_left(
+    unit: str,
+    price: tuple[Decimal, Decimal],
+    amounts: list[tuple[int, int, int]],
+    prompt: int,
+    wanted: int,
+) -> None:
+    """And what is refused would cost more, with the shortest reply that is worth its prompt."""
+    rules = BudgetRules({}, unit, prices=Prices({"m": price}))
+    standings = [
+        Standing(Limit(Scope.PERSON, number, Period.DAY, amount), spent, reserved, 0)
+        for number, (amount, spent, reserved) in enumerate(amounts)
+    ]
+
+    def cost(reply: int) -> int:
+        return rules.in_unit(rules.cost("m", prompt, reply))
+
+    decision = decide(rules, standings, "m", prompt, wanted)
+    if decision.refused_by is not None:
+        one = standings[decision.refused_by.scope_id]
+        assert one.left <= 0 or cost(min(wanted, 64)) > one.left
+    else:
+        assert min(wanted, 64) <= decision.reply_tokens <= wanted
+        kept = 0 if decision.waits else 1
+        for one in standings:
+            assert cost(decision.reply_tokens) <= one.left - kept * one.reserved
+        lowered = decision.lowered_by
+        assert (lowered is None) == (decision.reply_tokens == wanted)
+        if lowered is not None:
+            assert cost(decision.reply_tokens + 1) > standings[lowered.scope_id].left
 
 
 def test_ids_are_read_as_numbers_and_as_texts() -> None:
