@@ -94,10 +94,14 @@ class Copies:
         """Record the last backup; raises OSError."""
         from tempfile import mkstemp  # noqa: PLC0415  # The bot itself records no backups.
 
-        descriptor, unfinished = mkstemp(dir=self._record.parent, prefix=self._record.name)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(asdict(backup), file)
-        Path(unfinished).replace(self._record)
+        descriptor, name = mkstemp(dir=self._record.parent, prefix=self._record.name)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(asdict(backup), file)
+            unfinished.replace(self._record)
+        finally:
+            unfinished.unlink(missing_ok=True)
 
     def kept_days(self) -> int:
         """Return for how many days a copy keeps what the database forgets, 0 if there is no copy.
