@@ -28,6 +28,20 @@ async def test_admins_of_the_settings_take_the_place_of_the_owner(stand_ins: Sta
         assert await operator(stage, "status", by=OWNER) == ENGLISH.operator_only
 
 
+async def test_a_team_operates_its_bot_except_who_may_only_read(stand_ins: Stage) -> None:
+    async with stand_ins.afresh() as stage:
+        await stage.discord.settings(portal={"team": True})
+        try:
+            async with stage.bot():
+                for member in (OWNER, OTHER):
+                    shown = await operator(stage, "status", by=member, force=True)
+                    assert ENGLISH.status_no_blocks in shown
+                refusal = await operator(stage, "status", by="Sora", force=True)
+                assert refusal == ENGLISH.operator_only
+        finally:
+            await stage.discord.settings(portal={"team": False})
+
+
 async def test_a_blocked_person_stays_blocked_over_reloads_and_restarts(
     stand_ins: Stage, unique: str
 ) -> None:

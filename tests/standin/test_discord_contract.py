@@ -51,6 +51,9 @@ async def test_read_requests_match_the_description(api: Api, people: Driver) -> 
         *(f"/channels/{number}" for number in api.channels.values()),
     ):
         await exchange(api, "GET", path)
+    await people.settings(portal={"team": True})
+    application = await exchange(api, "GET", "/applications/@me")
+    assert application["team"]["owner_user_id"] == people.user_id("Mina")
 
 
 async def test_message_requests_match_the_description(api: Api, people: Driver) -> None:

@@ -43,13 +43,14 @@ def _default_buckets() -> dict[str, Bucket]:
 
 @dataclass(slots=True)
 class Portal:
-    """The switches in the developer portal: privileged intents, and where the bot is installed."""
+    """The switches in the developer portal: intents, where the bot is installed, who owns it."""
 
     message_content: bool = True
     members: bool = False
     presences: bool = False
     guild_install: bool = True
     user_install: bool = True
+    team: bool = False
 
     @property
     def installs(self) -> list[int]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     )
 
 GATEWAY_MESSAGE_CONTENT_LIMITED = 1 << 19
+TEAM_ACCEPTED: Final = 2  # Discord: the state of a membership
+TEAM_PSEUDO_USER: Final = 1 << 10  # Discord: a flag of users
 
 _EMPTY_GUILD_FIELDS: Final = (
     "icon",
@@ -272,11 +274,45 @@ def guild_create(world: World, guild: Guild, *, all_members: bool) -> Json:
     }
 
 
+def _team_object(team_id: int, people: list[User]) -> Json:
+    """Return the team of the first three people: its owner, a developer, one who may only read."""
+    roles = ("admin", "developer", "read_only")
+    return {
+        "id": str(team_id),
+        "icon": None,
+        "name": "The team",
+        "owner_user_id": str(people[0].id),
+        "members": [
+            {
+                "user": user_object(person),
+                "team_id": str(team_id),
+                "membership_state": TEAM_ACCEPTED,
+                "role": role,
+                "permissions": ["*"],
+            }
+            for person, role in zip(people, roles, strict=False)
+        ],
+    }
+
+
+def _team_user(team: Json) -> Json:
+    """Return the user that stands for a team where Discord names the owner of an application."""
+    person: Json = team["members"][0]["user"]
+    return person | {
+        "id": team["id"],
+        "username": f"team{team['id']}",
+        "global_name": None,
+        "public_flags": TEAM_PSEUDO_USER,
+        "flags": TEAM_PSEUDO_USER,
+    }
+
+
 def application_object(world: World, portal: Portal) -> Json:
     """Return the bot's application as it is set up in the developer *portal*."""
     bot = world.bot
     flags = GATEWAY_MESSAGE_CONTENT_LIMITED if portal.message_content else 0
-    owner = next(user for user in world.users.values() if not user.bot)
+    people = [user for user in world.users.values() if not user.bot]
+    team = _team_object(bot.id, people) if portal.team else None
     return {
         "id": str(bot.id),
         "name": bot.name,
@@ -296,8 +332,8 @@ def application_object(world: World, portal: Portal) -> Json:
         "redirect_uris": [],
         "interactions_endpoint_url": None,
         "role_connections_verification_url": None,
-        "owner": user_object(owner),
-        "team": None,
+        "owner": user_object(people[0]) if team is None else _team_user(team),
+        "team": team,
         "approximate_guild_count": len(world.guilds),
         "approximate_user_install_count": 0,
         "approximate_user_authorization_count": 0,
