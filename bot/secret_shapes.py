@@ -42,15 +42,28 @@ class _Shape(NamedTuple):
 
 
 # What comes before a key: not the middle of a word or of encoded data, but perhaps an escape that
-# ends in a letter, such as \n or %3D.
-_START: Final = r"()(?:(?<![A-Za-z0-9])|(?<=\\[nrt])|(?<=%[0-9A-F]{2}))"
-# A placeholder such as ghp_xxxxxxxx repeats a character, and an identifier has no digit.
-_RANDOM: Final = r"(?![\w-]{0,40}?(\w)\2{5})"
-_DIGIT: Final = r"(?=[A-Za-z]{0,60}\d)"
-# What examples have in the place of a password: such words, or a variable.
+# ends in a letter or a digit, such as \n, %3D, \u0026 or the color in the output of a program.
+_AFTER: Final = "|".join(
+    rf"(?<={escape}{{0}})"
+    for escape in (
+        r"\\[nrt]",
+        r"%[0-9A-Fa-f]{{2}}",
+        r"\\u[0-9A-Fa-f]{{4}}",
+        r"[\[;]\dm",
+        r"[\[;]\d\dm",
+    )
+)
+_START: Final = rf"()(?:(?<![A-Za-z0-9])|{_AFTER.format('')})"
+# A placeholder such as ghp_xxxxxxxx or ghp_12345678 repeats a character or counts, and an
+# identifier has no digit.
+_RANDOM: Final = r"(?![\w-]{0,40}?(?:(\w)\2{5}|1234567|abcdefg|ABCDEFG))"
+_RANDOM_PATH: Final = _RANDOM.replace("-]", "/+-]")
+_DIGIT: Final = r"(?=[\w-]{0,100}\d)"
+# What examples have in the place of a password: the user's name, such words, or a variable.
 _EXAMPLE: Final = (
-    r"(?i:(?:admin|changeme|example|guest|pass|passwd|postgres|pw|pwd|root|secret|test|user"
-    r"|(?:db|my|the|your)?[_-]?(?:secret)?[_-]?pass(?:word)?|x+|\*+|\.+|…)@|[\[{%$*])"
+    r"(?:(?i:\2\d{0,4}|(?:changeme|example|guest|postgres|redacted|root|test|tiger|user)\d{0,4}"
+    r"|[a-z_-]{0,20}(?:pass(?:wd|word)?|pwd?|secret|token)\d{0,4}|1234\d{0,6}|비밀번호|암호"
+    r"|x+|\*+|\.+|…)@|[\[{%$*])"
 )
 # Each pattern takes time in proportion to the text: a repetition follows a fixed beginning, and
 # what ends it is not among the characters that it takes.
@@ -58,19 +71,21 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.PRIVATE_KEY,
         ("PRIVATE KEY",),
-        r"()-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----(?:"
-        r"(?:(?!-----)[\s\S]){48,}+-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+        r"()-----BEGIN (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
+        r"(?=(?:(?!-----)[\s\S]){0,400}?[A-Za-z0-9+/=]{40})(?:"
+        r"(?:(?!-----)[\s\S])++-----END (?:[A-Z0-9]{1,20} ){0,3}PRIVATE KEY(?: BLOCK)?-----"
         r"|(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)++)",
     ),
     _Shape(
         SecretKind.ANTHROPIC,
         ("sk-ant-",),
-        rf"{_START}sk-ant-[a-z]{{3,10}}\d\d-{_RANDOM}[\w-]{{40,}}",
+        rf"{_START}sk-ant-[a-z]{{3,10}}\d\d-{_RANDOM}{_DIGIT}[\w-]{{40,}}",
     ),
     _Shape(
         SecretKind.OPENAI,
         ("sk-",),
-        rf"{_START}(?<![_-])sk-{_RANDOM}(?:(?:admin|None|or-v1|proj|svcacct)-[\w-]{{40,}}"
+        rf"{_START}(?<![_-])sk-{_RANDOM}"
+        rf"(?:(?:admin|None|or-v1|proj|svcacct)-{_DIGIT}[\w-]{{40,}}"
         rf"|{_DIGIT}[A-Za-z0-9]{{32,}}(?![\w-]))",
     ),
     _Shape(
@@ -97,14 +112,15 @@ _SHAPES: Final = (
         SecretKind.AWS,
         ("ecret_access", "ecretAccess", "ECRET_ACCESS"),
         r"""((?i:secret_?access_?key)["'\s:=>]{1,8})"""
-        r"(?!.{30}EXAMPLE)[A-Za-z0-9/+]{40}(?![A-Za-z0-9/+])",
+        rf"(?!.{{30}}EXAMPLE){_RANDOM_PATH}[A-Za-z0-9/+]{{40}}(?![A-Za-z0-9/+])",
     ),
-    # Three parts: the bot's id, when the token was made, and a signature. The id is a number in
-    # base64, so it begins with M, N or O.
+    # Three parts: the bot's id, when the token was made, and a signature. The id is a number, whose
+    # digits leave few characters in base64.
     _Shape(
         SecretKind.DISCORD_TOKEN,
         (".",),
-        r"[MNO]()(?:(?<![\w-].)|(?<=\\[nrt].)|(?<=%[0-9A-F]{2}.))[\w-]{22,27}\.[\w-]{6}\.[\w-]{27,50}",
+        rf"[MNO]()(?:(?<![\w-].)|{_AFTER.format('.')})[DTjz][AEIMQUYcgk][w-z0-5]"
+        r"(?:[MNO][DTjz][AEIMQUYcgk][w-z0-5]){4,5}[\w-]{0,3}\.[\w-]{6}\.[\w-]{27,50}",
     ),
     _Shape(
         SecretKind.DISCORD_WEBHOOK,
@@ -115,13 +131,13 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.SLACK,
         ("xox",),
-        rf"{_START}xox[abeoprs](?:\.xox[abp])?-{_RANDOM}[\w-]{{20,}}",
+        rf"{_START}xox[abeoprs](?:\.xox[abp])?-{_RANDOM}\d[\w-]{{20,}}",
     ),
     _Shape(SecretKind.SLACK, ("xapp-",), rf"{_START}xapp-\d-[A-Z0-9]{{6,}}-\d{{6,}}-\w{{20,}}"),
     _Shape(
         SecretKind.SLACK,
         ("hooks.slack.com",),
-        r"()https://hooks\.slack\.com/(?:services|workflows)/[\w/]{30,}",
+        rf"()https://hooks\.slack\.com/(?:services|workflows)/{_RANDOM_PATH}[\w/]{{30,}}",
     ),
     _Shape(SecretKind.GOOGLE, ("AIza",), rf"{_START}AIza{_RANDOM}[\w-]{{35}}(?![\w-])"),
     _Shape(SecretKind.GOOGLE, ("GOCSPX-",), rf"{_START}GOCSPX-{_RANDOM}[\w-]{{28}}"),
@@ -129,13 +145,14 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.STRIPE,
         ("k_live_", "k_test_"),
-        rf"{_START}[rs]k_(?:live|test)_{_RANDOM}[A-Za-z0-9]{{16,}}",
+        rf"{_START}[rs]k_(?:live|test)_(?!4eC39H){_RANDOM}[A-Za-z0-9]{{16,}}",
     ),
     _Shape(SecretKind.STRIPE, ("whsec_",), rf"{_START}whsec_{_RANDOM}[A-Za-z0-9+/=]{{32,}}"),
     _Shape(
         SecretKind.JWT,
         ("eyJ",),
-        rf"{_START}(?<![_-])eyJ[\w-]{{10,}}+\.eyJ[\w-]{{10,}}+\.[\w-]{{10,}}",
+        rf"{_START}(?<![_-])eyJ[\w-]{{10,}}+\.(?!eyJzdWIiOiIxMjM0NTY3ODkw)eyJ[\w-]{{10,}}+"
+        r"\.[\w-]{10,}",
     ),
     _Shape(SecretKind.HUGGING_FACE, ("hf_",), rf"{_START}hf_{_RANDOM}[A-Za-z0-9]{{34,}}"),
     _Shape(SecretKind.NPM, ("npm_",), rf"{_START}npm_{_RANDOM}[A-Za-z0-9]{{36}}"),
@@ -144,7 +161,10 @@ _SHAPES: Final = (
     _Shape(
         SecretKind.URL_PASSWORD,
         ("://",),
-        rf"(://[^\s/:@\"'<>]{{0,100}}:)(?!{_EXAMPLE})[^\s/@\"'<>]{{3,200}}(?=@[\w\[])",
+        # A password may have an @, which should be encoded.
+        rf"(://([^\s/:@\"'<>]{{0,100}}):)(?!{_EXAMPLE})"
+        r"(?:[^\s/@\"'<>]{3,200}|[^\s/@\"'<>]{1,2}@[^\s/@?#:,\"'<>]{1,100})"
+        r"(?:@[^\s/@?#:,\"'<>]{1,100}){0,3}(?=@[\w\[$%{<(])",
     ),
 )
 # These come in log lines alone: in the addresses and the headers of requests.

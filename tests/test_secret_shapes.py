@@ -1,5 +1,6 @@
 """Each shape of a key is removed wherever it is in a text, and nothing else is."""
 
+import base64
 import random
 import string
 import time
@@ -27,6 +28,11 @@ def dashed(words: str) -> str:
     return f"{'-' * 5}{words}{'-' * 5}"
 
 
+def bot_id(count: int) -> str:
+    """Return the id of a bot, of *count* digits, as it is in tokens."""
+    return base64.b64encode(f"1{some(count - 1, DIGITS)}".encode()).decode().rstrip("=")
+
+
 def pem(kind: str, body: str) -> str:
     return f"{dashed(f'BEGIN {kind}')}\n{body}\n{dashed(f'END {kind}')}"
 
@@ -37,9 +43,11 @@ SECRETS: dict[str, tuple[SecretKind, str]] = {
     "aws session id": (SecretKind.AWS, f"ASIA{some(16, UPPER + '234567')}"),
     "discord bot": (
         SecretKind.DISCORD_TOKEN,
-        f"MTI{some(21)}.G{some(5)}.{some(38, WORD + '-_')}",
+        f"{bot_id(18)}.G{some(5)}.{some(38, WORD + '-_')}",
     ),
-    "discord bot of 2016": (SecretKind.DISCORD_TOKEN, f"Mj{some(21)}.C{some(5)}.{some(27)}"),
+    "discord bot of 2016": (SecretKind.DISCORD_TOKEN, f"{bot_id(17)}.C{some(5)}.{some(27)}"),
+    "discord bot of 2026": (SecretKind.DISCORD_TOKEN, f"{bot_id(19)}.G{some(5)}.{some(38)}"),
+    "discord bot of later": (SecretKind.DISCORD_TOKEN, f"{bot_id(20)}.G{some(5)}.{some(38)}"),
     "discord webhook": (
         SecretKind.DISCORD_WEBHOOK,
         f"https://discord.com/api/webhooks/{some(19, DIGITS)}/{some(68, WORD + '-_')}",
@@ -93,6 +101,11 @@ AROUND: dict[str, Callable[[str], str]] = {
     "after an escape": lambda secret: f'{{"env": "A=1\\n{secret}\\tB=2", "url": "?q=%20{secret}"}}',
     "json": lambda secret: f'{{"key": "{secret}", "next": null}}',
     "before a Korean particle": lambda secret: f"이 키는 {secret}입니다",
+    "after an escape in JavaScript": lambda secret: (
+        f"a=1\\u0026key={secret}\\u0026\\u0022{secret}\\u0022"
+    ),
+    "in lower-case escapes": lambda secret: f"?next=%3fkey%3d{secret}%26b",
+    "in color": lambda secret: f"\x1b[0m{secret}\x1b[0m \x1b[31m{secret}\x1b[39m [1;31m{secret}",
     "in bold": lambda secret: f"**{secret}** ||{secret}|| ~~{secret}~~",
     "in a table": lambda secret: f"| name | {secret} |\n|---|---|",
     "several": lambda secret: f"{secret}, {secret}\n{secret}",
@@ -119,11 +132,16 @@ def test_every_kind_is_tested() -> None:
         "redis://:{}@cache:6379",
         '"mongodb+srv://app:{}@cluster0.example.net/?retryWrites=true"',
         "amqp://app:{}@10.0.0.7//",
+        "postgres://app:{}@$DB_HOST/shop",
+        "postgres://app:{}@{{host}}/shop",
+        "postgres://app:{}@<host>/shop",
     ],
 )
 def test_a_password_in_an_address_is_removed_and_the_rest_stays(address: str) -> None:
     kept = address.format(f"[removed: {SecretKind.URL_PASSWORD}]")
     assert redacted(address.format("hunter2!x%40")) == kept
+    assert redacted(address.format("p@hunter2")) == kept, "an @ that should be encoded"
+    assert redacted(address.format("hunter@2@x")) == kept
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY=", "aws_secret_access_key = "])
@@ -184,6 +202,23 @@ HARMLESS = [
     "postgresql://app:${DB_PASSWORD}@db/app",
     "http://User:Pass@www.python.org:080/doc/",
     "redis://default:<password>@host:6379",
+    "postgresql://odoo:odoo@db/odoo and http://minio:minio123@localhost:9000",
+    "https://username:token@github.com/mina/shop.git, https://oauth2:$TOKEN@gitlab.com/mina/shop",
+    "postgresql://scott:tiger@localhost/test, postgres://me:mysecretpassword@localhost",
+    "postgresql://user:비밀번호@localhost/db, http://proxy:proxypass@proxy:3128, ://u:123456@h",
+    "postgres://u:p@h/d",
+    "ghp_1234567890abcdefghijklmnopqrstuvwxyz12 and sk-1234567890abcdef1234567890abcdef",
+    "sk-proj-your-openai-api-key-goes-here-please-replace-it",
+    "sk-ant-api03-your-anthropic-api-key-goes-here-please-replace-it",
+    "xoxb-not-a-real-token-this-will-not-work, xoxo-kisses-and-hugs-from-all-of-us",
+    "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXXXXXXXXXXXXXX",
+    f"aws_secret_access_key={'x' * 40}",
+    f"sk_test_4eC39{'HqLyjWDarjtT1zdp7dc'} is the one in Stripe's examples",
+    f"eyJhbGciOiJIUzI1NiJ9.{'eyJzdWIiOiIxMjM0NTY3ODkwIn0'}.SflKxwRJSMeKKF2QT4fwpMeJf36POk6yJV",
+    "NotificationManagerService.Helper.doSomethingReallyLongMethodNameHere",
+    "at OrderServiceIntegrationTest.should.returnNotFoundWhenTheOrderDoesNotExist(A.java:3)",
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ...\n-----END PRIVATE KEY-----",
+    "'-----BEGIN PRIVATE KEY-----' in a or 'no key is here' in b or '-----END PRIVATE KEY-----'",
     "https://user:***@example.org",
     "http://localhost:8080/@mina",
     "ssh://git@github.com:22/mina/shop.git",
@@ -243,10 +278,25 @@ def test_a_line_of_the_log_has_no_token_of_discord_or_a_header(line: str, kept: 
 
 HOSTILE = [
     *("sk-", "sk-ant-api03-", "ghp_", "github_pat_", "glpat-", "AKIA", "aws_secret_access_key="),
-    *("M", "MTI4.", "Mxxxxxxxxxxxxxxxxxxxxxxx.", "/webhooks/", "https://discord.com/api/webhooks/"),
+    *(
+        "M",
+        "MTI4",
+        "MTI4.",
+        f"{'MTI4' * 6}.",
+        "\\u0026",
+        "/webhooks/",
+        "https://discord.com/api/webhooks/",
+    ),
     *("xoxb-", "xapp-1-", "hooks.slack.com", "AIza", "GOCSPX-", "ya29.", "sk_live_", "whsec_"),
     *("eyJ", "eyJxxxxxxxxxx.", "hf_", "npm_", "pypi-AgE", "1:AA", "123456789:AA", "://", "://a:"),
-    *("://a:b", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIx ", "Bot "),
+    *(
+        "://a:b",
+        "://a:bcd@",
+        "://a:b@",
+        "-----BEGIN PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nMIIx ",
+        "Bot ",
+    ),
     *("[removed: ", "/interactions/1/", "PRIVATE KEY -----BEGIN A B C ", "-----", "\\n", "a://"),
 ]
 LONG = 100_000  # characters: as much of the files as a prompt may hold
