@@ -144,7 +144,7 @@ def test_the_files_alone_run_as_in_an_image(tmp_path: Path) -> None:
     """An image and a Procfile host have the packages and `bot/`, but no installed wheel."""
     python = environment_with(f"{NAME}[metrics]", tmp_path / "venv")
     (tmp_path / "bot").symlink_to(ROOT / "bot")
-    counts = "from bot.monitoring.metrics import PrometheusMetrics; PrometheusMetrics()"
+    counts = "from bot.monitoring.metrics import PrometheusMetrics; PrometheusMetrics(None)"
     for words in (("-m", "bot", "--version"), ("-c", counts)):
         checked(python, *words, cwd=tmp_path)
 
