@@ -205,6 +205,7 @@ def _host(text: str) -> str:
     host = text.strip()
     if not HOST.fullmatch(host):
         raise ValueError
+    host.encode("idna")  # As sockets do: ValueError for a part that is empty or too long.
     return host
 
 

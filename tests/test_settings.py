@@ -142,7 +142,7 @@ BAD = {
     "LOG_LEVEL": [SECRET, "TRACE"],
     "LOG_FORMAT": [SECRET, "xml"],
     "HEALTH_PORT": [SECRET, "0", "65536", "80.5"],
-    "HEALTH_HOST": [f"http://{SECRET}", f"{SECRET} {SECRET}", "/"],
+    "HEALTH_HOST": [f"http://{SECRET}", f"{SECRET} {SECRET}", "/", "a..b", "a" * 64],
     "DISCORD_API_URL": [SECRET, f"ws://{SECRET}"],
     "DISCORD_GATEWAY_URL": [SECRET, f"https://{SECRET}"],
 }
