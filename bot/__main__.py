@@ -127,12 +127,16 @@ def _parser() -> "argparse.ArgumentParser":
     sandbox.add_argument(
         "--no-browser", action="store_true", help="print the address of the page only"
     )
-    sandbox.add_argument("--port", type=_port, default=0, help="port of the page (default: any)")
+    sandbox.add_argument(
+        "--port", type=partial(_port, lowest=0), default=0, help="port of the page (default: any)"
+    )
     health = commands.add_parser(
         "health", help="ask a running bot whether it can answer people; exit code 0 or 1"
     )
     health.add_argument("--host", help="where the bot listens (default: HEALTH_HOST)")
-    health.add_argument("--port", type=_port, help="its port there (default: HEALTH_PORT)")
+    health.add_argument(
+        "--port", type=partial(_port, lowest=1), help="its port there (default: HEALTH_PORT)"
+    )
     health.add_argument(
         "--live", action="store_true", help="ask only whether it lives, whatever it can do"
     )
@@ -173,12 +177,17 @@ def _id(text: str) -> int:
     return int(text)
 
 
-def _port(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and int(text) < 2**16):
+def _port(text: str, lowest: int) -> int:
+    if not _is_port(text, lowest):
         from argparse import ArgumentTypeError  # noqa: PLC0415
 
-        raise ArgumentTypeError("a port is a number from 0 to 65535")
+        raise ArgumentTypeError(f"a port is a number from {lowest} to 65535")
     return int(text)
+
+
+def _is_port(text: str, lowest: int) -> bool:
+    is_short_number = text.isascii() and text.isdecimal() and len(text) <= len("65535")
+    return is_short_number and lowest <= int(text) < 2**16
 
 
 def _run() -> int:
@@ -249,17 +258,20 @@ def _health(options: "argparse.Namespace") -> int:
 
 
 def _health_address(options: "argparse.Namespace") -> tuple[str, int | None]:
-    """Return where the bot listens, by the command line, the environment or its settings."""
+    """Return where the bot listens, by the command line, the environment or `.env`."""
     host, port = options.host or os.environ.get("HEALTH_HOST"), options.port
     given = os.environ.get("HEALTH_PORT", "")
-    if port is None and given.isascii() and given.isdecimal():
+    if port is None and _is_port(given, lowest=1):
         port = int(given)
-    if port is None:
-        # Late, because a container asks every half minute, and pydantic takes long to import.
+    # Late, because a container asks every half minute, and pydantic takes long to import. It has
+    # its settings in the environment.
+    from pathlib import Path  # noqa: PLC0415
+
+    if port is None or (host is None and Path(".env").exists()):
         from bot.settings import Settings  # noqa: PLC0415
 
-        settings = Settings.load()
-        host, port = host or settings.health_host, settings.health_port
+        settings = Settings.load(discord_token="not-needed", openai_api_key="not-needed")
+        host, port = host or settings.health_host, port or settings.health_port
     return host or "127.0.0.1", port
 
 

@@ -5,6 +5,8 @@ A container runs this every half minute, so it imports as little as possible.
 
 import http.client
 import json
+import socket
+from http import HTTPStatus
 from typing import Final, NamedTuple
 
 TIMEOUT_SECONDS: Final = 5.0
@@ -12,6 +14,8 @@ WELL: Final = 0
 UNWELL: Final = 1
 LIVE: Final = "/livez"
 READY: Final = "/readyz"
+ALIVE: Final = "ok\n"  # the answer to LIVE
+ANSWER_BYTES: Final = 100_000  # more than the bot ever tells
 # What a server listens at to accept connections at all addresses, and where it is then reached.
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 NOT_OURS: Final = "Something else than the bot answers at {where}: check HEALTH_PORT."
@@ -37,31 +41,38 @@ def ask(host: str, port: int, path: str) -> Answer:
     try:
         connection.request("GET", path)
         response = connection.getresponse()
-        return read(response.status, response.read(), path, where)
+        return read(response.status, response.read(ANSWER_BYTES), path, where)
     except TimeoutError:
         return Answer(UNWELL, f"The bot hangs: {where} does not answer in {TIMEOUT_SECONDS:.0f} s.")
     except http.client.HTTPException:
         return Answer(UNWELL, NOT_OURS.format(where=where))
-    except OSError:
+    except (UnicodeError, socket.gaierror):
+        return Answer(UNWELL, f"The host {host} cannot be found: check HEALTH_HOST.")
+    except ConnectionRefusedError:
         return Answer(
             UNWELL, f"Nothing listens at {where}: the bot does not run, or HEALTH_PORT is not set."
         )
+    except OSError as error:
+        return Answer(UNWELL, f"Cannot reach {where} ({error.strerror or type(error).__name__}).")
     finally:
         connection.close()
 
 
 def read(status: int, body: bytes, path: str, where: str) -> Answer:
-    """Return what a response of the bot means."""
+    """Return what a response means; another program may have sent it."""
     if path == LIVE:
-        return Answer(WELL, "The bot is alive.") if status == 200 else _not_ours(where)
+        is_ours = status == HTTPStatus.OK and body == ALIVE.encode()
+        return Answer(WELL, "The bot is alive.") if is_ours else _not_ours(where)
     try:
         told = json.loads(body)
-        reasons = "; ".join(told["reasons"])
+        is_ready, reasons = told["ready"], "; ".join(told["reasons"])
     except (ValueError, KeyError, TypeError):
         return _not_ours(where)
-    if status == 200:
+    if status == HTTPStatus.OK and is_ready is True:
         return Answer(WELL, "The bot is ready.")
-    return Answer(UNWELL, f"The bot is not ready. {reasons}.")
+    if status == HTTPStatus.SERVICE_UNAVAILABLE and reasons:
+        return Answer(UNWELL, f"The bot is not ready. {reasons}.")
+    return _not_ours(where)
 
 
 def _not_ours(where: str) -> Answer:

@@ -9,12 +9,14 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from bot.errors import HealthPortRefused
 from bot.live import Live
 from bot.llm.prices import Prices
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.monitoring.loop_lag import LoopLag
+from bot.monitoring.probe import ALIVE, LIVE, READY
 from bot.monitoring.readiness import STARTING, Condition, readiness
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ class Monitor:
         The answer never depends on Discord, the model or the database: a restart mends none of
         them, and costs an IDENTIFY each time.
         """
-        return web.Response(text="ok\n", headers=NO_STORE)
+        return web.Response(text=ALIVE, headers=NO_STORE)
 
     async def readyz(self, _request: web.Request) -> web.Response:
         """Answer whether the bot can work now, and why not."""
@@ -71,9 +73,10 @@ async def monitored(host: str, port: int, prices: Live[Prices]) -> AsyncIterator
     """Listen at *host* and *port* within the block; raises HealthPortRefused."""
     monitor, lag = Monitor(prices), LoopLag()
     app = web.Application()
-    app.router.add_get("/livez", monitor.livez)
-    app.router.add_get("/readyz", monitor.readyz)
+    app.router.add_get(LIVE, monitor.livez)
+    app.router.add_get(READY, monitor.readyz)
     app.router.add_get("/metrics", monitor.show_metrics)
+    logging.getLogger("aiohttp.server").addFilter(_is_no_fault_of_a_client)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=CLOSE_SECONDS)
     await runner.setup()
     measuring = asyncio.create_task(lag.measure_forever()) if monitor.counted else None
@@ -85,6 +88,11 @@ async def monitored(host: str, port: int, prices: Live[Prices]) -> AsyncIterator
         if measuring is not None:
             measuring.cancel()
         await runner.cleanup()
+
+
+def _is_no_fault_of_a_client(record: logging.LogRecord) -> bool:
+    """Whether to log *record*: a request that is not HTTP, as of a scanner, is no error here."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 async def _listen(runner: web.AppRunner, host: str, port: int) -> None:

@@ -119,12 +119,12 @@ async def brisk(own_stage: Stage) -> AsyncIterator[Stage]:
     await own_stage.discord.settings(heartbeat_interval_seconds=USUAL_BEAT_SECONDS)
 
 
-async def asked_health(*arguments: str, **environment: str) -> tuple[int, str]:
+async def asked_health(*arguments: str, cwd: Path = ROOT, **environment: str) -> tuple[int, str]:
     """Return the exit code and the output of `python -m bot health`."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "health", *arguments),
-        cwd=ROOT,
-        env={"PATH": "", **environment},
+        cwd=cwd,
+        env={"PATH": "", "PYTHONPATH": str(ROOT), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -142,8 +142,9 @@ async def test_a_bot_that_hears_discord_is_ready(own_stage: Stage) -> None:
             assert (await port.get(path, "POST")).status == 405
         assert (await port.get("/")).status == 404
         assert await asked_health("--port", str(port.number)) == (0, "The bot is ready.")
-        by_name = {"HEALTH_PORT": str(port.number), "HEALTH_HOST": "0.0.0.0"}
-        assert await asked_health("--live", **by_name) == (0, "The bot is alive.")
+        assert await asked_health(
+            "--live", HEALTH_PORT=str(port.number), HEALTH_HOST="0.0.0.0"
+        ) == (0, "The bot is alive.")
     number = f"port {port.number} of 127.0.0.1"
     assert await asked_health("--port", str(port.number)) == (
         1,
@@ -332,9 +333,54 @@ async def test_a_port_that_cannot_be_opened_ends_the_bot(
     assert f"Port {number} of {host} cannot be opened: {why}" in bot.log
 
 
-async def test_health_without_a_port_says_what_to_set(own_stage: Stage) -> None:
-    settings = {"DISCORD_TOKEN": "x", "OPENAI_API_KEY": "x"}
-    assert await asked_health(**settings) == (
-        1,
-        "HEALTH_PORT is not set, so the bot opens no port: set it, or give --port.",
+async def test_health_needs_no_other_settings(tmp_path: Path) -> None:
+    """It asks a bot that runs, perhaps with settings that are not here."""
+    unset = "HEALTH_PORT is not set, so the bot opens no port: set it, or give --port."
+    assert await asked_health(cwd=tmp_path) == (1, unset)
+    number = free_port()
+    (tmp_path / ".env").write_text(f"HEALTH_PORT={number}\nHEALTH_HOST=127.0.0.5\n")
+    for given in ([], ["--port", str(number)]):
+        code, sentence = await asked_health(*given, cwd=tmp_path)
+        assert (code, sentence.partition(":")[0]) == (
+            1,
+            f"Nothing listens at port {number} of 127.0.0.5",
+        )
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "x", "9" * 5000])
+async def test_health_says_what_a_port_may_be(port: str, tmp_path: Path) -> None:
+    code, told = await asked_health(cwd=tmp_path, HEALTH_PORT=port)
+    assert code == 2
+    assert told.startswith("HEALTH_PORT is not valid: give a port from 1 to 65535")
+    code, told = await asked_health("--port", port, cwd=tmp_path)
+    assert (code, told.splitlines()[-1].partition("error: ")[2]) == (
+        2,
+        "argument --port: a port is a number from 1 to 65535",
     )
+
+
+async def test_what_is_no_http_is_no_error_of_the_bot(own_stage: Stage) -> None:
+    """Scanners send such things to each open port; the log would fill with errors."""
+    line = b"GET /livez HTTP/1.1\r\n"
+    async with watched(own_stage) as (bot, port):
+        await port.until_ready()
+        for sent in (b"\x16\x03\x01", b"no\r\n", line + b"X: " + b"x" * 99_999, line + b"?\x00"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port.number)
+            writer.write(sent + b"\r\n\r\n")
+            assert b" 400 " in await reader.readline()
+            writer.close()
+        assert "ERROR" not in bot.log
+        await port.until_ready()
+
+
+async def test_clients_that_never_finish_do_not_hold_up_the_end(own_stage: Stage) -> None:
+    line = b"GET /livez HTTP/1.1\r\n"
+    async with watched(own_stage) as (bot, port):
+        await port.until_ready()
+        half = [await asyncio.open_connection("127.0.0.1", port.number) for _ in range(100)]
+        for number, (_, writer) in enumerate(half):
+            writer.write((b"", line, line + b"Host: x\r\nContent-Length: 9\r\n\r\n")[number % 3])
+        await port.until_ready()
+        assert await bot.stop() == 0
+        for _, writer in half:
+            writer.close()

@@ -22,10 +22,14 @@ def body(*reasons: str) -> bytes:
         (200, b"ok\n", LIVE, 0, "The bot is alive."),
         (200, body(), READY, 0, "The bot is ready."),
         (503, body("deaf: no", "draining: yes"), READY, 1, "The bot is not ready. deaf: no; drain"),
+        (200, b"<html>", LIVE, 1, "Something else than the bot answers"),
         (404, b"nothing", LIVE, 1, "Something else than the bot answers at port 1 of here:"),
         (200, b"<html>", READY, 1, "Something else than the bot answers"),
         (200, b"[]", READY, 1, "Something else than the bot answers"),
-        (200, b'{"reasons": [5]}', READY, 1, "Something else than the bot answers"),
+        (200, b'{"ready": true, "reasons": [5]}', READY, 1, "Something else than the bot answers"),
+        (200, b'{"reasons": []}', READY, 1, "Something else than the bot answers"),
+        (500, body(), READY, 1, "Something else than the bot answers"),
+        (500, body("sick"), READY, 1, "Something else than the bot answers"),
     ],
 )
 def test_an_answer_becomes_a_sentence_and_an_exit_code(
@@ -45,6 +49,12 @@ async def test_a_server_that_speaks_no_http_is_not_the_bot() -> None:
         port = server.sockets[0].getsockname()[1]
         answer = await asyncio.to_thread(ask, "0.0.0.0", port, READY)
     assert answer.sentence.startswith("Something else than the bot answers")
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64, "no.such.host.invalid"])
+def test_a_host_that_does_not_exist_is_named(host: str) -> None:
+    sentence = f"The host {host} cannot be found: check HEALTH_HOST."
+    assert ask(host, 8080, READY) == Answer(1, sentence)
 
 
 def test_a_bot_that_does_not_answer_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
