@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 VERSION: Final = re.compile(r"^.*?/v\d+(?=/)")
-WORD: Final = re.compile(r"@?[a-z][a-z-]{0,29}")
+WORD: Final = re.compile(r"oauth2|@?[a-z][a-z-]{0,29}")
 # The part after the id is a token: of a webhook, or of an interaction.
 TOKEN_FOLLOWS: Final = frozenset({"webhooks", "interactions"})
 

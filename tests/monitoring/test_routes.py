@@ -11,6 +11,7 @@ from bot.monitoring.routes import route_of
         ("/api/v10/channels/5/messages/62", "/channels/{id}/messages/{id}"),
         ("/api/v10/users/@me/guilds", "/users/@me/guilds"),
         ("/api/v10/gateway/bot", "/gateway/bot"),
+        ("/api/v10/oauth2/applications/@me", "/oauth2/applications/@me"),
         ("/proxy/of/mine/api/v10/channels/5/typing", "/channels/{id}/typing"),
         ("/channels/5/thread-members/@me", "/channels/{id}/thread-members/@me"),
         ("/api/v10/webhooks/1/aW5/messages/@original", "/webhooks/{id}/{token}/messages/@original"),
