@@ -37,7 +37,7 @@ class Metrics:
     def question_ended(
         self, *, origin: str, outcome: str, first_words: float | None, whole: float
     ) -> None:
-        """Count an answered question; *first_words* and *whole* are in seconds since it came."""
+        """Count a question that ended, in seconds since the bot took it up."""
 
     def refused(self, reason: str) -> None:
         """Count a question or command that was refused before the model was asked."""

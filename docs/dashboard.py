@@ -130,13 +130,13 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
         ),
         Panel(
             "First words",
-            "From the question to the first words, with the wait for earlier questions.",
+            "From taking up a question to its first words, with the wait for earlier questions.",
             list(quantiles("chatbot_first_words_seconds")),
             unit="s",
         ),
         Panel(
             "Whole answers",
-            "From the question to its end.",
+            "From taking up a question to its end.",
             list(quantiles("chatbot_answer_seconds")),
             unit="s",
         ),
@@ -249,8 +249,15 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
         ),
         Panel(
             "IDENTIFYs in 24 hours",
-            "Each new session takes one; a resumed one takes none. Discord allows 1000 a day.",
-            [Query(increase("chatbot_identifies_total", "24h"), "sent")],
+            "Each start and each lost session takes one. Discord allows 1000 a day.",
+            # The counter of a new process has its first IDENTIFY before it is read.
+            [
+                Query(
+                    f"{increase('chatbot_identifies_total', '24h')} + "
+                    f"sum(changes({selected('process_start_time_seconds')}[24h]))",
+                    "sent",
+                )
+            ],
             width=12,
         ),
         Panel(

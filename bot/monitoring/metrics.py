@@ -20,6 +20,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from bot import __version__
+from bot.access import ALLOWING, Rule
 from bot.live import Live
 from bot.llm.prices import Prices
 from bot.metrics import NO_STATUS, Gauge, Metrics
@@ -45,7 +46,11 @@ GAUGES: Final[Mapping[Gauge, tuple[tuple[str, ...], str]]] = {
 # Label values that are known beforehand. They start at 0, so that the first event counts in rates.
 ORIGINS: Final = ("message", "command", "regenerate", "continue")
 OUTCOMES: Final = ("answered", "failed", "cancelled")
-REFUSALS: Final = ("rate limit", "queue full")
+REFUSALS: Final = (
+    *("rate limit", "queue full", "budget"),
+    *(rule.value for rule in Rule if rule not in ALLOWING),
+)
+VERDICTS: Final = ("passed", "flagged")
 LIMIT_SCOPES: Final = ("user", "global", "shared")
 CLOUDFLARE: Final = "cloudflare"  # It refuses all calls, and names no scope.
 DATABASE_KINDS: Final = ("read", "write", "erase")
@@ -111,9 +116,11 @@ class PrometheusMetrics(Metrics):
 
         self._questions = counter("questions", "Questions that ended", "origin", "outcome")
         self._first_words = seconds(
-            "first_words", "Time from a question to the first words of its answer", WAIT_BOUNDS
+            "first_words", "Time from taking up a question to its first words", WAIT_BOUNDS
         )
-        self._answers = seconds("answer", "Time from a question to its end", ANSWER_BOUNDS)
+        self._answers = seconds(
+            "answer", "Time from taking up a question to its end", ANSWER_BOUNDS
+        )
         self._refused = counter("refused", "Questions refused before the model is asked", "reason")
         self._requests = counter("model_requests", "Requests to the chat API", "model", "outcome")
         self._first_tokens = seconds(
@@ -145,6 +152,8 @@ class PrometheusMetrics(Metrics):
                 self._questions.labels(origin, outcome)
         for reason in REFUSALS:
             self._refused.labels(reason)
+        for verdict in VERDICTS:
+            self._moderated.labels(verdict)
         for scope in (*LIMIT_SCOPES, CLOUDFLARE):
             self._limited.labels(scope)
         for kind in DATABASE_KINDS:
@@ -182,7 +191,9 @@ class PrometheusMetrics(Metrics):
         self._first_tokens.labels(model).observe(seconds)
 
     def tokens_used(self, model: str, prompt: int, completion: int) -> None:
-        """Count the tokens of an answer, and what they cost."""
+        """Count the tokens of an answer, and what they cost; one without any has no model."""
+        if not prompt + completion:
+            return
         self._tokens.labels(model, "prompt").inc(prompt)
         self._tokens.labels(model, "completion").inc(completion)
         cost = self._prices.value.cost(model, prompt, completion)

@@ -293,6 +293,20 @@ async def test_a_refusal_and_a_rate_limit_are_counted(own_stage: Stage, unique: 
         await port.counted(("chatbot_refused_total", "rate limit"), 1)
 
 
+async def test_without_a_port_nothing_of_it_is_imported(own_stage: Stage, unique: str) -> None:
+    """It would cost memory. A hook writes the names of the modules when the process ends."""
+    with tempfile.TemporaryDirectory() as folder:
+        hook, seen = Path(folder) / "sitecustomize.py", Path(folder) / "seen"
+        write = f"pathlib.Path({str(seen)!r}).write_text(' '.join(sys.modules))"
+        hook.write_text(f"import atexit, pathlib, sys\natexit.register(lambda: {write})\n")
+        path = own_stage.environment()["PYTHONPATH"]
+        async with own_stage.bot(PYTHONPATH=f"{folder}:{path}"):
+            await own_stage.asked(f"Hello {unique}")
+        names = {*seen.read_text().split()}
+    assert "bot.metrics" in names
+    assert not {"bot.monitoring", "aiohttp.web", "prometheus_client"} & names
+
+
 async def test_a_removed_key_is_counted_by_its_kind(own_stage: Stage, unique: str) -> None:
     async with watched(own_stage) as (_, port):
         await own_stage.asked(f"{unique} ghp_{'k3yOfM1na' * 4} and npm_{'k3yOfM1na' * 4}")

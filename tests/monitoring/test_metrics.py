@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bot.access import ALLOWING, Rule
+from bot.inbox.admission import BUDGET
 from bot.live import Live
 from bot.llm.prices import NO_PRICES, Prices
 from bot.metrics import NO_METRICS, NO_STATUS, Gauge, Metrics
@@ -40,7 +42,7 @@ def everything(metrics: Metrics) -> None:
         metrics.watch(gauge, lambda: 0.5, **dict.fromkeys(GAUGES[gauge][0], "one"))
     metrics.question_ended(origin="message", outcome="answered", first_words=0.4, whole=2.0)
     metrics.question_ended(origin="command", outcome="failed", first_words=None, whole=0.1)
-    metrics.refused("blocked person")
+    metrics.refused("blocked user")
     metrics.model_requested("some-model", "ok")
     metrics.first_token("some-model", 0.3)
     metrics.tokens_used("some-model", 70, 5)
@@ -102,7 +104,7 @@ def test_a_gauge_without_a_value_is_left_out() -> None:
     metrics = counting()
     metrics.watch(Gauge.BUDGET_USED, lambda: nan, scope="bot", period="day")
     metrics.watch(Gauge.BUDGET_USED, lambda: 0.5, scope="bot", period="month")
-    assert [line for line in ours(metrics) if "budget" in line] == [
+    assert [line for line in ours(metrics) if "budget_used" in line] == [
         'chatbot_budget_used_ratio{period="month",scope="bot"} 0.5'
     ]
 
@@ -141,6 +143,23 @@ def test_the_handshake_of_the_gateway_is_no_request_and_a_broken_one_has_no_stat
     assert [line for line in ours(metrics) if "discord_requests" in line] == [
         f"chatbot_discord_requests_total{{{route}}} 1.0"
     ]
+
+
+def test_what_may_refuse_a_question_begins_at_zero() -> None:
+    """Otherwise a rate would miss the first of each."""
+    begun = [line for line in ours(counting()) if line.startswith("chatbot_refused_total")]
+    reasons = {re.findall(r'"(.*)"', line)[0] for line in begun}
+    assert {"rate limit", "queue full", BUDGET, Rule.BLOCKED_USER.value} <= reasons
+    assert not {rule.value for rule in ALLOWING} & reasons
+    assert all(line.endswith(" 0.0") for line in begun)
+
+
+def test_a_question_that_used_no_tokens_has_no_model() -> None:
+    """It ended before a model was chosen."""
+    metrics = counting()
+    before = ours(metrics)
+    metrics.tokens_used("", 0, 0)
+    assert ours(metrics) == before
 
 
 def test_tokens_cost_what_their_price_is_at_that_moment() -> None:
