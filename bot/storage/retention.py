@@ -81,7 +81,7 @@ class Retention:
                 await self.prune()
             except HistoryFailed as error:
                 log.warning("Cannot prune forgotten exchanges yet: %s", error)
-            await self.delete_copies()
+            self.delete_copies()
             await asyncio.sleep(HOUR_SECONDS)
 
     async def prune(self) -> None:
@@ -94,11 +94,12 @@ class Retention:
         await self._erasure.delete_ids_before(snowflake_at(self._now() - self._keep_seconds))
         await self._erasure.rewrite_large_file()
 
-    async def delete_copies(self) -> None:
+    def delete_copies(self) -> None:
         """Delete old copies of the database, which hold what was forgotten since."""
         now = datetime.fromtimestamp(self._now(), UTC)
         try:
-            count = await asyncio.to_thread(self._copies.delete_expired, now)
+            # Not in a thread: its memory would stay, for a look into one folder each hour.
+            count = self._copies.delete_expired(now)
         except OSError as error:
             log.warning("Cannot delete old copies of the database yet: %s", error)
             return

@@ -399,7 +399,7 @@ async def test_copies_before_migrations_are_deleted_after_a_month(
         stores = (history.erasure, history.usage, copies, history.spending)
         retention = Retention(*stores, keep_seconds=0, retention_days=0)
         assert copies.kept_days() == 30
-        await retention.delete_copies()
+        retention.delete_copies()
         assert set(path.parent.glob("bot.db.v*")) == kept
         [line] = [one for one in caplog.messages if one.startswith("Delete")]
         assert line == "Delete 1 old copies of the database: they were made before an update"
