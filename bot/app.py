@@ -251,7 +251,7 @@ def build(
         budgets=budgets,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
-        screener=screener,
+        screening=conversations.screening,
         metrics=metrics,
     )
     assistant = Assistant(

@@ -298,6 +298,7 @@ def an_assistant(
     catalog = ModelCatalog(
         Live(OfferedModels(model.default_model, more.pop("models", ()))), model.list_models
     )
+    conversations = conversations or Conversations(history, languages, screener)
     generator = Generator(
         model,
         history,
@@ -306,7 +307,6 @@ def an_assistant(
         budgets=budgets,
         images=images,
         describe_place=describe_place,
-        screener=screener,
+        screening=conversations.screening,
     )
-    conversations = conversations or Conversations(history, languages, screener)
     return Assistant(generator, history, conversations, languages, **more)

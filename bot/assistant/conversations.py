@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bot.assistant.answer import Answer, StopReason
-from bot.assistant.screening import NO_SCREENER, Screener
+from bot.assistant.screening import NO_SCREENER, Screener, Screening
 from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import exchange_tokens
 from bot.conversation.prompt_markup import kept_files, requoted
@@ -17,7 +17,7 @@ class Conversations:
     """Changes and forgets exchanges, and ends the answers to those that are forgotten.
 
     *active* are the answers that are being made or wait in their queues, by message id. *screener*
-    checks what people edit. Every method but `abandon` raises HistoryFailed.
+    checks what people ask and edit. The coroutines raise HistoryFailed.
     """
 
     def __init__(
@@ -112,8 +112,12 @@ class Conversations:
         await self.store_amended(exchange)
         self._screener.recheck(exchange, self._withhold)
 
+    def screening(self, answer: Answer) -> Screening:
+        """Return the check of the question of *answer*."""
+        return self._screener.screen(answer, self._withhold)
+
     async def _withhold(self, question: Exchange) -> None:
-        """Erase a question that was flagged after an edit; if it is being answered, say so."""
+        """Erase a question that was flagged; if it is being answered, say so in its place."""
         answer = self.active.get(question.message_id)
         if answer is None or not answer.cancellation.cancel(StopReason.WITHHELD):
             await self._history.erasure.withhold(question.message_id)

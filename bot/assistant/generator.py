@@ -15,7 +15,7 @@ from bot.assistant.learned_windows import LearnedWindows, WindowSearch
 from bot.assistant.overrides import Overrides
 from bot.assistant.ports import ChatModel
 from bot.assistant.prompt_images import PromptImages, PromptWithImages
-from bot.assistant.screening import NO_SCREENER, Screener, Screening
+from bot.assistant.screening import NO_SCREENING, Screening
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import (
     NO_REPORTED_LIMITS,
@@ -102,8 +102,8 @@ class _Request:
 class Generator:
     """Asks the model of a place.
 
-    *describe_place* returns one line about a question's place, for the model. *screener*
-    checks questions.
+    *describe_place* returns one line about a question's place, for the model. *screening*
+    returns the check of an answer's question.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Generator:
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
-        screener: Screener = NO_SCREENER,
+        screening: Callable[[Answer], Screening] = lambda _answer: NO_SCREENING,
     ) -> None:
         self.accounting = Accounting(
             history, budgets, adds_to_prompts=model.adds_to_prompts, metrics=metrics
@@ -130,7 +130,7 @@ class Generator:
         self._windows = LearnedWindows(history.models, catalog)
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
-        self._screener = screener
+        self._screening = screening
         self._metrics = metrics
 
     async def generate(self, answer: Answer) -> None:
@@ -177,7 +177,7 @@ class Generator:
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)
-        screening = self._screener.screen(answer)
+        screening = self._screening(answer)
         return _Request(answer, build, exchanges, context.files.images, budget, search, screening)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:
@@ -366,8 +366,7 @@ class Generator:
         if request.prompt.turn_images and request.images_refused is None:
             async with self.images.attach_to(request.prompt, request.images) as attached:
                 _note_unread(request, attached)
-                async with request.screening.of_images(attached.prompt):
-                    await self._stream(request, attached)
+                await self._stream(request, attached)
             return
         try:
             await self._stream(request, PromptWithImages(request.prompt))
@@ -391,7 +390,9 @@ class Generator:
                 request.prompt = replace(request.prompt, reply_tokens=reply_tokens)
                 lowered = replace(attached.prompt, reply_tokens=reply_tokens)
                 attached = replace(attached, prompt=lowered)
-            await self._read(request, attached)
+            # A question that a budget refuses is not sent to the moderation service, either.
+            async with request.screening.of(attached.prompt):
+                await self._read(request, attached)
 
     async def _read(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, and free the images once they are sent."""

@@ -1,13 +1,13 @@
-"""Check questions beside their answers, and stop the answers to those that are flagged.
+"""Check questions beside their answers, and withhold those that are flagged.
 
 Imported only if MODERATION is on.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Any, Final
 
 from bot.assistant.answer import Answer, StopReason
 from bot.assistant.ports import Moderation
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first words.
 VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
 RECHECKS: Final = 4  # at a time; after an absence there may be many edits
-WAIT_SECONDS: Final = {  # how long an answer waits for a verdict
+WAIT_SECONDS: Final = {  # how long an answer waits for a verdict, if it does
     ModerationPolicy.LOG: HOLD_SECONDS,
     ModerationPolicy.REFUSE: HOLD_SECONDS,
     ModerationPolicy.REQUIRE: 2 * VERDICT_SECONDS,  # until there is one, or none in time
@@ -45,38 +45,46 @@ class Moderator(Screener):
         self._metrics = metrics
         self._service = service
         self._failing = False
-        self._rechecks = set[asyncio.Task[None]]()
+        self._checks = set[asyncio.Task[None]]()
         self._slots = asyncio.Semaphore(RECHECKS)
 
     async def close(self) -> None:
-        """Cancel the checks of edited questions that still run."""
-        for recheck in self._rechecks:
-            recheck.cancel()
-        await asyncio.gather(*self._rechecks, return_exceptions=True)
+        """Cancel the checks that still run."""
+        for check in self._checks:
+            check.cancel()
+        await asyncio.gather(*self._checks, return_exceptions=True)
 
-    def screen(self, answer: Answer) -> Screening:
+    def screen(self, answer: Answer, withhold: Withhold) -> Screening:
         """Return the check of the question of *answer*."""
-        return _Moderated(self, answer)
+        return _Moderated(self, answer, withhold)
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:
-        """Begin to check a question that was edited, and *withhold* it if it is flagged."""
-        if not words_of(question):
-            return
-        recheck = asyncio.create_task(self._recheck(question, withhold))
-        self._rechecks.add(recheck)
-        recheck.add_done_callback(self._rechecks.discard)
+        """Begin to check a question that was edited."""
+        if words_of(question):
+            self.begin(self._recheck(question, withhold))
+
+    def begin(self, check: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Begin a check, which runs until there is a verdict or the bot stops."""
+        task = asyncio.create_task(check)
+        self._checks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, check: asyncio.Task[None]) -> None:
+        self._checks.discard(check)
+        if not check.cancelled() and (error := check.exception()) is not None:
+            log.error("Cannot check a question: internal error", exc_info=error)
 
     async def _recheck(self, question: Exchange, withhold: Withhold) -> None:
         async with self._slots:
             categories = await self.verdict(words_of(question))
-        if categories and self.found_flagged(question, categories):
-            try:
-                await withhold(question)
-            except HistoryFailed as error:
-                log.warning("Cannot erase flagged question %d: %s", question.message_id, error)
+        if categories:
+            await self.found_flagged(question, categories, withhold)
 
-    def found_flagged(self, question: Exchange, categories: frozenset[str]) -> bool:
-        """Log that *question* is flagged; return whether it is to be withheld."""
+    async def found_flagged(
+        self, question: Exchange, categories: frozenset[str], withhold: Withhold
+    ) -> None:
+        """Log that *question* is flagged, and *withhold* it unless that is all to be done."""
         names = ", ".join(sorted(categories))
         log.warning(
             "Found question %d by person %d in place %d flagged: %s",
@@ -93,7 +101,12 @@ class Moderator(Screener):
                 outcome=names,
             ),
         )
-        return self.policy is not ModerationPolicy.LOG
+        if self.policy is ModerationPolicy.LOG:
+            return
+        try:
+            await withhold(question)
+        except HistoryFailed as error:
+            log.warning("Cannot erase flagged question %d: %s", question.message_id, error)
 
     async def verdict(self, content: str | Image) -> frozenset[str] | None:
         """Return the categories in which *content* is flagged, None if there is no verdict."""
@@ -132,30 +145,26 @@ class Moderator(Screener):
 class _Moderated(Screening):
     """The checks of one question: of its words, and of each of its images."""
 
-    def __init__(self, moderator: Moderator, answer: Answer) -> None:
+    def __init__(self, moderator: Moderator, answer: Answer, withhold: Withhold) -> None:
         self._moderator = moderator
         self._policy = moderator.policy
         self._answer = answer
+        self._withhold = withhold
         self._question = answer.exchange
         self._ends = dict[asyncio.Task[None], float]()  # when the answer stops waiting for each
         # By the hashes of the images, because a retry fetches them anew.
         self._image_checks = dict[int, asyncio.Task[None]]()
 
-    async def __aenter__(self) -> Self:
-        self._begin(words_of(self._question))
-        return self
-
     async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        try:
-            # The verdict counts more than a failure of the model.
-            if kind is None or issubclass(kind, ModelError):
-                await self._wait(self._ends)
-        finally:
-            for check in self._ends:
-                check.cancel()
+        # The verdict counts more than a failure of the model.
+        if kind is None or issubclass(kind, ModelError):
+            await self.passed()
 
     @asynccontextmanager
-    async def of_images(self, prompt: Prompt) -> AsyncIterator[None]:
+    async def of(self, prompt: Prompt) -> AsyncIterator[None]:
+        words = words_of(self._question)
+        if words and not self._ends:  # A retry asks the same words.
+            self._begin(words)
         for image in images_of(self._question, prompt):
             if (key := hash(image.data)) not in self._image_checks:
                 self._image_checks[key] = self._begin(image)
@@ -187,7 +196,7 @@ class _Moderated(Screening):
             await self._wait(self._ends)
 
     def _begin(self, content: str | Image) -> asyncio.Task[None]:
-        check = asyncio.create_task(self._check(content))
+        check = self._moderator.begin(self._check(content))
         now = asyncio.get_running_loop().time()
         self._ends[check] = now + WAIT_SECONDS[self._policy]
         return check
@@ -197,8 +206,8 @@ class _Moderated(Screening):
         if categories is None:
             if self._policy is ModerationPolicy.REQUIRE:
                 self._answer.cancellation.cancel(StopReason.UNCHECKED)
-        elif categories and self._moderator.found_flagged(self._question, categories):
-            self._answer.cancellation.cancel(StopReason.WITHHELD)
+        elif categories:
+            await self._moderator.found_flagged(self._question, categories, self._withhold)
 
     async def _wait(self, checks: Iterable[asyncio.Task[None]]) -> None:
         """Wait until *checks* have ended, or until the answer waits no longer for them."""

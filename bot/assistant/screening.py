@@ -12,7 +12,8 @@ from bot.conversation.prompt import Prompt
 class Screening:
     """The check of one question; this one checks nothing.
 
-    The block around the answer begins the check, and waits at its end for the verdict.
+    The block around the answer waits at its end for the verdict. A verdict that comes later, or
+    after somebody stopped the answer, still counts.
     """
 
     async def __aenter__(self) -> Self:
@@ -22,8 +23,8 @@ class Screening:
         return None
 
     @asynccontextmanager
-    async def of_images(self, _prompt: Prompt) -> AsyncIterator[None]:
-        """Check the images of the question in *_prompt*, too, within the block."""
+    async def of(self, _prompt: Prompt) -> AsyncIterator[None]:
+        """Check the question, and its images in *_prompt*, beside the request in the block."""
         yield
 
     def when_read(self, release: Callable[[], None]) -> None:
@@ -34,18 +35,20 @@ class Screening:
         """Hold the first words of the answer until the question may be answered."""
 
 
+# Ends the answer to a flagged question, or erases it if it has ended; raises HistoryFailed.
 Withhold = Callable[[Exchange], Awaitable[None]]
 
 
 class Screener:
-    """Checks questions; this one checks nothing."""
+    """Checks questions, and withholds those that are flagged; this one checks nothing."""
 
-    def screen(self, _answer: Answer) -> Screening:
+    def screen(self, _answer: Answer, _withhold: Withhold) -> Screening:
         """Return the check of the question of an answer that begins."""
-        return Screening()
+        return NO_SCREENING
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:
-        """Begin to check a question that was edited, and *withhold* it if it is flagged."""
+        """Begin to check a question that was edited."""
 
 
+NO_SCREENING: Final = Screening()
 NO_SCREENER: Final = Screener()

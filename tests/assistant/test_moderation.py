@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,12 +13,13 @@ import pytest
 from bot.assistant.answer import Answer, Job, StopReason
 from bot.assistant.moderation import HOLD_SECONDS, RECHECKS, VERDICT_SECONDS, Moderator
 from bot.assistant.ports import no_context
+from bot.assistant.screening import Withhold
 from bot.conversation.exchange import Exchange
 from bot.conversation.image_selection import ImageBudget
 from bot.conversation.images import Image
-from bot.conversation.prompt import Prompt, build_prompt
+from bot.conversation.prompt import NO_PROMPT, Prompt, build_prompt
 from bot.conversation.prompt_markup import image_line
-from bot.errors import HistoryFailed, ModelBusy
+from bot.errors import HistoryFailed, ModelBusy, ReplyLost
 from bot.i18n.sentences import ENGLISH
 from bot.llm.api_config import ModerationPolicy
 from tests.doubles import DoubleReply, an_exchange, run_virtually
@@ -78,6 +79,16 @@ def an_answer(question: Exchange) -> Answer:
     )
 
 
+def ending(answer: Answer) -> Withhold:
+    """Return what ends *answer* because its question is flagged."""
+
+    async def withhold(question: Exchange) -> None:
+        assert question is answer.exchange
+        answer.cancellation.cancel(StopReason.WITHHELD)
+
+    return withhold
+
+
 def answered(
     service: DoubleModeration,
     policy: ModerationPolicy,
@@ -93,7 +104,10 @@ def answered(
         course, answer, start = Course(), an_answer(an_exchange(5, "How?")), now()
         with answer.cancellation:
             try:
-                async with Moderator(service, policy).screen(answer) as screening:
+                async with (
+                    Moderator(service, policy).screen(answer, ending(answer)) as screening,
+                    screening.of(NO_PROMPT),
+                ):
                     await asyncio.sleep(first_words)
                     if error is not None:
                         raise error
@@ -103,6 +117,7 @@ def answered(
             except (ModelBusy, ZeroDivisionError) as raised:
                 course.error = raised
         course.ended, course.reason = round(now() - start, 2), answer.cancellation.reason
+        await asyncio.sleep(VERDICT_SECONDS)
         return course
 
     return run_virtually(main())
@@ -152,7 +167,7 @@ def test_required_verdict_is_waited_for_as_long_as_it_may_take() -> None:
     assert answered(service, REQUIRE) == unchecked
 
 
-@pytest.mark.parametrize("policy", ModerationPolicy)
+@pytest.mark.parametrize("policy", [REFUSE, REQUIRE])
 def test_short_answer_waits_for_its_verdict_at_its_end(policy: ModerationPolicy) -> None:
     """Else it would be stored before it."""
     service = DoubleModeration()
@@ -160,6 +175,43 @@ def test_short_answer_waits_for_its_verdict_at_its_end(policy: ModerationPolicy)
     assert answered(service, policy, first_words=0.1, whole=0.2).ended == pytest.approx(
         1.5, abs=0.2
     )
+
+
+def test_log_delays_no_answer_and_logs_a_verdict_that_comes_after_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    service = DoubleModeration()
+    service.enqueue("hate", seconds=5.0)
+    assert answered(service, LOG, first_words=0.1, whole=0.2) == Course(shown=0.1, ended=0.2)
+    assert "Found question 5" in caplog.text
+
+
+@pytest.mark.parametrize("end", ["whole", "stopped", "lost", "failed"])
+@pytest.mark.parametrize("policy", [REFUSE, REQUIRE])
+def test_verdict_after_the_end_of_the_answer_withholds_the_question(
+    policy: ModerationPolicy, end: str
+) -> None:
+    """Else who presses Stop before the verdict would keep the question in the conversation."""
+    service, withheld = DoubleModeration(), list[int]()
+    service.enqueue("hate", seconds=5.0)
+
+    async def withhold(question: Exchange) -> None:
+        withheld.append(question.message_id)
+
+    async def main() -> None:
+        answer = an_answer(an_exchange(5, "How?"))
+        moderator = Moderator(service, policy)
+        with answer.cancellation, suppress(ReplyLost, HistoryFailed):
+            async with moderator.screen(answer, withhold) as screening, screening.of(NO_PROMPT):
+                if end == "stopped":
+                    answer.cancellation.cancel(StopReason.REQUESTED)
+                    await asyncio.sleep(1)
+                elif end != "whole":
+                    raise ReplyLost("it is deleted") if end == "lost" else HistoryFailed("full")
+        await asyncio.sleep(10)
+
+    run_virtually(main())
+    assert withheld == [5]
 
 
 @pytest.mark.parametrize("policy", [REFUSE, REQUIRE])
@@ -171,10 +223,14 @@ def test_verdict_counts_more_than_a_failure_of_the_model(policy: ModerationPolic
 
 
 @pytest.mark.parametrize("policy", ModerationPolicy)
-def test_internal_error_of_a_check_lets_nothing_pass(policy: ModerationPolicy) -> None:
+def test_internal_error_of_a_check_lets_nothing_pass(
+    policy: ModerationPolicy, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged; if questions are only logged, no answer depends on their checks."""
     service = DoubleModeration()
     service.enqueue_error(ZeroDivisionError())
-    assert isinstance(answered(service, policy).error, ZeroDivisionError)
+    assert isinstance(answered(service, policy).error, ZeroDivisionError) == (policy is not LOG)
+    assert "Cannot check a question: internal error" in caplog.text
 
 
 def test_failure_is_logged_once_until_the_service_works(caplog: pytest.LogCaptureFixture) -> None:
@@ -224,9 +280,9 @@ async def streaming(
 
     answer = an_answer(question)
     with answer.cancellation:
-        async with Moderator(service, REFUSE).screen(answer) as screening:
+        async with Moderator(service, REFUSE).screen(answer, ending(answer)) as screening:
             for prompt in prompts:
-                async with screening.of_images(prompt):
+                async with screening.of(prompt):
                     await asyncio.sleep(0.5)
                     screening.when_read(partial(release, now()))
                     await asyncio.sleep(30)

@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from bot.assistant.assistant import Assistant, Delivery
+from bot.assistant.budgets import Budgets
 from bot.assistant.moderation import Moderator
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions
 from bot.errors import ModelBusy, ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.sentences import ENGLISH
+from bot.live import Live
 from bot.llm.api_config import ModerationPolicy
+from bot.llm.budget_rules import BudgetRules, Period, Scope
 from bot.storage.exchanges import History
 from tests.assistant.test_moderation import DoubleModeration
 from tests.doubles import (
@@ -169,6 +172,28 @@ async def test_question_that_could_not_be_erased_is_checked_and_erased_later(
     await is_gone(history, path)
 
 
+async def test_stop_before_the_verdict_keeps_no_flagged_question(
+    assistant: Assistant,
+    history: History,
+    model: DoubleModel,
+    service: DoubleModeration,
+    path: Path,
+) -> None:
+    """Its words would come back in later prompts, where nothing checks them again."""
+    service.enqueue("hate", seconds=0.5)
+    model.enqueue(asyncio.Event())  # It never comes.
+    async with asyncio.TaskGroup() as tasks:
+        answering = tasks.create_task(asked(assistant, history, DoubleReply()))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not service.asked:  # noqa: ASYNC110  # a task of its own asks
+                await asyncio.sleep(0)
+        assert assistant.stop_answer(5)
+    assert answering.result() is Delivery.FINISHED
+    assert await history.find(5) is not None, "there is no verdict yet"
+    await is_erased(history)
+    await is_gone(history, path)
+
+
 async def test_edit_of_an_answered_question_is_erased_if_it_is_flagged(
     assistant: Assistant, history: History, service: DoubleModeration, path: Path
 ) -> None:
@@ -176,10 +201,15 @@ async def test_edit_of_an_answered_question_is_erased_if_it_is_flagged(
     service.enqueue("hate")
     await assistant.conversations.amend(5, f"{SECRET}?", embedded="", files=())
 
+    await is_erased(history)
+    await is_gone(history, path)
+
+
+async def is_erased(history: History) -> None:
+    """Return when the question is erased."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while await history.find(5) is not None:  # noqa: ASYNC110  # asks the database
             await asyncio.sleep(0)
-    await is_gone(history, path)
 
 
 async def test_unflagged_edit_and_removed_quotation_stay(
@@ -196,6 +226,19 @@ async def test_unflagged_edit_and_removed_quotation_stay(
     stored = await history.find(5)
     assert stored is not None
     assert (stored.question, stored.quoted) == ("Why so?", "")
+
+
+async def test_question_that_a_budget_refuses_is_not_sent_to_the_service(
+    model: DoubleModel, history: History, service: DoubleModeration
+) -> None:
+    rules = BudgetRules({(Scope.PERSON, Period.DAY): 10}, "tokens")
+    screener = Moderator(service, ModerationPolicy.REFUSE)
+    budgets = Budgets(history.spending, Live(rules))
+    reply = DoubleReply()
+    await asked(an_assistant(model, history, screener=screener, budgets=budgets), history, reply)
+    assert reply.notices is not None
+    assert "today" in reply.notices[0]
+    assert (model.history, service.asked) == ([], [])
 
 
 @contextmanager
