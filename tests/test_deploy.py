@@ -115,7 +115,15 @@ def test_the_health_check_is_a_command_of_the_program() -> None:
     [check] = instructions("HEALTHCHECK")
     python, option, package, *command = json.loads(check.partition("CMD ")[2])
     assert (python, option, package) == ("python", "-m", "bot")
-    assert _parser().parse_args(command).command == command[0]
+    for words in (command, COMPOSE["healthcheck"]["test"][4:]):
+        assert _parser().parse_args(words).command == "health"
+
+
+def test_no_health_check_restarts_the_bot_when_discord_is_away() -> None:
+    """The image may run where an unhealthy container is replaced; Compose replaces none."""
+    [check] = instructions("HEALTHCHECK")
+    assert '"--live"' in check
+    assert COMPOSE["restart"] == "unless-stopped"
 
 
 def test_the_image_gets_what_is_named_and_neither_secrets_nor_history() -> None:
@@ -158,8 +166,13 @@ def test_one_process_at_a_time_uses_the_database() -> None:
     assert "deploy" not in COMPOSE
 
 
-def test_no_service_starts_again_what_cannot_start() -> None:
-    """Exit code 2: a setting is wrong, or Discord refuses the token."""
+def test_a_bot_that_ended_starts_again() -> None:
+    """Also after exit code 0, where hosts stop it for reasons of their own.
+
+    systemd can leave out exit code 2: a setting is wrong, or Discord refuses the token.
+    """
+    assert unit("Service")["Restart"] == "always"
     assert unit("Service")["RestartPreventExitStatus"] == "2"
-    assert FLY["restart"] == [{"policy": "on-failure", "retries": 10}]
+    assert FLY["restart"] == [{"policy": "always"}]
+    assert COMPOSE["restart"] == "unless-stopped"
     assert RAILWAY["restartPolicyType"] == "ON_FAILURE"
