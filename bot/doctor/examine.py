@@ -23,6 +23,12 @@ from bot.settings import Settings
 
 ORDERS_SECONDS: Final = 5.0
 PROBE_SECONDS: Final = 30.0  # A probe asks one thing after the other, each for 10 s at most.
+OF_MODERATION: Final = frozenset(
+    {
+        *("moderation", "moderation_api_key", "moderation_base_url", "moderation_model"),
+        *("moderation_required", "openai_api_key", "openai_base_url"),
+    }
+)
 T = TypeVar("T")
 
 
@@ -75,6 +81,12 @@ def _probes(
     if not wrong & {"openai_api_key", "openai_base_url", "openai_model", "openai_options"}:
         checking = check_model(settings, live=options.live)
         probes.append(_bounded(Check.MODEL, _of(Check.MODEL, checking)))
+    if not wrong & OF_MODERATION and settings.moderation_api is not None:
+        # Imported late, because most bots check no questions.
+        from bot.doctor.moderation_check import check_moderation  # noqa: PLC0415
+
+        checking = check_moderation(settings.moderation_api, settings.moderation_host)
+        probes.append(_bounded(Check.MODERATION, _of(Check.MODERATION, checking)))
     return probes
 
 

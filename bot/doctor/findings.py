@@ -23,6 +23,7 @@ class Check(StrEnum):
     SERVERS = "servers"
     CHANNEL = "channel"
     MODEL = "model"
+    MODERATION = "moderation"
     OPERATION = "operation"
     ACCESS = "access"
 

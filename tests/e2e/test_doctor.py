@@ -19,12 +19,13 @@ from bot.sandbox.discord.permissions import Permission
 from bot.sandbox.model_script import Script
 from bot.storage.orders import BudgetOrder, Orders
 from tests.e2e.conftest import PATIENCE_SECONDS, Stage, new_guild_channel
+from tests.e2e.test_moderation import moderated
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 Findings = dict[str, dict[str, Any]]
 CLOSED_PORT: Final = "http://127.0.0.1:1/v1"
-SECRETS: Final = ("DISCORD_TOKEN", "OPENAI_API_KEY")
+SECRETS: Final = ("DISCORD_TOKEN", "OPENAI_API_KEY", "MODERATION_API_KEY")
 # Without any budget, a bot that is open to all has a warning.
 BUDGETS: Final = '{"unit": "tokens", "bot": {"day": 1000000}}'
 OF_THE_MACHINE: Final = {
@@ -476,6 +477,38 @@ async def test_only_live_asks_the_model(stage: Stage) -> None:
     assert found["model_live"]["level"] == "ok"
     [request] = await stage.completions()
     assert request.body["max_tokens"] == 1
+
+
+async def test_a_moderation_service_is_asked_about_a_harmless_word(stage: Stage) -> None:
+    found = await findings(stage, **moderated(stage, "refuse"))
+    assert found["moderation"]["level"] == "ok"
+    [request] = await stage.model.moderations()
+    assert request.body == {"model": "omni-moderation-latest", "input": "Hello"}
+    assert "moderation" not in await findings(stage)
+
+
+@pytest.mark.parametrize(
+    ("required", "level", "then"),
+    [("false", "warn", "answered unchecked"), ("true", "fail", "refused")],
+)
+async def test_a_moderation_service_that_gives_no_verdict_is_named(
+    stage: Stage, required: str, level: str, then: str
+) -> None:
+    settings = moderated(stage, "refuse", MODERATION_REQUIRED=required)
+    wrong_key = await findings(stage, **(settings | {"MODERATION_API_KEY": "wrongkey"}))
+    assert wrong_key["moderation"]["level"] == level
+    assert then in wrong_key["moderation"]["text"]
+    assert "ModelKeyRefused" in wrong_key["moderation"]["text"]
+    assert "MODERATION_API_KEY" in wrong_key["moderation"]["remedy"]
+    closed = {"MODERATION_BASE_URL": "http://127.0.0.1:1/v1"}
+    found = await findings(stage, **(settings | closed))
+    assert "ModelUnreachable" in found["moderation"]["text"]
+
+
+async def test_a_slow_moderation_service_is_named(stage: Stage) -> None:
+    await stage.model.judge_when("Hello", delay_seconds=2.5)
+    found = await findings(stage, **moderated(stage, "refuse"))
+    assert found["moderation_slow"]["level"] == "warn"
 
 
 # The database
