@@ -198,23 +198,30 @@ def _run() -> int:
     # Imported objects live as long as the process. Searching them for garbage took a third of the
     # start, and later 60 ms each time, while people waited.
     gc.disable()
-    from bot.logs import set_up_logging  # noqa: PLC0415
+    from bot.errors import StartRefused  # noqa: PLC0415
+    from bot.logs import log_refusal, set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
     from bot.storage.database_file import DatabaseFile  # noqa: PLC0415
 
     settings = Settings.load()
     gc.collect()  # the garbage of building them, while there are few objects to search
     set_up_logging(settings.log_level, settings.log_format)
-    with DatabaseFile.hold(settings.database_path) as file:
-        # Late, because importing openai is slow. Meanwhile a thread checks the file. Commands that
-        # need no event loop, such as `health`, start sooner without asyncio.
-        import asyncio  # noqa: PLC0415
+    try:
+        with DatabaseFile.hold(settings.database_path) as file:
+            # Late, because importing openai is slow. Meanwhile a thread checks the file. Commands
+            # that need no event loop, such as `health`, start sooner without asyncio.
+            import asyncio  # noqa: PLC0415
 
-        from bot.app import run  # noqa: PLC0415
+            from bot.app import run  # noqa: PLC0415
 
-        gc.freeze()
-        gc.enable()
-        asyncio.run(run(settings, file))
+            gc.freeze()
+            gc.enable()
+            asyncio.run(run(settings, file))
+    except StartRefused as refusal:
+        if settings.log_format == "text":
+            raise
+        log_refusal(str(refusal))
+        return REFUSED
     return 0
 
 

@@ -52,6 +52,7 @@ EventName = Literal[
     "settings_left",
     "settings_refused",
     "settings_reloaded",
+    "start_refused",
     "stopping",
     "window_learned",
 ]

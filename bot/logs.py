@@ -5,10 +5,13 @@ import logging
 import sys
 import traceback
 from datetime import UTC, datetime
+from types import TracebackType
 from typing import Literal
 
-from bot.log_events import IDS
+from bot.log_events import IDS, as_event
 from bot.secret_shapes import redacted_line
+
+log = logging.getLogger(__name__)
 
 
 class TextFormatter(logging.Formatter):
@@ -57,6 +60,18 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     set_level(level)
+    sys.excepthook = _log_crash  # Python's own would print what the error says.
+
+
+def log_refusal(sentence: str) -> None:
+    """Log why the bot cannot start, for programs that read each line as JSON."""
+    log.critical("Stop the bot: %s", sentence, extra=as_event("start_refused"))
+
+
+def _log_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    log.error("Stop the bot: an error that nobody expected", exc_info=(kind, error, trace))
 
 
 def set_level(level: str) -> None:

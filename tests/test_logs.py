@@ -21,8 +21,9 @@ SECRET = "what somebody wrote"
 def _logging_as_before() -> Iterator[None]:
     """Leave the levels and handlers of the process as they were."""
     root, own = logging.getLogger(), logging.getLogger("bot")
-    levels, handlers = (root.level, own.level), root.handlers[:]
+    levels, handlers, hook = (root.level, own.level), root.handlers[:], sys.excepthook
     yield
+    sys.excepthook = hook
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
@@ -168,3 +169,18 @@ def test_a_stage_reports_errors_when_it_ends(form: str, how: str) -> None:
         return
     with pytest.raises(AssertionError, match=r"the bot failed|went round"):
         check_log(said, [], [])
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_crash_is_logged_like_everything_else(form: str) -> None:
+    """What its error says may quote somebody."""
+    crash = (
+        f"import bot.logs\nbot.logs.set_up_logging('INFO', '{form}')\nraise ValueError('{SECRET}')"
+    )
+    run = subprocess.run([sys.executable, "-c", crash], capture_output=True, text=True, check=False)
+    assert run.returncode == 1
+    assert SECRET not in run.stderr
+    assert "Stop the bot: an error that nobody expected" in run.stderr
+    assert "ValueError" in run.stderr
+    if form == "json":
+        assert json.loads(run.stderr)["level"] == "ERROR"

@@ -58,3 +58,14 @@ async def test_the_log_tells_the_life_of_a_question_in_fields(
     texts = [text for one in events for text in map(str, one.values())]
     for secret in (unique, TOKEN, stage.discord.token, stage.model.api_key, "refused?"):
         assert not [text for text in texts if secret in text]
+
+
+async def test_a_refused_start_is_a_line_like_the_others(own_stage: Stage) -> None:
+    async with (
+        own_stage.bot(LOG_FORMAT="json"),
+        own_stage.bot(connected=False, LOG_FORMAT="json") as second,
+    ):
+        assert await second.wait() == 2
+    refusal = events_of(own_stage)[-1]
+    assert (refusal["event"], refusal["level"]) == ("start_refused", "CRITICAL")
+    assert "Another instance of this program is using the database" in refusal["message"]
