@@ -16,4 +16,4 @@ async def test_each_event_is_known_to_ask_or_not_to_ask(tmp_path: Path) -> None:
 async def test_only_erasing_is_open_to_everybody(tmp_path: Path) -> None:
     async with built(tmp_path) as found:
         uses = {custom_id: view.use for custom_id, view in found.buttons.items()}
-    assert {one for one, use in uses.items() if use is Use.ERASING} == {FORGET}
+    assert {one for one, use in uses.items() if use is Use.OWN_DATA} == {FORGET}

@@ -30,7 +30,7 @@ class Use(Enum):
 
     JUDGED = auto()  # whom the access lists admit
     OPERATING = auto()  # operators, which the command checks, so that nobody locks them out
-    ERASING = auto()  # everybody everywhere: what somebody takes back is never refused
+    OWN_DATA = auto()  # everybody everywhere, to know, get and erase what is stored about them
 
 
 class Authorizer:
@@ -43,7 +43,7 @@ class Authorizer:
     def authorize(self, interaction: discord.Interaction, use: Use = Use.JUDGED) -> None:
         """Raise Refused unless the person may use the bot here; a shutdown waits for the task."""
         self._in_flight.track()
-        if use in {Use.ERASING, Use.OPERATING}:
+        if use in {Use.OWN_DATA, Use.OPERATING}:
             return
         if interaction.channel_id is None:
             raise Refused(lambda t: t.refused_place)

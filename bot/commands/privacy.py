@@ -1,4 +1,7 @@
-"""The commands /privacy, /export and /forget-me: people own what is stored about them."""
+"""The commands /privacy, /export and /forget-me: people own what is stored about them.
+
+Everybody may use them, also whom the access lists refuse.
+"""
 
 import asyncio
 import io
@@ -56,7 +59,7 @@ def add_privacy(
 ) -> None:
     """Add the command /privacy."""
 
-    @surface.command(lambda t: t.privacy_name, lambda t: t.privacy_description)
+    @surface.command(lambda t: t.privacy_name, lambda t: t.privacy_description, use=Use.OWN_DATA)
     @user_installable
     async def privacy(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)
@@ -83,7 +86,7 @@ def add_privacy(
 def add_export(surface: Surface, history: History) -> None:
     """Add the command /export."""
 
-    @surface.command(lambda t: t.export_name, lambda t: t.export_description)
+    @surface.command(lambda t: t.export_name, lambda t: t.export_description, use=Use.OWN_DATA)
     @user_installable
     async def export(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)
@@ -115,7 +118,6 @@ def add_forget_me(
 ) -> None:
     """Add the command /forget-me, and its button, also on messages from before a restart.
 
-    Everybody may use them, also whom the access lists refuse.
     *resume* begins a resume pass of recovery, which deletes the replies at Discord.
     """
 
@@ -128,12 +130,14 @@ def add_forget_me(
         log.info("Forgot person %d: %d exchanges", interaction.user.id, count)
 
     def view_in(strings: Sentences) -> PersistentView:
-        view = PersistentView(surface.authorizer, Use.ERASING)
+        view = PersistentView(surface.authorizer, Use.OWN_DATA)
         danger = discord.ButtonStyle.danger
         view.add_button(FORGET, forget, label=strings.forget_me_label, style=danger)
         return view
 
-    @surface.command(lambda t: t.forget_me_name, lambda t: t.forget_me_description, use=Use.ERASING)
+    @surface.command(
+        lambda t: t.forget_me_name, lambda t: t.forget_me_description, use=Use.OWN_DATA
+    )
     @user_installable
     async def forget_me(interaction: discord.Interaction) -> None:
         strings = strings_for(interaction)

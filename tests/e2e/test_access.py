@@ -23,7 +23,12 @@ from tests.faults.test_crash import killed
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 OPERATING: Final = f"{ENGLISH.operator_name} "  # Its subcommands refuse who is no operator.
-ERASING: Final = ENGLISH.forget_me_name  # the one command that is open to everybody
+# The commands that are open to everybody, and how their answers begin.
+OWN_DATA: Final = {
+    ENGLISH.privacy_name: lambda strings: strings.privacy_what,
+    ENGLISH.export_name: lambda strings: strings.export_nothing,
+    ENGLISH.forget_me_name: lambda strings: strings.forget_me_sure,
+}
 MEMBER: Final = "/guilds/{guild_id}/members/{user_id}"
 
 
@@ -93,8 +98,10 @@ async def test_every_command_of_a_blocked_person_is_refused(
             used = await stage.discord.command(
                 channel, person, name, options, force=True, target=target
             )
-            if name == ERASING:
-                assert (await stage.answered(used))["content"] == strings.forget_me_sure
+            if (begins := OWN_DATA.get(name)) is not None:
+                shown = await stage.answered(used)
+                assert shown["content"].startswith(begins(strings))
+                assert shown["ephemeral"]
             elif name.startswith(OPERATING):
                 await until(partial(only_shown, stage, used, strings.operator_only))
             else:
@@ -137,7 +144,7 @@ async def test_every_button_of_a_blocked_person_is_refused(
                 channel, "ChatBot", unique, components=[{"type": 1, "components": row}]
             )
             press = await stage.discord.press(channel, person, shown["id"], custom_id)
-            if use is Use.ERASING:
+            if use is Use.OWN_DATA:
                 await stage.logged("Forgot person")
             else:
                 await check_refused(stage, await stage.answered(press))
