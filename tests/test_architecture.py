@@ -88,6 +88,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "events",
         "listed_models",
         "model_catalog",
+        "moderation",
         "prices",
         "request_budget",
     },
