@@ -37,7 +37,7 @@ class BotLog:
     def _parsed(self, line: bytes) -> Logged | None:
         try:
             event = json.loads(line)
-            written = datetime.strptime(event["time"], "%Y-%m-%d %H:%M:%S,%f")  # noqa: DTZ007  # local
+            written = datetime.fromisoformat(event["time"])
         except (ValueError, TypeError, KeyError):
             return None
         at = written.timestamp() - self._boot
