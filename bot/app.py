@@ -231,7 +231,9 @@ def build(
     claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
-    conversations = Conversations(history, languages, screener)
+    conversations = Conversations(
+        history, languages, screener, rename_thread=channels.rename_own_thread
+    )
     gate = Gate(live.access, channels, metrics)
     edits = Edits(
         conversations, history, client, claims, admits=gate.admits, resume=catch_up.resume

@@ -327,6 +327,7 @@ class Assistant:
         await answer.reply.finish(outcome.notices)
         if not is_erased:
             raise ReplyDelayed("the flagged question is to be erased")
+        await self.conversations.clear_title(answer.exchange)
         await self._end(answer, outcome.state)
 
     async def _record(

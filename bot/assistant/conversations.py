@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from bot.assistant.answer import Answer, StopReason
+from bot.assistant.ports import RenameThread, no_threads
 from bot.assistant.screening import NO_SCREENER, Screener, Screening
 from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import exchange_tokens
@@ -17,16 +18,22 @@ class Conversations:
     """Changes and forgets exchanges, and ends the answers to those that are forgotten.
 
     *active* are the answers that are being made or wait in their queues, by message id. *screener*
-    checks what people ask and edit. The coroutines raise HistoryFailed.
+    checks what people ask and edit. *rename_thread* renames a thread that the bot made from a
+    question. The coroutines raise HistoryFailed.
     """
 
     def __init__(
-        self, history: History, languages: Languages, screener: Screener = NO_SCREENER
+        self,
+        history: History,
+        languages: Languages,
+        screener: Screener = NO_SCREENER,
+        rename_thread: RenameThread = no_threads,
     ) -> None:
         self.active: dict[int, Answer] = {}
         self._history = history
         self._languages = languages
         self._screener = screener
+        self._rename_thread = rename_thread
 
     async def reset(self, conversation: Conversation, before_id: int) -> int:
         """Forget the exchanges of a place before *before_id*; return how many there were.
@@ -121,6 +128,13 @@ class Conversations:
         answer = self.active.get(question.message_id)
         if answer is None or not answer.cancellation.cancel(StopReason.WITHHELD):
             await self._history.erasure.withhold(question.message_id)
+            await self.clear_title(question)
+
+    async def clear_title(self, question: Exchange) -> None:
+        """Take the words of a withheld question out of the name of the thread of its answer."""
+        if question.opens_thread:
+            strings = self._languages.of_guild(question.conversation.guild_id)
+            await self._rename_thread(question.place_id, strings.withheld_title)
 
     def _in_places(self, place_ids: Collection[int]) -> list[Answer]:
         """Return the active answers whose question or reply is in one of these places."""

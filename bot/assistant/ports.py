@@ -80,6 +80,13 @@ class Reply(Protocol):
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 
+RenameThread = Callable[[int, str], Awaitable[None]]
+
+
+async def no_threads(_thread_id: int, _name: str) -> None:
+    """Rename nothing: answers open no threads."""
+
+
 async def unchanged(exchange: Exchange) -> Exchange:
     """Return a question that nobody can have edited."""
     return exchange

@@ -171,6 +171,7 @@ class Sentences:
         "I withheld my answer, because the moderation service flagged this question. I have erased "
         "both. Please ask in other words."
     )
+    withheld_title = "Withheld question"
     question_unchecked = (
         "I cannot answer now, because the service that checks questions does not work. "
         "Please ask again in a minute."

@@ -142,6 +142,16 @@ class Channels:
         """Return a thread; raises HTTPException or DiscordUnavailable."""
         return self._client.get_channel(thread_id) or await self.fetched(thread_id)
 
+    async def rename_own_thread(self, thread_id: int, name: str) -> None:
+        """Rename a thread that the bot made, if Discord lets it."""
+        try:
+            thread = await self.thread(thread_id)
+            if isinstance(thread, discord.Thread) and thread.owner_id == self.me_id:
+                request = partial(thread.edit, name=name)
+                await call(request, self._pacer, Priority.RESPONSE, thread)
+        except (discord.DiscordException, DiscordUnavailable) as error:
+            log.info("Cannot rename thread %d: %s", thread_id, type(error).__name__)
+
     async def reopen(self, thread_id: int) -> None:
         """Open an archived thread again; raises HTTPException, DiscordUnavailable or ReplyLost.
 

@@ -63,6 +63,8 @@ async def test_flagged_question_is_withheld_and_erased(refusing: Stage, unique: 
     assert unique not in refusing.log
     [part] = await refusing.parts_of(question)
     assert not part["components"], "there is nothing to regenerate"
+    [thread] = await refusing.discord.threads(question["channel_id"])
+    assert thread["name"] == ENGLISH.withheld_title
 
 
 async def test_first_words_wait_for_the_verdict(refusing: Stage, unique: str) -> None:
@@ -235,7 +237,8 @@ async def test_edited_question_is_checked_with_its_new_words(refusing: Stage, un
     await refusing.discord.edit(channel, question["id"], text)
 
     async def gone() -> bool:
-        return refusing.state_of(question) == "failed"
+        [thread] = await refusing.discord.threads(channel)
+        return bool(thread["name"] == ENGLISH.withheld_title)
 
     await until(gone)
     await is_erased(refusing, question, unique)
