@@ -406,7 +406,7 @@ def test_only_the_newest_200_timelines_are_kept(happenings: Happenings) -> None:
 
 def test_growing_log_is_read_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "bot.log"
-    now = time.strftime("%Y-%m-%d %H:%M:%S,250")
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.250Z", time.gmtime())
     first = json.dumps({"time": now, "level": "INFO", "message": "한 줄"}, ensure_ascii=False)
     path.write_text(f"no JSON\n[]\n{{}}\n{first}\n{first[:20]}")
     log = BotLog(path)
