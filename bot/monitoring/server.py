@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLOSE_SECONDS: Final = 1.0  # for requests in progress when the bot ends
+MOST_CONNECTIONS: Final = 100
 NO_STORE: Final = {"Cache-Control": "no-store"}
 NO_METRICS_SENTENCE: Final = (
     "The package prometheus-client is not installed, so nothing is counted. Install it with "
@@ -82,8 +83,9 @@ async def monitored(host: str, port: int, prices: Live[Prices]) -> AsyncIterator
     measuring = asyncio.create_task(lag.measure_forever()) if monitor.counted else None
     monitor.metrics.watch(Gauge.LOOP_LAG, lag.longest)
     try:
-        await _listen(runner, host, port)
-        yield monitor
+        assert runner.server is not None  # since `setup`
+        async with _listening(runner.server, host, port):
+            yield monitor
     finally:
         if measuring is not None:
             measuring.cancel()
@@ -95,13 +97,29 @@ def _is_no_fault_of_a_client(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+@asynccontextmanager
+async def _listening(server: web.Server, host: str, port: int) -> AsyncIterator[None]:
+    """Accept connections within the block; raises HealthPortRefused.
+
+    The oldest give way to new ones: a client that keeps many open, and sends nothing, would use up
+    the file descriptors, which Discord and the model need.
+    """
+
+    def accept() -> asyncio.BaseProtocol:
+        for oldest in server.connections[:-MOST_CONNECTIONS]:
+            oldest.force_close()
+        return server()
+
     try:
-        await web.TCPSite(runner, host, port).start()
+        listening = await asyncio.get_running_loop().create_server(accept, host, port)
     except OSError as error:
         why = WHY_REFUSED.get(error.errno or 0, UNKNOWN_HOST)
         raise HealthPortRefused(f"Port {port} of {host} cannot be opened: {why}.") from error
     log.info("Open port %d of %s for health checks", port, host)
+    try:
+        yield
+    finally:
+        listening.close()
 
 
 def _counted(prices: Live[Prices]) -> "PrometheusMetrics | None":

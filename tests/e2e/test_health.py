@@ -387,6 +387,19 @@ async def test_what_is_no_http_is_no_error_of_the_bot(own_stage: Stage) -> None:
         await port.until_ready()
 
 
+async def test_connections_that_stay_open_give_way_to_new_ones(own_stage: Stage) -> None:
+    """Otherwise they would use up the file descriptors, which Discord and the model need."""
+    async with watched(own_stage) as (_, port):
+        await port.until_ready()
+        before = (await port.values())["process_open_fds",]
+        opened = [await asyncio.open_connection("127.0.0.1", port.number) for _ in range(1000)]
+        after = (await port.values())["process_open_fds",]
+        await port.until_ready()
+        for _, writer in opened:
+            writer.close()
+    assert after - before < 300
+
+
 async def test_clients_that_never_finish_do_not_hold_up_the_end(own_stage: Stage) -> None:
     line = b"GET /livez HTTP/1.1\r\n"
     async with watched(own_stage) as (bot, port):
