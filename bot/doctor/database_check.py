@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Final
 
 from bot.doctor.file_users import FileUser, readers_of, users_of
-from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.findings import Finding, Level, fail, ok, warn
 from bot.doctor.mounts import Kind, Mount, mount_of
 from bot.errors import HistoryUnusable
+from bot.storage.database_file import lock_path_of
 from bot.storage.inspection import Contents, FileFacts, contents, file_facts, is_held
 from bot.storage.schema import MIGRATIONS
 
@@ -18,6 +19,7 @@ FULL_BYTES: Final = 10 * MEGABYTE  # The log alone grows to 4 MB before it is mo
 LOW_BYTES: Final = 100 * MEGABYTE
 OTHERS: Final = 0o077  # the rights of everybody but the owner
 OTHER_FILE: Final = "Name another file in DATABASE_URL."
+AS_THE_BOT: Final = "Run this as the user of the bot."
 READER_SECONDS: Final = 1.0  # A reader of this long is not between two statements.
 
 
@@ -25,23 +27,30 @@ def check_database(path: Path) -> list[Finding]:
     """Check the database at *path*; nothing is created or changed."""
     try:
         facts = file_facts(path)
-        held = is_held(path)
     except OSError as error:
-        text = f"The database {path} cannot be looked at ({error.strerror}) as uid {os.geteuid()}."
-        return [fail("database_file", text, "Run this as the user of the bot.")]
-    except HistoryUnusable as error:
-        return [fail("database_file", *_split(error))]
+        text = f"The database {path} cannot be opened as uid {os.geteuid()} ({error.strerror})."
+        remedy = AS_THE_BOT if isinstance(error, PermissionError) else OTHER_FILE
+        return [fail("database_file", text, remedy)]
     findings = list(judge_file(facts, os.geteuid()))
-    if facts.owner is not None:
-        findings += _contents(path)
+    if facts.owner is not None and os.access(facts.path, os.R_OK):
+        findings += _contents(facts.path)
     findings += judge_space(facts)
     findings += judge_mount(mount_of(facts.path), facts.path)
-    return [*findings, *_users(facts.path, held=held)]
+    try:
+        return [*findings, *_users(facts.path, held=is_held(path))]
+    except HistoryUnusable:
+        if any(one.level is Level.FAIL for one in findings):  # Most likely for the same reason.
+            return findings
+        text = f"The lock {lock_path_of(path)} cannot be read as uid {os.geteuid()}."
+        return [*findings, fail("database_lock", text, AS_THE_BOT)]
 
 
 def judge_file(facts: FileFacts, uid: int) -> Iterator[Finding]:
     """Judge the owner and the rights of the file and its folder, for a bot that runs as *uid*."""
-    remedy = f"Make it writable for uid {uid}, run the bot as its owner, or {_lower(OTHER_FILE)}"
+    remedy = (
+        f"If the bot runs as another user, run this as that user. Otherwise make it writable for "
+        f"uid {uid}, or {_lower(OTHER_FILE)}"
+    )
     if not facts.folder_writable:
         what = f"The folder {facts.folder} is not writable for this user (uid {uid})."
         yield fail("database_folder", what, remedy)

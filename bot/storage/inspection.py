@@ -1,5 +1,6 @@
 """Look at the database's file without changing it, also while the bot has it open."""
 
+import errno
 import os
 import sqlite3
 import stat
@@ -51,9 +52,16 @@ def sqlite_version() -> tuple[int, ...]:
 
 
 def file_facts(path: Path) -> FileFacts:
-    """Return what the file system says of the database at *path*; raises OSError."""
+    """Return what the file system says of the database at *path*.
+
+    Raises OSError, also if a folder is where a file should be, or the other way round.
+    """
     file = path.resolve()
-    folder = next(one for one in file.parents if one.is_dir())
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    folder = next(one for one in file.parents if one.exists())
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
     disk = os.statvfs(folder)
     status = file.stat() if file.exists() else None
     return FileFacts(
@@ -75,20 +83,34 @@ def is_held(path: Path) -> bool:
     if not lock_path.exists():
         return False
     address = f"{lock_path.as_uri()}?mode=ro"
-    with closing(sqlite3.connect(address, uri=True, timeout=LOCK_WAIT_SECONDS)) as lock:
+    with (
+        unusable(path),
+        closing(sqlite3.connect(address, uri=True, timeout=LOCK_WAIT_SECONDS)) as lock,
+    ):
         try:
             lock.execute("SELECT count(*) FROM sqlite_schema").fetchall()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 return True
-            with unusable(path):
-                raise
+            raise
     return False
 
 
 def contents(path: Path) -> Contents:
-    """Return what the database at *path* contains; raises HistoryUnusable if it is damaged."""
-    with unusable(path), _reading(path) as connection:
+    """Return what the database at *path* contains; raises HistoryUnusable if it is damaged.
+
+    A bot that starts meanwhile changes a file that is read as immutable, so damage must be seen
+    twice.
+    """
+    with unusable(path):
+        try:
+            return _contents(path)
+        except sqlite3.DatabaseError:
+            return _contents(path)
+
+
+def _contents(path: Path) -> Contents:
+    with _reading(path) as connection:
         header = FileHeader.of(connection)
         refused = refusal(header, path)
         return Contents(header, refused, not refused and _read_through(connection))
