@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import shutil
+import sys
+from io import TextIOWrapper
 
 from bot.doctor.examine import Options, examine
 from bot.doctor.findings import exit_code
@@ -16,5 +18,9 @@ def doctor(*, channel: int | None, person: int | None, live: bool, json: bool, s
         raise StartRefused("Give --where with --who: the id of a channel or thread.")
     logging.disable()  # The findings say it all.
     report = asyncio.run(examine(Options(channel=channel, person=person, live=live)))
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(
+            errors="replace"
+        )  # A name may have letters that the terminal has not.
     print(as_json(report) if json else as_text(report, width=shutil.get_terminal_size().columns))
     return exit_code(report, strict=strict)

@@ -22,7 +22,7 @@ def as_text(report: Report, *, width: int) -> str:
 
 
 def as_json(report: Report) -> str:
-    """Return *report* as a JSON object. Only additions may change its shape."""
+    """Return *report* as a JSON object in ASCII. Only additions may change its shape."""
     findings = [
         {"check": check, "level": one.level, "name": one.name, "text": one.text}
         | ({"remedy": one.remedy} if one.remedy else {})
@@ -30,7 +30,7 @@ def as_json(report: Report) -> str:
         for one in found
     ]
     counts = {"failures": count(report, Level.FAIL), "warnings": count(report, Level.WARN)}
-    return json.dumps({**counts, "findings": findings}, indent=2, ensure_ascii=False)
+    return json.dumps({**counts, "findings": findings}, indent=2)
 
 
 def _lines(finding: Finding, width: int) -> Iterator[str]:
@@ -41,12 +41,15 @@ def _lines(finding: Finding, width: int) -> Iterator[str]:
         break_on_hyphens=False,
     )
     wrap.initial_indent = f"  {LABELS[finding.level]:<6}"
-    # Names of servers and channels come from other people, who might steer the terminal.
-    text = "".join(one if one.isprintable() else " " for one in finding.text)
-    yield from wrap.wrap(text)
+    yield from wrap.wrap(_printable(finding.text))
     if finding.remedy:
         wrap.initial_indent, wrap.subsequent_indent = f"{INDENT}-> ", f"{INDENT}   "
-        yield from wrap.wrap(finding.remedy)
+        yield from wrap.wrap(_printable(finding.remedy))
+
+
+def _printable(text: str) -> str:
+    """Return *text* without what steers a terminal: it may contain names that others chose."""
+    return "".join(one if one.isprintable() else " " for one in text)
 
 
 def _summary(report: Report) -> str:

@@ -157,6 +157,23 @@ async def test_a_log_that_a_crash_left_is_not_touched(stage: Stage) -> None:
     assert {name: one for name, one in after.items() if not name.endswith("-shm")} == unchanged
 
 
+async def test_a_name_steers_no_terminal_and_needs_no_letters_of_it(
+    stage: Stage, unique: str
+) -> None:
+    """Other people choose the names of servers; not every terminal has UTF-8."""
+    guild = await stage.discord.create_guild(f"한국어 {unique} \x9b31m \u202e")
+    await stage.discord.edit_guild(guild["id"], bot_permissions=0, everyone_permissions=0)
+    text, code = await doctor(stage, PYTHONIOENCODING="ascii")
+    assert code == 0
+    assert f"In ??? {unique}" in text
+    as_json, code = await doctor(stage, "--json", PYTHONIOENCODING="ascii")
+    assert code == 0
+    assert as_json.isascii()
+    assert f"In {guild['name']} ({guild['id']})" in "".join(
+        one["text"] for one in json.loads(as_json)["findings"]
+    )
+
+
 async def test_the_report_fits_into_80_columns(stage: Stage) -> None:
     """With words that are longer, such as a link, in lines of their own."""
     text, code = await doctor(stage, COLUMNS="80", OPENAI_BASE_URL=CLOSED_PORT)
@@ -629,6 +646,15 @@ async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
     found = await findings(stage)
     assert found["database_owner"]["level"] == "warn"
     assert "uid 10001" in found["database_owner"]["text"]
+
+
+@pytest.mark.parametrize("name", ["", "notes/bot.db"])
+async def test_a_path_that_cannot_be_a_file_is_named(stage: Stage, name: str) -> None:
+    """A folder, and a file within a file."""
+    (stage.folder / "notes").write_text("Dear diary")
+    found = await findings(stage, DATABASE_URL=f"sqlite:///{stage.folder / name}")
+    assert found["database_file"]["level"] == "fail"
+    assert found["database_file"]["remedy"] == "Name another file in DATABASE_URL."
 
 
 # Operation
