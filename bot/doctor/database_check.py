@@ -10,7 +10,6 @@ from bot.doctor.file_users import FileUser, readers_of, users_of
 from bot.doctor.findings import Finding, Level, fail, ok, warn
 from bot.doctor.mounts import Kind, Mount, mount_of
 from bot.errors import HistoryUnusable
-from bot.storage.database_file import lock_path_of
 from bot.storage.inspection import Contents, FileFacts, contents, file_facts, is_held
 from bot.storage.schema import MIGRATIONS
 
@@ -41,7 +40,7 @@ def check_database(path: Path) -> list[Finding]:
     except HistoryUnusable:
         if any(one.level is Level.FAIL for one in findings):  # Most likely for the same reason.
             return findings
-        text = f"The lock {lock_path_of(path)} cannot be read as uid {os.geteuid()}."
+        text = f"The lock {facts.path}.lock cannot be read as uid {os.geteuid()}."
         return [*findings, fail("database_lock", text, AS_THE_BOT)]
 
 
