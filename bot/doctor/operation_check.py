@@ -3,20 +3,19 @@
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from bot import program
 from bot.conversation.snowflakes import seconds_of
 from bot.doctor.budget_check import check_budgets
 from bot.doctor.findings import Finding, fail, ok, warn
 from bot.errors import HistoryUnusable
-from bot.monitoring.probe import ANY_ADDRESS, READY, WELL, ask
+from bot.monitoring.probe import READY, WELL, ask, refusal
 from bot.settings import Settings
 from bot.storage.copies import Copies, LastBackup
 from bot.storage.inspection import first_question, is_held
 
 BACKUP_DAYS: Final = 7
-CONNECT_SECONDS: Final = 2.0
 
 
 def check_operation(settings: Settings) -> list[Finding]:
@@ -61,10 +60,22 @@ def _running(host: str, port: int) -> Finding:
 
 
 def _free(host: str, port: int) -> Finding:
-    """Look whether the port is free while no bot runs; what answers there is another program."""
+    """Look whether a bot that does not run yet could open the port."""
     try:
-        socket.create_connection((ANY_ADDRESS.get(host, host), port), CONNECT_SECONDS).close()
-    except OSError:
-        return ok("health", f"Nothing listens at port {port} yet: the bot will.")
-    text = f"Another program listens at port {port} of {host}, so the bot will not start."
-    return fail("health", text, "End that program, or choose another HEALTH_PORT.")
+        for family, kind, protocol, _, address in socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM
+        ):
+            _bind(family, kind, protocol, address)
+    except OSError as error:
+        text, _, remedy = refusal(host, port, error).rpartition(": ")
+        return fail("health", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
+    return ok("health", f"Port {port} of {host} is free: the bot will open it.")
+
+
+def _bind(family: int, kind: int, protocol: int, address: Any) -> None:
+    """Bind a socket as a server does. It does not listen, so it is in the way of nobody."""
+    with socket.socket(family, kind, protocol) as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)

@@ -3,6 +3,7 @@
 A container runs this every half minute, so it imports as little as possible.
 """
 
+import errno
 import http.client
 import json
 import socket
@@ -18,6 +19,13 @@ ALIVE: Final = "ok\n"  # the answer to LIVE
 ANSWER_BYTES: Final = 100_000  # more than the bot ever tells
 # What a server listens at to accept connections at all addresses, and where it is then reached.
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+WHY_REFUSED: Final = {
+    errno.EADDRINUSE: "another program listens at it: give another HEALTH_PORT",
+    errno.EACCES: "this user may not open it: give a HEALTH_PORT above 1023",
+    errno.EPERM: "this user may not open it: give a HEALTH_PORT above 1023",
+    errno.EADDRNOTAVAIL: "this machine has no such address: set HEALTH_HOST to one that it has",
+}
+UNKNOWN_HOST: Final = "this address cannot be found: set HEALTH_HOST to one of this machine"
 NOT_OURS: Final = "Something else than the bot answers at {where}: check HEALTH_PORT."
 
 
@@ -77,3 +85,9 @@ def read(status: int, body: bytes, path: str, where: str) -> Answer:
 
 def _not_ours(where: str) -> Answer:
     return Answer(UNWELL, NOT_OURS.format(where=where))
+
+
+def refusal(host: str, port: int, error: OSError) -> str:
+    """Return the sentence of a bot that cannot open its port, because of *error*."""
+    why = WHY_REFUSED.get(error.errno or 0, UNKNOWN_HOST)
+    return f"Port {port} of {host} cannot be opened: {why}."

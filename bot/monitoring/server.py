@@ -1,7 +1,6 @@
 """Answer supervisors over HTTP: /livez, /readyz and /metrics."""
 
 import asyncio
-import errno
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -16,7 +15,7 @@ from bot.live import Live
 from bot.llm.prices import Prices
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.monitoring.loop_lag import LoopLag
-from bot.monitoring.probe import ALIVE, LIVE, READY
+from bot.monitoring.probe import ALIVE, LIVE, READY, refusal
 from bot.monitoring.readiness import STARTING, Condition, readiness
 
 if TYPE_CHECKING:
@@ -31,13 +30,6 @@ NO_METRICS_SENTENCE: Final = (
     "The package prometheus-client is not installed, so nothing is counted. Install it with "
     "pip install prometheus-client, and start the bot again.\n"
 )
-WHY_REFUSED: Final = {
-    errno.EADDRINUSE: "another program listens at it: give another HEALTH_PORT",
-    errno.EACCES: "this user may not open it: give a HEALTH_PORT above 1023",
-    errno.EPERM: "this user may not open it: give a HEALTH_PORT above 1023",
-    errno.EADDRNOTAVAIL: "this machine has no such address: set HEALTH_HOST to one that it has",
-}
-UNKNOWN_HOST: Final = "this address cannot be found: set HEALTH_HOST to one of this machine"
 
 
 class Monitor:
@@ -113,8 +105,7 @@ async def _listening(server: web.Server, host: str, port: int) -> AsyncIterator[
     try:
         listening = await asyncio.get_running_loop().create_server(accept, host, port)
     except OSError as error:
-        why = WHY_REFUSED.get(error.errno or 0, UNKNOWN_HOST)
-        raise HealthPortRefused(f"Port {port} of {host} cannot be opened: {why}.") from error
+        raise HealthPortRefused(refusal(host, port, error)) from error
     log.info("Open port %d of %s for health checks", port, host)
     try:
         yield

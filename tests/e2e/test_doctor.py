@@ -697,8 +697,18 @@ async def test_a_health_port_that_another_program_has_is_named(stage: Stage) -> 
     """The bot would not start; while the port is free, all is well."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        assert (await findings(stage, HEALTH_PORT=str(port)))["health"]["level"] == "fail"
+        found = (await findings(stage, HEALTH_PORT=str(port)))["health"]
+        assert found["level"] == "fail"
+        assert "another program listens at it" in found["text"]
+        assert found["remedy"] == "Give another HEALTH_PORT."
     assert (await findings(stage, HEALTH_PORT=str(port)))["health"]["level"] == "ok"
+
+
+@pytest.mark.parametrize("host", ["203.0.113.1", "nohost.invalid"])
+async def test_a_health_host_that_is_not_of_this_machine_is_named(stage: Stage, host: str) -> None:
+    found = await findings(stage, HEALTH_PORT=str(free_port()), HEALTH_HOST=host)
+    assert found["health"]["level"] == "fail"
+    assert found["health"]["remedy"].startswith("Set HEALTH_HOST")
 
 
 async def test_the_last_backup_is_named(stage: Stage) -> None:
