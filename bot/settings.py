@@ -1,5 +1,6 @@
 """Settings from the environment and `.env`: all problems reported at once, values never shown."""
 
+import io
 import json
 import os
 import re
@@ -235,15 +236,32 @@ Seconds = Annotated[float, Field(ge=1, le=3600, allow_inf_nan=False)]
 
 def values_in_file() -> dict[str, str | None]:
     """Return the names and values in `.env`; raises UnicodeDecodeError or OSError."""
+    text = _file_text()
+    if not text:
+        return {}
+    # Imported late: it takes 0.1 MB, and a container has no such file.
+    from dotenv import dotenv_values  # noqa: PLC0415
+
+    return dotenv_values(stream=io.StringIO(text))
+
+
+def unread_lines() -> list[int]:
+    """Return the lines of `.env` that set nothing, by their numbers; raises as above."""
+    from dotenv.parser import parse_stream  # noqa: PLC0415  # as above
+
+    return [
+        statement.original.line
+        for statement in parse_stream(io.StringIO(_file_text()))
+        if statement.error or (statement.key is not None and statement.value is None)
+    ]
+
+
+def _file_text() -> str:
     try:
         # utf-8-sig: Notepad writes a byte order mark, which would become part of the first name.
-        with ENV_FILE.open(encoding="utf-8-sig") as lines:
-            # Imported late: it takes 0.1 MB, and a container has no such file.
-            from dotenv import dotenv_values  # noqa: PLC0415
-
-            return dotenv_values(stream=lines)
+        return ENV_FILE.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, IsADirectoryError):  # Docker mounts a folder if the file is missing.
-        return {}
+        return ""
 
 
 def _named(values: Mapping[str, str | None]) -> dict[str, object]:

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Final, NamedTuple
 
-from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.findings import Finding, and_more, fail, ok, warn
 from bot.errors import SettingsInvalid
-from bot.settings import Settings, values_in_file
+from bot.settings import ENV_FILE, Settings, unread_lines, values_in_file
 
 # The share of characters that two names have in common (difflib). The environment belongs to other
 # programs, too, so a name must be closer there than in `.env`.
@@ -23,6 +24,7 @@ OTHER_NAMES: Final = {
     "MODEL": "OPENAI_MODEL",
 }
 OUR_PREFIXES: Final = ("DISCORD_", "OPENAI_", "ALLOWED_", "BLOCKED_")
+MAX_LINES: Final = 10  # that are named each
 PLACEHOLDER: Final = "unset"  # in place of a secret that is missing or wrong; it is never sent
 SECRETS: Final = frozenset({"discord_token", "openai_api_key"})
 
@@ -44,10 +46,12 @@ def read_settings() -> ReadSettings:
     try:
         settings = Settings.load()
     except SettingsInvalid as problems:
-        findings = tuple(
-            fail("setting_invalid", *_split(line)) for line in str(problems).splitlines()
-        )
-        return ReadSettings(_without(problems.fields), frozenset(problems.fields), findings)
+        findings = [fail("setting_invalid", *_split(line)) for line in str(problems).splitlines()]
+        if "discord_token" in problems.fields and not ENV_FILE.exists():
+            text = f"There is no file .env in {Path.cwd()}: all settings are from the environment."
+            remedy = "Copy .env.example to .env there, or start in the folder that has it."
+            findings.append(warn("env_file", text, remedy))
+        return ReadSettings(_without(problems.fields), frozenset(problems.fields), tuple(findings))
     return ReadSettings(settings, frozenset(), (ok("settings", "All settings are valid."),))
 
 
@@ -74,10 +78,24 @@ def check_names() -> list[Finding]:
     """Look for names in the environment and in `.env` that look like settings but are none."""
     try:
         in_file = {name.upper(): value for name, value in values_in_file().items()}
+        unread = unread_lines()
     except (OSError, UnicodeDecodeError):  # `read_settings` reports it.
-        in_file = {}
+        in_file, unread = {}, []
     environment = {name.upper(): value for name, value in os.environ.items()}
-    return [*_misnamed(in_file, environment), *_overridden(in_file, environment)]
+    return [
+        *_unread(unread),
+        *_misnamed(in_file, environment),
+        *_overridden(in_file, environment),
+    ]
+
+
+def _unread(lines: list[int]) -> Iterator[Finding]:
+    if lines:
+        numbers = and_more(map(str, lines), MAX_LINES)
+        text = (
+            f"Line{'s' * (len(lines) > 1)} {numbers} of .env set{'s' * (len(lines) == 1)} nothing."
+        )
+        yield warn("env_line", text, "Write NAME=value, and close each quote.")
 
 
 def _misnamed(

@@ -221,6 +221,23 @@ async def test_a_misspelt_setting_is_named(stage: Stage) -> None:
     assert "DISCORD_PREFIX in .env is no setting of this bot." in plain
 
 
+async def test_lines_of_the_env_file_that_set_nothing_are_named(stage: Stage) -> None:
+    """The bot would go on without these settings."""
+    await list_model(stage)
+    env = "REPLY_TOKENS: 5\n# a comment\n\nLANGUAGE=en\nSYSTEM_PROMPT='Be brief\nLOG_LEVEL\n"
+    (stage.folder / ".env").write_text(env)
+    found = await findings(stage)
+    assert levels(found) == {"env_line": "warn"}
+    assert found["env_line"]["text"] == "Lines 1, 5, 6 of .env set nothing."
+
+
+async def test_a_missing_env_file_is_named_if_settings_are_missing(stage: Stage) -> None:
+    found = await findings(stage, DISCORD_TOKEN="")
+    assert str(stage.folder) in found["env_file"]["text"]
+    (stage.folder / ".env").touch()
+    assert "env_file" not in await findings(stage, DISCORD_TOKEN="")
+
+
 async def test_an_unreadable_env_file_is_named(stage: Stage) -> None:
     (stage.folder / ".env").write_bytes(b"SYSTEM_PROMPT=\xff\xfe")
     found = await findings(stage)
