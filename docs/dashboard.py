@@ -123,7 +123,7 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
     "Answers": (
         Panel(
             "Questions",
-            "By how they ended: answered, failed with an error, cancelled by somebody.",
+            "Answered, cut off at the limit on length, refused, failed, or cancelled by somebody.",
             [Query(f"60 * {rate('chatbot_questions_total', 'outcome')}", "{{outcome}}")],
             unit="cpm",
             stacked=True,

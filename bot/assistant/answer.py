@@ -137,7 +137,8 @@ class Outcome:
     """How an answer ended: *state*, and the *notices* that say why.
 
     *whole* means that the model finished, *at_limit* that the limit on its length cut it off,
-    *stored* that its reply was stored before.
+    *stored* that its reply was stored before, *refused* that a budget, a full queue or the
+    moderation did not let it be answered.
     """
 
     state: State
@@ -145,6 +146,14 @@ class Outcome:
     whole: bool = False
     at_limit: bool = False
     stored: bool = False
+    refused: bool = False
+
+    @property
+    def counted_as(self) -> str:
+        """How the metrics name it: not everything that is stored as failed is a failure."""
+        if self.refused:
+            return "refused"
+        return "cut" if self.at_limit else str(self.state)
 
 
 @dataclass(slots=True, repr=False)

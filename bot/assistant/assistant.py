@@ -18,6 +18,7 @@ from bot.conversation.exchange import Exchange, FromInteraction, State
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyAction, ReplyActions, actions_after
 from bot.errors import (
     BotError,
+    BudgetSpent,
     ModelContextExceeded,
     ModelError,
     NothingAsked,
@@ -30,7 +31,7 @@ from bot.errors import (
 from bot.i18n.languages import Languages
 from bot.i18n.sentences import Sentences
 from bot.log_events import as_event
-from bot.metrics import NO_METRICS, Metrics
+from bot.metrics import BUDGET_SPENT, NO_METRICS, Metrics
 from bot.storage.exchanges import History
 
 log = logging.getLogger(__name__)
@@ -204,7 +205,8 @@ class Assistant:
                 if answer.cancellation.reason is StopReason.FORGOTTEN:
                     pass
                 elif answer.cancellation.reason is StopReason.WITHHELD:
-                    await self._end(answer, State.FAILED)  # Its words are erased: show none again.
+                    # Its words are erased: show none again.
+                    await self._end(answer, Outcome(State.FAILED, refused=True))
                 elif answer.previous is not None:
                     await self._restore(answer, answer.previous, error)
                 else:
@@ -231,8 +233,14 @@ class Assistant:
                     extra=_as_failure(answer, error),
                 )
                 state = State.ANSWERED if isinstance(error, NothingAsked) else State.FAILED
-                at_limit = isinstance(error, OutputTruncated)
-                return Outcome(state, self._explained(error, answer), at_limit=at_limit)
+                if isinstance(error, BudgetSpent):
+                    self._metrics.refused(BUDGET_SPENT)
+                return Outcome(
+                    state,
+                    self._explained(error, answer),
+                    at_limit=isinstance(error, OutputTruncated),
+                    refused=isinstance(error, (BudgetSpent, QueueFull)),
+                )
             except Exception as error:  # the one top handler of an answer
                 log.exception(
                     "Cannot answer question %d: internal error",
@@ -318,7 +326,7 @@ class Assistant:
             if not outcome.stored:
                 is_stored = await self._record(answer, ending, outcome.state, notices)
         await reply.finish(notices, _actions(answer, outcome.state, ending, is_stored=is_stored))
-        await self._end(answer, outcome.state)
+        await self._end(answer, outcome)
 
     async def _withhold(self, answer: Answer, outcome: Outcome) -> None:
         """Erase a flagged question with its reply, and show why in place of the reply."""
@@ -328,7 +336,7 @@ class Assistant:
         if not is_erased:
             raise ReplyDelayed("the flagged question is to be erased")
         await self.conversations.clear_title(answer.exchange)
-        await self._end(answer, outcome.state)
+        await self._end(answer, outcome)
 
     async def _record(
         self, answer: Answer, ending: Exchange, state: State, notices: list[str]
@@ -354,7 +362,7 @@ class Assistant:
         if blocked:  # No Continue: Discord refused the text that follows.
             actions = _actions(answer, State.CANCELLED, ending, is_stored=is_stored)
         await _keep_shown(answer, notices, actions, why)
-        await self._end(answer, State.FAILED)
+        await self._end(answer, Outcome(State.FAILED))
 
     async def _restore(
         self, answer: Answer, previous: Exchange, why: ReplyLost | ReplyBlocked
@@ -373,14 +381,17 @@ class Assistant:
             _log_lost(previous, error)
         except ReplyBlocked:
             await _keep_shown(answer, (), actions, why)
-        await self._end(answer, State.FAILED)
+        await self._end(answer, Outcome(State.FAILED))
 
-    async def _end(self, answer: Answer, state: State) -> None:
-        exchange, generation = answer.exchange, answer.generation
+    async def _end(self, answer: Answer, outcome: Outcome) -> None:
+        state, exchange, generation = outcome.state, answer.exchange, answer.generation
         await self._recorder.mark_shown(exchange)
         usage, first = generation.usage, generation.first_token_seconds
         self._metrics.question_ended(
-            origin=_origin(answer), outcome=state, first_words=first, whole=answer.seconds()
+            origin=_origin(answer),
+            outcome=outcome.counted_as,
+            first_words=first,
+            whole=answer.seconds(),
         )
         log.info(
             "Ended question %d by person %d in place %d: %s, first words %s, whole %.2f s, "
@@ -455,7 +466,8 @@ def _cancelled(answer: Answer) -> Outcome:
         StopReason.UNCHECKED: strings.question_unchecked,
     }
     if reason in sentences:
-        return Outcome(State.FAILED, (sentences[reason],))
+        is_withheld = reason is StopReason.WITHHELD
+        return Outcome(State.FAILED, (sentences[reason],), refused=is_withheld)
     is_reset = reason is StopReason.RESET
     return Outcome(State.CANCELLED, (strings.stopped_by_reset if is_reset else strings.stopped,))
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from bot.conversation.exchange import QueueKey
 from bot.errors import QueueFull
-from bot.metrics import NO_METRICS, Metrics
+from bot.metrics import NO_METRICS, QUEUE_FULL, Metrics
 
 WAITING_LIMIT: Final = 10  # A longer queue would take minutes.
 
@@ -32,7 +32,7 @@ class PlaceQueues:
         """Be first in a queue within the block; raises QueueFull if too many wait."""
         queue = self._queues.setdefault(key, _Queue())
         if queue.entered > WAITING_LIMIT:
-            self._metrics.refused("queue full")
+            self._metrics.refused(QUEUE_FULL)
             first, queue.rejected = not queue.rejected, True
             raise QueueFull(first=first)
         async with self.enter_unlimited(key):

@@ -8,7 +8,7 @@ from bot.bounded import BoundedDict
 from bot.conversation.snowflakes import HOUR_SECONDS, seconds_of
 from bot.errors import BotError, HistoryFailed, UserRateLimited
 from bot.inbox.user_limits import UserRateLimit, Verdict
-from bot.metrics import NO_METRICS, Metrics
+from bot.metrics import BUDGET_SPENT, NO_METRICS, Metrics
 
 MAX_PERSONS: Final = 10_000  # The person who was refused first is forgotten first.
 RATE_LIMIT: Final = "rate_limit"
@@ -65,7 +65,7 @@ class Admission:
             return None
         if spent is None:
             return None
-        self._metrics.refused(BUDGET)
+        self._metrics.refused(BUDGET_SPENT)
         return Refusal(spent, BUDGET, str(spent), self._is_due(person_id, event_id))
 
     def _is_due(self, person_id: int, event_id: int) -> bool:

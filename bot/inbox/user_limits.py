@@ -8,7 +8,7 @@ from typing import Final
 from bot.bounded import BoundedDict
 from bot.conversation.snowflakes import seconds_of
 from bot.live import Live
-from bot.metrics import NO_METRICS, Metrics
+from bot.metrics import NO_METRICS, RATE_LIMITED, Metrics
 
 MINUTE_SECONDS: Final = 60.0
 MAX_PERSONS: Final = 10_000  # The person who asked nothing for longest is forgotten first.
@@ -48,7 +48,7 @@ class UserRateLimit:
         if verdict is None:
             verdict = self._verdicts[event_id] = self._judge(person_id, seconds_of(event_id))
             if verdict is not Verdict.ADMITTED:
-                self._metrics.refused("rate limit")
+                self._metrics.refused(RATE_LIMITED)
         return verdict
 
     def _judge(self, person_id: int, at: float) -> Verdict:

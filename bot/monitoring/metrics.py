@@ -23,7 +23,7 @@ from bot import __version__
 from bot.access import ALLOWING, Rule
 from bot.live import Live
 from bot.llm.prices import Prices
-from bot.metrics import NO_STATUS, Gauge, Metrics
+from bot.metrics import BUDGET_SPENT, NO_STATUS, QUEUE_FULL, RATE_LIMITED, Gauge, Metrics
 from bot.monitoring.routes import route_of
 
 PREFIX: Final = "chatbot"
@@ -45,9 +45,9 @@ GAUGES: Final[Mapping[Gauge, tuple[tuple[str, ...], str]]] = {
 }
 # Label values that are known beforehand. They start at 0, so that the first event counts in rates.
 ORIGINS: Final = ("message", "command", "regenerate", "continue")
-OUTCOMES: Final = ("answered", "failed", "cancelled")
+OUTCOMES: Final = ("answered", "cancelled", "cut", "failed", "refused")
 REFUSALS: Final = (
-    *("rate limit", "queue full", "budget"),
+    *(BUDGET_SPENT, QUEUE_FULL, RATE_LIMITED),
     *(rule.value for rule in Rule if rule not in ALLOWING),
 )
 VERDICTS: Final = ("passed", "flagged")

@@ -307,6 +307,31 @@ async def test_without_a_port_nothing_of_it_is_imported(own_stage: Stage, unique
     assert not {"bot.monitoring", "aiohttp.web", "prometheus_client"} & names
 
 
+async def test_what_is_no_failure_does_not_count_as_one(own_stage: Stage, unique: str) -> None:
+    """Otherwise the alert about failed answers would tell of budgets and of people in a hurry."""
+    stage = own_stage
+    cut = Script(text="one two three", finish_reason="length")
+    await stage.model.reply_when(f"long {unique}", cut, times=1)
+    stalling = Script(text="one two three four", stall_after_chunks=2, stall_seconds=40)
+    await stage.model.reply_when(f"slow {unique}", stalling, times=1)
+    async with watched(stage) as (_, port):
+        await stage.asked(f"long {unique}")
+        await port.counted(("chatbot_questions_total", "message", "cut"), 1)
+        question = await stage.ask(f"slow {unique}")
+        await stage.first_words_on(question)
+        for number in range(12):
+            await stage.discord.say(question["id"], "Mina", f"{number} {unique}")
+        values = await port.counted(("chatbot_questions_total", "message", "refused"), 2)
+        assert values["chatbot_refused_total", "queue full"] == 2
+        assert values["chatbot_questions_total", "message", "failed"] == 0
+    budget = '{"unit": "tokens", "person": {"day": 100}}'
+    async with watched(stage, BUDGETS=budget) as (_, port):
+        await stage.asked(f"{unique} " + "too much for what is left " * 20)
+        values = await port.counted(("chatbot_questions_total", "message", "refused"), 1)
+        assert values["chatbot_refused_total", "budget"] == 1
+        assert values["chatbot_questions_total", "message", "failed"] == 0
+
+
 async def test_a_removed_key_is_counted_by_its_kind(own_stage: Stage, unique: str) -> None:
     async with watched(own_stage) as (_, port):
         await own_stage.asked(f"{unique} ghp_{'k3yOfM1na' * 4} and npm_{'k3yOfM1na' * 4}")

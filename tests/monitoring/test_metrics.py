@@ -11,7 +11,6 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.access import ALLOWING, Rule
-from bot.inbox.admission import BUDGET
 from bot.live import Live
 from bot.llm.prices import NO_PRICES, Prices
 from bot.metrics import NO_METRICS, NO_STATUS, Gauge, Metrics
@@ -149,7 +148,7 @@ def test_what_may_refuse_a_question_begins_at_zero() -> None:
     """Otherwise a rate would miss the first of each."""
     begun = [line for line in ours(counting()) if line.startswith("chatbot_refused_total")]
     reasons = {re.findall(r'"(.*)"', line)[0] for line in begun}
-    assert {"rate limit", "queue full", BUDGET, Rule.BLOCKED_USER.value} <= reasons
+    assert {"rate limit", "queue full", "budget", Rule.BLOCKED_USER.value} <= reasons
     assert not {rule.value for rule in ALLOWING} & reasons
     assert all(line.endswith(" 0.0") for line in begun)
 
