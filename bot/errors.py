@@ -144,7 +144,7 @@ class UserRateLimited(BotError):
 class BudgetSpent(BotError):
     """A person, a server or the bot has used up what it may use in a day or a month.
 
-    It begins anew at *resets_at*, in seconds since 1970; 0 if nothing is allowed at all.
+    The budget resets at *resets_at*, in seconds since 1970; 0 if nothing is allowed at all.
     """
 
     def __init__(self, scope: str, period: str, resets_at: int) -> None:

@@ -124,7 +124,7 @@ def _sum_of(amounts: dict[int, Amount], period: Period, day: int) -> Amount:
 class Standing:
     """A *limit*, what was spent of it, and what running calls may cost of it, in its unit.
 
-    It begins anew at *resets_at*, in seconds since 1970.
+    The limit resets at *resets_at*, in seconds since 1970.
     """
 
     limit: Limit

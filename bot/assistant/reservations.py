@@ -70,9 +70,9 @@ def decide(
 
 
 def last_to_reset(limits: Collection[Limit]) -> Limit:
-    """Return the limit of those that holds for longest: nothing is allowed before it begins anew.
+    """Return which of *limits* resets last: nothing is allowed before that.
 
-    A limit of nothing never begins anew.
+    A limit of 0 never resets.
     """
     return max(limits, key=lambda one: (one.amount == 0, one.period is Period.MONTH))
 
@@ -113,7 +113,7 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Warned:
-    """A *limit* of which *percent* are used, and when it begins anew."""
+    """A *limit* of which *percent* are used, and when it resets."""
 
     limit: Limit
     percent: int

@@ -128,7 +128,7 @@ def judge_identifies(limit: Json) -> Finding:
         return ok("identifies", "Discord does not say how many sign-ins are left.")
     hours = math.ceil(limit.get("reset_after", 0) / 3_600_000)
     text = f"{left} of {total} sign-ins (IDENTIFYs) at the gateway are left for today."
-    remedy = f"Find in the log why the bot starts so often. Discord counts anew in {hours} h."
+    remedy = f"Find in the log why the bot starts so often. Discord resets the count in {hours} h."
     if left <= 0:
         return fail("identifies", text, remedy)
     return warn("identifies", text, remedy) if left < FEW_IDENTIFIES else ok("identifies", text)

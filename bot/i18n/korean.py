@@ -391,7 +391,7 @@ class Korean(Sentences):
     server_option = "서버의 ID"
     operator_whom = "사람과 서버 가운데 하나만 적어 주세요."
     operator_no_id = "서버의 ID가 아니에요. ID는 숫자로만 되어 있어요."
-    operator_cannot_block = "이 봇의 운영자나 자기 자신은 차단할 수 없어요."
+    operator_cannot_block = "이 봇의 운영자는 차단할 수 없어요."
     operator_blocked = "차단했어요: {person}. 이제 어디에서도 답하지 않아요."
     operator_blocked_server = "차단했어요: 서버 {server}. 이제 그곳에서는 아무에게도 답하지 않아요."
     operator_unblocked = "차단을 풀었어요: {person}. 다른 제한은 그대로예요."

@@ -38,19 +38,13 @@ class Sentences:
         "You are asking faster than I may answer: the limit is {limit} questions a minute. I "
         "skipped this one; please ask it again in a minute."
     )
-    budget_person_day = "You have used up what one person may use today. It begins anew {when}."
-    budget_person_month = (
-        "You have used up what one person may use this month. It begins anew {when}."
-    )
-    budget_server_day = "This server has used up what it may use today. It begins anew {when}."
-    budget_server_month = (
-        "This server has used up what it may use this month. It begins anew {when}."
-    )
-    budget_bot_day = "I have used up what I may use today. It begins anew {when}."
-    budget_bot_month = "I have used up what I may use this month. It begins anew {when}."
-    budget_nothing = (
-        "The operator of this bot has set the budget for this to nothing, so I cannot answer."
-    )
+    budget_person_day = "You have used up your budget for today. It resets {when}."
+    budget_person_month = "You have used up your budget for this month. It resets {when}."
+    budget_server_day = "This server has used up its budget for today. It resets {when}."
+    budget_server_month = "This server has used up its budget for this month. It resets {when}."
+    budget_bot_day = "I have used up my budget for today. It resets {when}."
+    budget_bot_month = "I have used up my budget for this month. It resets {when}."
+    budget_nothing = "I cannot answer: the operator of this bot has set the budget for this to 0."
     memory_unreadable = "I cannot read my memory right now. Please try again in a minute."
     memory_unwritable = "My memory cannot be written right now: I will not remember this."
 
@@ -87,26 +81,28 @@ class Sentences:
         "Please ask about the rest separately."
     )
     secret_in_message = (
-        "I removed what looks like {secrets} before I asked. Delete your message and renew it."
+        "I removed what looks like {secrets} from your question. Delete your message, then replace "
+        "the secret: it may have been seen."
     )
     secrets_in_message = (
-        "I removed what looks like {secrets} before I asked. Delete your message and renew them."
+        "I removed what looks like {secrets} from your question. Delete your message, then replace "
+        "the secrets: they may have been seen."
     )
     secret_in_command = (
-        "I removed what looks like {secrets} before I asked. Renew it, because Discord has it."
+        "I removed what looks like {secrets} from your question. Replace the secret, because "
+        "Discord still has it."
     )
     secrets_in_command = (
-        "I removed what looks like {secrets} before I asked. Renew them, because Discord has them."
+        "I removed what looks like {secrets} from your question. Replace the secrets, because "
+        "Discord still has them."
     )
     secret_in_quote = (
-        "I removed what looks like {secrets} from the message that this is about. Its author "
-        "should delete it and renew what was in it."
+        "I removed what looks like {secrets} from the message that you refer to. Its author should "
+        "delete that message and replace the secret."
     )
-    budget_nearly_day = (
-        "You have used {percent}% of what one person may use today. It begins anew {when}."
-    )
+    budget_nearly_day = "You have used {percent}% of your budget for today. It resets {when}."
     budget_nearly_month = (
-        "You have used {percent}% of what one person may use this month. It begins anew {when}."
+        "You have used {percent}% of your budget for this month. It resets {when}."
     )
     stopped = "Stopped here, as requested."
     stopped_by_reset = "Stopped: this conversation was reset."
@@ -169,7 +165,7 @@ class Sentences:
     )
     question_withheld = (
         "I withheld my answer, because the moderation service flagged this question. I have erased "
-        "both. Please ask in other words."
+        "the question and the answer. Please ask in other words."
     )
     withheld_title = "Withheld question"
     question_unchecked = (
@@ -281,8 +277,8 @@ class Sentences:
         "The system prompt of this server is set. Channels with their own prompt keep it."
     )
     system_secret_removed = (
-        "I removed what looks like {secrets} from it, because everyone who can use this command "
-        "can read it."
+        "I removed what looks like {secrets} from the system prompt, because everyone who can use "
+        "this command can read it."
     )
     system_cleared = (
         "Cleared. The system prompt of the channel or the server applies here now, or else the "
@@ -344,12 +340,10 @@ class Sentences:
         "tokens."
     )
     usage_unpriced = "No price is set for: {models}"
-    usage_left_day = "Left for you today: {left} of {limit}. It begins anew {when}."
-    usage_left_month = "Left for you this month: {left} of {limit}. It begins anew {when}."
-    usage_left_server_day = "Left for this server today: {left} of {limit}. It begins anew {when}."
-    usage_left_server_month = (
-        "Left for this server this month: {left} of {limit}. It begins anew {when}."
-    )
+    usage_left_day = "You have {left} of {limit} left today. It resets {when}."
+    usage_left_month = "You have {left} of {limit} left this month. It resets {when}."
+    usage_left_server_day = "This server has {left} of {limit} left today. It resets {when}."
+    usage_left_server_month = "This server has {left} of {limit} left this month. It resets {when}."
     usage_tokens = "{count} tokens"
     usage_days = "Days begin at midnight UTC. Usage in a thread counts for its channel."
 
@@ -366,7 +360,7 @@ class Sentences:
         "I cannot read messages here, so ask me with /ask. Only you see the answer, unless you "
         "choose to show it to everyone."
     )
-    help_may_use = "You are one of those who may use me here."
+    help_may_use = "You are among the people who may use me here."
     help_about = (
         'To ask about any message, open its menu and choose Apps, my name, and "Ask about this". '
         "Only you see the answer."
@@ -403,33 +397,33 @@ class Sentences:
 
     # /operator
     operator_name = "operator"
-    operator_description = "What the bot does, and who may use it; for its operators"
+    operator_description = "See the state of the bot, and control who may use it; for its operators"
     operator_only = "Only the operators of this bot may use this command."
     status_subcommand = "status"
     status_description = "Version, connection, questions, database, and who is blocked"
     status_version = "Version {version}, started {when}."
     status_connection = "Connected to {guilds} servers; Discord answers within {milliseconds} ms."
     status_connection_new = "Connected to {guilds} servers."
-    status_questions = "Questions that are open: {open}. Answered today, by UTC: {answered}."
+    status_questions = "Open questions: {open}. Answered today (UTC): {answered}."
     status_database = "Database: {size} MB."
     status_backup = "Last backup: {when}."
-    status_no_backup = "There is no backup by `python -m bot backup`."
-    status_reload = "Settings read again: {when}."
-    status_no_reload = "Settings were not read again since the start."
+    status_no_backup = "No backup yet: `python -m bot backup` makes one."
+    status_reload = "Settings reloaded: {when}."
+    status_no_reload = "Settings have not been reloaded since the start."
     status_blocked_persons = "Blocked people: {persons}."
     status_blocked_servers = "Blocked servers: {servers}."
     status_no_blocks = "Nobody is blocked."
     block_subcommand = "block"
-    block_description = "Let a person or a server no longer use the bot"
+    block_description = "Stop a person or a server from using the bot"
     unblock_subcommand = "unblock"
-    unblock_description = "Take back what blocks a person or a server"
+    unblock_description = "Let a blocked person or server use the bot again"
     person_option_name = "person"
-    person_option = "The person; their id works, too"
+    person_option = "The person, or their id"
     server_option_name = "server"
     server_option = "The id of the server"
     operator_whom = "Name either a person or a server."
     operator_no_id = "That is not the id of a server. It has digits only."
-    operator_cannot_block = "You cannot block an operator of this bot, nor yourself."
+    operator_cannot_block = "You cannot block an operator of this bot."
     operator_blocked = "Blocked: {person}. I no longer answer them anywhere."
     operator_blocked_server = "Blocked: server {server}. I no longer answer anybody there."
     operator_unblocked = "No longer blocked: {person}. The other access lists still apply."
@@ -437,18 +431,20 @@ class Sentences:
         "No longer blocked: server {server}. The other access lists still apply."
     )
 
-    status_budget_day = "Used by everybody today: {spent} of {limit}. It begins anew {when}."
-    status_budget_month = "Used by everybody this month: {spent} of {limit}. It begins anew {when}."
+    status_budget_day = "Used by everybody today: {spent} of {limit}. It resets {when}."
+    status_budget_month = "Used by everybody this month: {spent} of {limit}. It resets {when}."
     budget_subcommand = "budget"
-    budget_description = "See the budgets, or set one in place of the settings"
+    budget_description = "See the budgets, or set one that overrides the settings"
     budget_scope_option_name = "for"
     budget_scope_option = "Whose budget"
     budget_period_option_name = "period"
-    budget_period_option = "For how long it lasts"
+    budget_period_option = "How long it lasts"
     budget_amount_option_name = "amount"
-    budget_amount_option = "How much, in the currency of TOKEN_PRICES or in tokens; 0 is nothing"
+    budget_amount_option = (
+        "How much, in the currency of TOKEN_PRICES or in tokens; 0 allows nothing"
+    )
     budget_reset_option_name = "reset"
-    budget_reset_option = "Instead of an amount"
+    budget_reset_option = "Remove the limit, or return to the settings, instead of an amount"
     budget_person_choice = "each person"
     budget_server_choice = "each server"
     budget_bot_choice = "the whole bot"
@@ -462,7 +458,7 @@ class Sentences:
     operator_budget_options = (
         "To set a budget, choose for whom, the period, and either an amount or a reset."
     )
-    operator_budget_too_fine = "That amount is finer than I can count."
+    operator_budget_too_fine = "That amount has too many decimal places."
     operator_needs_prices = (
         "A budget in money needs a price in TOKEN_PRICES for each model that people may choose. "
         "Without prices, set the unit of BUDGETS to tokens."
@@ -489,16 +485,16 @@ class Sentences:
         "it is harmful."
     )
     privacy_redacted = (
-        "I remove what looks like a key, a token or a password in an address before that; "
-        "the message in Discord still has it."
+        "Before I send your question, I remove what looks like a key, a token or a password in an "
+        "address. The message in Discord still has it."
     )
     privacy_usage = (
         "I also count the tokens that you use, by day, channel and model; /usage shows them. After "
         "/forget-me they are no longer linked to you."
     )
     privacy_budgets = (
-        "The operator limits what each person may use. For that I keep how much you used on each "
-        "day for {days} days, even after /forget-me."
+        "The operator limits what each person may use. To apply that limit, I keep for {days} days "
+        "how much you used on each day, even after /forget-me."
     )
     privacy_kept_days = "I forget it after {days} days."
     privacy_kept_until_deleted = "I keep it until it is reset or deleted."
@@ -560,7 +556,7 @@ class Sentences:
     )
     refused_place = "I am not set up to work here. The operator of this bot decides where I work."
     refused_person = (
-        "You may not use me here. The operator of this bot decides who may use me where."
+        "You may not use me here. The operator of this bot decides who may use me, and where."
     )
     command_memory_failed = (
         "My memory does not work right now, so nothing was changed. Please try again in a minute."

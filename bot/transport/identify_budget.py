@@ -42,7 +42,7 @@ class TimedValue(NamedTuple):
 
 
 class SessionStarts(NamedTuple):
-    """Discord's own count of the IDENTIFYs that are left, and when it begins anew."""
+    """Discord's own count of the IDENTIFYs that are left, and when it resets."""
 
     left: int
     reset_seconds: float

@@ -12,7 +12,7 @@ from bot.transport.identify_budget import SessionStarts
 log = logging.getLogger(__name__)
 
 ASK_SECONDS: Final = 5.0
-DAY_SECONDS: Final = 86_400.0  # Discord counts anew each day.
+DAY_SECONDS: Final = 86_400.0  # Discord resets its count each day.
 # What discord.py raises, also for an answer in another shape, as from a proxy.
 NO_ANSWER: Final = (
     *(discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError),
