@@ -121,6 +121,26 @@ async def test_late_verdict_withdraws_what_is_shown(refusing: Stage, unique: str
     assert refusing.rows("SELECT sum(completion_tokens) > 0 FROM usage") == [(1,)]
 
 
+async def test_stopped_answer_to_a_flagged_question_is_not_remembered(
+    refusing: Stage, unique: str
+) -> None:
+    """The verdict comes after somebody stopped the answer: what is shown stays, nothing is kept."""
+    await refusing.model.judge_when(unique, "violence", delay_seconds=4.0, times=1)
+    await refusing.model.reply_when(unique, Script(f"reply {unique} " * 500, chunks_per_second=20))
+    question = await refusing.ask(f"{unique} how?")
+    shown = await refusing.first_words_on(question, f"reply {unique}")
+    await refusing.discord.press(shown["channel_id"], "Mina", shown["id"], ReplyAction.STOP)
+    assert ENGLISH.stopped in await refusing.text_on(question)
+
+    async def gone() -> bool:
+        return refusing.state_of(question) == "failed"
+
+    await until(gone)
+    await is_erased(refusing, question, unique)
+    await refusing.said(shown["channel_id"], "Mina", "And now?")
+    assert unique not in await refusing.memory_at("And now?")
+
+
 async def test_question_without_a_verdict_is_answered(refusing: Stage, unique: str) -> None:
     """The log says once that the service fails, and that it works again."""
     await refusing.asked("Works?")  # An earlier test may have left it failing.
