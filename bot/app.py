@@ -304,7 +304,7 @@ def build(
     add_help(surface, overrides, history.places, policy, live.access)
     add_model(surface, overrides, models)
     add_usage(surface, history.usage, live.prices, budgets)
-    add_system_prompt(surface, overrides)
+    add_system_prompt(surface, overrides, screener.check_system_prompt)
     desk = partial(_operator_desk, client, history, copies, budgets, live, time.time())
     add_operator(surface, cache(desk))
     add_ask(surface, channels, interactions.handle)

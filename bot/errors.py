@@ -11,6 +11,8 @@ BotError
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
 ├── SystemPromptTooLong       with its numbers
+├── SystemPromptFlagged       the moderation service flagged it
+├── SystemPromptUnchecked     it must be checked, but the moderation service fails
 ├── UserRateLimited           somebody asks faster than they may
 ├── BudgetSpent               a person, a server or the bot has used up its budget
 ├── QueueFull                 too many questions wait in one place
@@ -128,6 +130,14 @@ class SystemPromptTooLong(BotError):
 
     def explain(self, strings: Sentences) -> str:
         return strings.system_too_long.format_map(vars(self))
+
+
+class SystemPromptFlagged(BotError):
+    """A system prompt is not set, because the moderation service flagged it."""
+
+
+class SystemPromptUnchecked(BotError):
+    """A system prompt is not set, because it must be checked and cannot be."""
 
 
 class UserRateLimited(BotError):
@@ -335,6 +345,8 @@ BUDGET_SENTENCES: Final[Mapping[tuple[str, str], Explain]] = {
 # Errors whose sentences advise to ask again in a minute.
 ASKS_AGAIN: Final = (ModelBusy, ModelUnreachable, ModelTimeout, ModelFailed)
 EXPLANATIONS: Final[Mapping[type, Explain]] = {
+    SystemPromptFlagged: lambda t: t.system_flagged,
+    SystemPromptUnchecked: lambda t: t.system_unchecked,
     BotError: lambda t: t.answer_failed,
     HistoryFailed: lambda t: t.memory_unreadable,
     QueueFull: lambda t: t.queue_full,

@@ -33,6 +33,7 @@ EventName = Literal[
     "order_given",
     "person_refused",
     "prompt_built",
+    "prompt_flagged",
     "question_ended",
     "question_failed",
     "question_flagged",

@@ -12,10 +12,16 @@ from typing import Any, Final
 from bot.assistant.answer import Answer, StopReason
 from bot.assistant.ports import Moderation
 from bot.assistant.screening import Screener, Screening, Withhold
-from bot.conversation.exchange import Exchange
+from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt
-from bot.errors import HistoryFailed, ModelError, ModelTimeout
+from bot.errors import (
+    HistoryFailed,
+    ModelError,
+    ModelTimeout,
+    SystemPromptFlagged,
+    SystemPromptUnchecked,
+)
 from bot.llm.api_config import ModerationPolicy
 from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
@@ -24,6 +30,7 @@ log = logging.getLogger(__name__)
 
 HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first words.
 VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
+NO_CATEGORIES: Final = frozenset[str]()
 RECHECKS: Final = 4  # at a time; after an absence there may be many edits
 WAIT_SECONDS: Final = {  # how long an answer waits for a verdict, if it does
     ModerationPolicy.LOG: HOLD_SECONDS,
@@ -62,6 +69,28 @@ class Moderator(Screener):
         """Begin to check a question that was edited."""
         if words_of(question):
             self.begin(self._recheck(question, withhold))
+
+    async def check_system_prompt(self, prompt: str, place: Conversation, person_id: int) -> None:
+        """Check what a person wants to set for a place, and log it if it is flagged."""
+        categories = await self.verdict(prompt) if prompt.strip() else NO_CATEGORIES
+        if categories is None:
+            if self.policy is ModerationPolicy.REQUIRE:
+                raise SystemPromptUnchecked
+        elif categories:
+            names = ", ".join(sorted(categories))
+            log.warning(
+                "Found system prompt by person %d for place %d flagged: %s",
+                *(person_id, place.channel_id, names),
+                extra=as_event(
+                    "prompt_flagged",
+                    place=place.channel_id,
+                    guild=place.guild_id,
+                    person=person_id,
+                    outcome=names,
+                ),
+            )
+            if self.policy is not ModerationPolicy.LOG:
+                raise SystemPromptFlagged
 
     def begin(self, check: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Begin a check, which runs until there is a verdict or the bot stops."""

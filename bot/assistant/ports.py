@@ -4,7 +4,7 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, Self
 
-from bot.conversation.exchange import Exchange, QuestionContext
+from bot.conversation.exchange import Conversation, Exchange, QuestionContext
 from bot.conversation.images import Image
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
@@ -80,6 +80,7 @@ class Reply(Protocol):
         """Delete the shown messages; raises ReplyLost or ReplyDelayed."""
 
 
+CheckSystemPrompt = Callable[[str, Conversation, int], Awaitable[None]]
 RenameThread = Callable[[int, str], Awaitable[None]]
 
 

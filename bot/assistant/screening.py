@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from typing import Final, Self
 
 from bot.assistant.answer import Answer
-from bot.conversation.exchange import Exchange
+from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import Prompt
 
 
@@ -48,6 +48,12 @@ class Screener:
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:
         """Begin to check a question that was edited."""
+
+    async def check_system_prompt(self, prompt: str, place: Conversation, person_id: int) -> None:
+        """Check what a person wants to set for a place.
+
+        Raises SystemPromptFlagged or SystemPromptUnchecked.
+        """
 
 
 NO_SCREENING: Final = Screening()

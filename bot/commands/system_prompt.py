@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import discord
 from discord import app_commands
 
 from bot.assistant.overrides import Overrides
+from bot.assistant.ports import CheckSystemPrompt
 from bot.commands.base import Refused, managed_place, option, strings_for
 from bot.commands.modals import open_modal
 from bot.commands.responses import confirm, run_or_defer
@@ -24,8 +25,21 @@ from bot.storage.preferences import Scope, scope_id_in
 MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system-guild"}
 
 
-def add_system_prompt(surface: Surface, overrides: Overrides) -> None:
-    """Add the command, and the modals that it opens."""
+class _Setter(NamedTuple):
+    """Sets system prompts in *overrides* that *check* lets pass."""
+
+    overrides: Overrides
+    check: CheckSystemPrompt
+
+    async def set(self, scope: Scope, place: Conversation, prompt: str, person_id: int) -> None:
+        """Set the prompt of *place*, or of its guild; raises BotError."""
+        await self.check(prompt, place, person_id)
+        await self.overrides.set_system_prompt(scope, place, prompt)
+
+
+def add_system_prompt(surface: Surface, overrides: Overrides, check: CheckSystemPrompt) -> None:
+    """Add the command, and the modals that it opens; *check* judges what people set."""
+    setter = _Setter(overrides, check)
 
     @surface.command(lambda t: t.system_name, lambda t: t.system_description)
     @app_commands.default_permissions(manage_guild=True)
@@ -39,10 +53,10 @@ def add_system_prompt(surface: Surface, overrides: Overrides) -> None:
         if prompt is None:
             await _open_modal(interaction, overrides, chosen, place)
         else:
-            await _set(interaction, overrides, chosen, place, prompt)
+            await _set(interaction, setter, chosen, place, prompt)
 
     for scope, kind in MODALS.items():
-        surface.modals.on_submit(kind, partial(_submitted, overrides, scope), ids=1)
+        surface.modals.on_submit(kind, partial(_submitted, setter, scope), ids=1)
 
 
 async def _open_modal(
@@ -67,7 +81,7 @@ async def _open_modal(
 
 
 async def _submitted(
-    overrides: Overrides,
+    setter: _Setter,
     scope: Scope,
     interaction: discord.Interaction,
     ids: Sequence[int],
@@ -76,17 +90,17 @@ async def _submitted(
     place = managed_place(interaction, scope)
     if [scope_id_in(place, scope)] != [*ids]:
         raise Refused(lambda t: t.refused_place)
-    await _set(interaction, overrides, scope, place, prompt)
+    await _set(interaction, setter, scope, place, prompt)
 
 
 async def _set(
     interaction: discord.Interaction,
-    overrides: Overrides,
+    setter: _Setter,
     scope: Scope,
     place: Conversation,
     prompt: str,
 ) -> None:
-    await run_or_defer(interaction, overrides.set_system_prompt(scope, place, prompt))
+    await run_or_defer(interaction, setter.set(scope, place, prompt, interaction.user.id))
     strings = strings_for(interaction)
     sentence = strings.system_cleared
     if prompt.strip():

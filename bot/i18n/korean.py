@@ -261,6 +261,14 @@ class Korean(Sentences):
         "시스템 프롬프트가 너무 길어요. {characters}자, 약 {tokens}토큰이에요. "
         "{character_limit}자, {token_limit}토큰까지 쓸 수 있어요. 바뀐 것은 없어요."
     )
+    system_flagged = (
+        "유해성 검사 서비스가 이 시스템 프롬프트를 문제가 있다고 판단했어요. 바뀐 것은 없어요. "
+        "표현을 바꿔 주세요."
+    )
+    system_unchecked = (
+        "검사 서비스가 작동하지 않아서 지금은 시스템 프롬프트를 설정할 수 없어요. "
+        "바뀐 것은 없어요. 1분 뒤에 다시 시도해 주세요."
+    )
     model_name = "모델"
     model_description = "여기서 답하는 모델을 보거나 다른 모델을 골라요"
     model_option_name = "모델"

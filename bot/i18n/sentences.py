@@ -289,6 +289,15 @@ class Sentences:
         "The limit is {character_limit} characters and {token_limit} tokens. Nothing was changed."
     )
 
+    system_flagged = (
+        "The moderation service flagged this system prompt. Nothing was changed. Please use other "
+        "words."
+    )
+    system_unchecked = (
+        "I cannot set a system prompt now, because the service that checks it does not work. "
+        "Nothing was changed. Please try again in a minute."
+    )
+
     # /model
     model_name = "model"
     model_description = "Show which model answers here, or choose another one"

@@ -279,6 +279,22 @@ async def test_answer_is_withdrawn_if_its_question_is_edited_meanwhile(
     await is_erased(refusing, question, unique)
 
 
+async def test_flagged_system_prompt_is_not_set(refusing: Stage, unique: str) -> None:
+    """It would go to the model with each question, unchecked."""
+    channel, person = await refusing.channel(), await refusing.person()
+    await refusing.discord.permit(person, ["MANAGE_GUILD"])
+    await refusing.model.judge_when(f"harmful {unique}", "violence", delay_seconds=3.0)
+    shown = await refusing.use(channel, "system", by=person, prompt=f"Be harmful {unique}.")
+    assert shown["content"] == ENGLISH.system_flagged
+    assert "Found system prompt by person" in refusing.log
+    assert unique not in refusing.log
+    await refusing.asked(f"{unique} who are you?", channel=channel)
+    [system, *_] = await refusing.prompt_with(f"{unique} who are you?")
+    assert "harmful" not in str(system)
+    kept = await refusing.use(channel, "system", by=person, prompt=f"Be kind {unique}.")
+    assert kept["content"] == ENGLISH.system_set_channel
+
+
 async def test_export_has_nothing_of_a_withheld_question(refusing: Stage, unique: str) -> None:
     person, channel = await refusing.person(), await refusing.channel()
     await refusing.asked(f"fine {unique}", author=person, channel=channel)

@@ -53,6 +53,30 @@ async def test_required_check_refuses_what_it_cannot_check(own_stage: Stage, uni
         assert "You said" in (await own_stage.shown("You said", place))["content"]
 
 
+async def test_required_check_refuses_a_system_prompt_that_it_cannot_check(
+    own_stage: Stage, unique: str
+) -> None:
+    channel, person = await own_stage.channel(), await own_stage.person()
+    await own_stage.discord.permit(person, ["MANAGE_GUILD"])
+    await own_stage.model.judge_when(unique, status=503, times=1)
+    async with own_stage.bot(**moderated(own_stage, "refuse", MODERATION_REQUIRED="true")):
+        for said in (ENGLISH.system_unchecked, ENGLISH.system_set_channel):
+            shown = await own_stage.use(channel, "system", by=person, prompt=f"Be kind {unique}.")
+            assert shown["content"] == said
+        cleared = await own_stage.use(channel, "system", by=person, prompt=" ")
+        assert cleared["content"] == ENGLISH.system_cleared
+
+
+async def test_log_only_logs_a_flagged_system_prompt(own_stage: Stage, unique: str) -> None:
+    channel, person = await own_stage.channel(), await own_stage.person()
+    await own_stage.discord.permit(person, ["MANAGE_GUILD"])
+    await own_stage.model.judge_when(unique, "violence")
+    async with own_stage.bot(**moderated(own_stage, "log")):
+        shown = await own_stage.use(channel, "system", by=person, prompt=f"Be harmful {unique}.")
+        assert shown["content"] == ENGLISH.system_set_channel
+        assert "Found system prompt by person" in own_stage.log
+
+
 async def test_required_check_is_waited_for(own_stage: Stage, unique: str) -> None:
     """Longer than two seconds, and nothing is shown before."""
     await own_stage.model.judge_when(unique, "violence", delay_seconds=3.0)
