@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from bot.doctor.discord_api import UNAUTHORIZED, DiscordApi, Problem
 from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.proxies import proxy_variable
 from bot.transport.reconnect import TOKEN_REFUSED
 
 MESSAGE_CONTENT: Final = 1 << 18 | 1 << 19  # Discord: flags of an application; 19 below 100 servers
@@ -15,7 +16,6 @@ FEW_IDENTIFIES: Final = 50
 SKEW_SECONDS: Final = 10.0
 GUILDS_A_PAGE: Final = 200  # Discord: the most
 MAX_PAGES: Final = 15  # more servers than a bot without shards may be in
-NEVER_MIND: Final = "Check the network, and the proxy if there is one."
 
 Json = dict[str, Any]
 
@@ -72,7 +72,13 @@ def _unreachable(problem: Problem, url: str) -> Finding:
         text, _, remedy = TOKEN_REFUSED.partition(": ")
         return fail("token", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
     host = urlsplit(url).hostname
-    return fail("discord", f"Cannot reach Discord at {host}: {problem.text}.", NEVER_MIND)
+    remedy = "Check the network, and whether a firewall lets this machine reach that host."
+    if (variable := proxy_variable(url)) is not None:
+        remedy = (
+            f"The bot does not use {variable} for Discord: open the network to Discord, or name "
+            "proxies that answer in its place in DISCORD_API_URL and DISCORD_GATEWAY_URL."
+        )
+    return fail("discord", f"Cannot reach Discord at {host}: {problem.text}.", remedy)
 
 
 def judge_application(application: Json | Problem) -> Iterator[Finding]:

@@ -104,7 +104,7 @@ async def _places(
     api: DiscordApi, account: Account, settings: Settings, options: Options
 ) -> Report:
     """Check the servers that the bot is in, the access lists, and the channel that is asked for."""
-    servers = list(judge_servers(account, settings.allowed_guilds))
+    servers = list(judge_servers(account, settings.access))
     guilds = [] if isinstance(account.guilds, Problem) else account.guilds
     report: Report = {Check.SERVERS: servers + await check_ids(api, settings.access, guilds)}
     if (channel := options.channel) is not None:
@@ -128,7 +128,10 @@ async def _bounded(check: Check, probe: Coroutine[None, None, Report]) -> Report
         return {check: [fail("no_answer", text, "Look for a disk or a server that hangs.")]}
     except Exception as error:  # noqa: BLE001  # the top handler of a check
         text = f"The check met something unexpected: {type(error).__name__}."
-        remedy = "Look whether a proxy answers in place of the server."
+        remedy = (
+            "Look whether a proxy answers in place of the server. If none does, this is a fault of "
+            "the doctor: please report it."
+        )
         return {check: [fail("check_failed", text, remedy)]}
 
 

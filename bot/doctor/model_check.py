@@ -7,6 +7,7 @@ from typing import Final
 
 from bot.conversation.prompt import Prompt, Role, Turn
 from bot.doctor.findings import Finding, Level, and_more, fail, ok, warn
+from bot.doctor.proxies import proxy_variable
 from bot.errors import (
     ModelAddressWrong,
     ModelEmpty,
@@ -134,6 +135,12 @@ def _failure(error: ModelError, settings: Settings) -> Finding:
         (what for kind, what in REMEDIES.items() if type(error) is kind),
         "See docs/troubleshooting.md.",
     )
+    variable = proxy_variable(settings.openai_base_url)
+    if variable is not None and isinstance(error, ModelUnreachable | ModelTimeout):
+        remedy = (
+            f"The bot goes through the proxy in {variable}: check that proxy, or add "
+            f"{settings.openai_host} to NO_PROXY."
+        )
     detail = f" {error}" if str(error) else ""
     text = f"The bot would say: {said}. ({settings.openai_host}: {type(error).__name__}{detail})"
     return fail("model_api", text, remedy)

@@ -1,12 +1,14 @@
 """Check the servers that the bot is in: missing permissions, and ids that name nothing."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import reduce
 from operator import or_
 from typing import Final
 
 import discord
 
+from bot.access import NO_IDS, AccessLists
 from bot.doctor.discord_api import Problem
 from bot.doctor.discord_check import Account, Json
 from bot.doctor.findings import Finding, and_more, ok, warn
@@ -28,16 +30,15 @@ SCOPES: Final = "bot+applications.commands"
 MAX_LISTED: Final = 20  # servers that are named each
 
 
-def judge_servers(account: Account, allowed_guilds: frozenset[int]) -> Iterator[Finding]:
-    """Judge the servers of *account*, of which those in *allowed_guilds* count if there are any."""
+def judge_servers(account: Account, lists: AccessLists) -> Iterator[Finding]:
+    """Judge the servers of *account*, and the permissions in those where *lists* let it work."""
     if isinstance(account.guilds, Problem):
         text = f"Cannot read the list of servers from Discord: {account.guilds.text}."
         yield warn("servers", text, "Try again later.")
         return
     yield from _judge_membership(account, account.guilds)
-    counted = [
-        one for one in account.guilds if not allowed_guilds or int(one["id"]) in allowed_guilds
-    ]
+    to_all = replace(lists, admins=NO_IDS)  # Admins may use it in every server, but rarely do.
+    counted = [one for one in account.guilds if to_all.serves_guild(int(one["id"]))]
     lacks = [(guild, names) for guild in counted if (names := lacking_in(guild))]
     for guild, names in lacks[:MAX_LISTED]:
         text = f"In {_named(guild)} the bot lacks: {', '.join(names)}."

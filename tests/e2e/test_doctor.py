@@ -271,6 +271,28 @@ async def test_discord_that_does_not_answer_is_named(stage: Stage) -> None:
     assert "127.0.0.1" in found["discord"]["text"]
 
 
+async def test_a_proxy_in_the_environment_is_named(stage: Stage) -> None:
+    """The chat API is asked through it, and Discord is not."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
+    discord = {"DISCORD_API_URL": "http://127.0.0.1:1/api/v10"}
+    found = await findings(stage, **proxy, **discord)
+    assert "does not use HTTP_PROXY" in found["discord"]["remedy"]
+    assert "the proxy in HTTP_PROXY" in found["model_api"]["remedy"]
+    found = await findings(stage, **proxy | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1"))
+    assert found["model_api"]["level"] == "ok"
+
+
+async def test_a_short_wait_that_discord_asks_for_is_no_problem(stage: Stage) -> None:
+    """Discord lets a bot read its servers once a second; a bot in many reads more pages."""
+    limit: dict[str, Any] = {"method": "GET", "path": "/users/@me/guilds"}
+    await stage.discord.fault("rate_limit", **limit, count=2, retry_after=0.2)
+    assert (await findings(stage))["servers"]["level"] == "ok"
+    await stage.discord.fault("rate_limit", **limit, retry_after=60)
+    found = await findings(stage)
+    assert found["servers"]["level"] == "warn"
+    assert "it asks to wait 60 s" in found["servers"]["text"]
+
+
 async def test_what_hangs_is_given_up(stage: Stage) -> None:
     """Discord and the API at the same time; all else is checked meanwhile."""
     await stage.discord.fault("delay", method="GET", path="/users/@me$", seconds=60)
@@ -337,6 +359,9 @@ async def test_a_permission_that_a_server_does_not_grant_is_named(
         f"In Guild {unique} ({guild['id']}) the bot lacks: Create Public Threads, "
         "Send Messages in Threads, Attach Files."
     ) in " ".join(text.split())
+    for name in ("BLOCKED_GUILDS", "ALLOWED_GUILDS"):
+        text, _ = await doctor(stage, **{name: guild["id"] if name[0] == "B" else "5"}, ADMINS="1")
+        assert f"In Guild {unique}" not in text
 
 
 async def test_ids_that_name_nothing_are_named(stage: Stage) -> None:
