@@ -32,8 +32,8 @@ from bot.errors import SettingsInvalid
 from bot.llm.api_config import ApiConfig, ModerationConfig, ModerationPolicy
 from bot.llm.base_address import BaseAddress, without_endpoint
 from bot.llm.budget_rules import NO_BUDGETS, BudgetRules
-from bot.llm.listed_models import is_model_name
 from bot.llm.model_catalog import OfferedModels
+from bot.llm.models import is_model_name
 from bot.llm.prices import NO_PRICES, Prices, read_prices
 from bot.secret_shapes import redacted
 

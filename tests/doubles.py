@@ -24,8 +24,8 @@ from bot.live import Live
 from bot.llm.budget_rules import NO_BUDGETS
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
-from bot.llm.listed_models import ListedModel
 from bot.llm.model_catalog import ModelCatalog, OfferedModels
+from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile

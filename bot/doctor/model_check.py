@@ -21,7 +21,7 @@ from bot.errors import (
 )
 from bot.i18n.sentences import ENGLISH
 from bot.llm.client import ChatCompletions
-from bot.llm.listed_models import ListedModel
+from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
 from bot.settings import Settings
 

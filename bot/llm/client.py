@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx2
-import openai
 from openai import AsyncOpenAI
 
 from bot.backoff import Backoff, jittered
@@ -26,8 +25,9 @@ from bot.errors import (
 from bot.llm.api_config import ApiConfig
 from bot.llm.base_address import AddressSearch, BaseAddress
 from bot.llm.deadlines import Deadlines
-from bot.llm.http_errors import raise_for_status, response_of, translated_errors
-from bot.llm.listed_models import ListedModel, listed_models
+from bot.llm.http_client import http_client
+from bot.llm.http_errors import response_of, translated_errors
+from bot.llm.models import ListedModel
 from bot.llm.request_body import RequestBody
 from bot.llm.request_budget import RequestBudget, failure_noted, note_end, note_request
 from bot.llm.request_shape import RequestShape, RequestShapes
@@ -108,10 +108,7 @@ class ChatCompletions:
             default_query=address.query,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
-            # A redirect would send the conversation to an address that nobody configured.
-            http_client=openai.DefaultAioHttpClient(
-                follow_redirects=False, event_hooks={"response": [raise_for_status]}
-            ),
+            http_client=http_client(),
         )
         async with client:
             yield cls(client, config, metrics)
@@ -154,6 +151,9 @@ class ChatCompletions:
 
     async def list_models(self) -> list[ListedModel]:
         """Return the models that the API lists; raises ModelError."""
+        # Late, because its patterns take memory, and a list is seldom read.
+        from bot.llm.listed_models import listed_models  # noqa: PLC0415
+
         tried = [self._addresses.current]
         while True:
             try:

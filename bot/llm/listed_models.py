@@ -3,14 +3,13 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from itertools import chain
 from typing import Any, Final
 
 from bot.conversation.context_window import SMALLEST
+from bot.llm.models import ListedModel, is_model_name
 
-MAX_NAME_CHARACTERS: Final = 200  # No name in use is near it.
 MAX_MODELS: Final = 2000  # The largest lists in use have some hundreds.
 # The field with the date, by server; OpenAI's own is the first. Azure's `deprecation` is an object,
 # in which `inference` is the date for chats.
@@ -74,28 +73,6 @@ _NO_CHAT: Final = re.compile(
 )
 MILLISECONDS: Final = 100_000_000_000  # Larger Unix times are in milliseconds.
 YEARS: Final = range(2000, 2200)  # No model is shut down in another year.
-
-
-@dataclass(frozen=True, slots=True)
-class ListedModel:
-    """A model that an API offers.
-
-    *shutdown* is None if the API does not say. *window* is the most tokens of a prompt and its
-    reply together, 0 if the API does not say.
-    """
-
-    name: str
-    shutdown: date | None = None
-    window: int = 0
-
-
-def is_model_name(name: str) -> bool:
-    """Whether *name* can be that of a model: printable, without spaces, of a sane length."""
-    return (
-        0 < len(name) <= MAX_NAME_CHARACTERS
-        and name.isprintable()
-        and not any(map(str.isspace, name))
-    )
 
 
 def listed_models(answer: bytes) -> list[ListedModel]:

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Self
 
 from bot.errors import ModelError
 from bot.live import Live
-from bot.llm.listed_models import ListedModel
+from bot.llm.models import ListedModel
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, Self
 
 import httpx2
-import openai
 from openai import AsyncOpenAI
 
 from bot.conversation.exchange import scrubbed
@@ -19,7 +18,8 @@ from bot.conversation.prompt import Prompt, Role, Turn
 from bot.errors import ModelFailed
 from bot.llm.api_config import ModerationConfig
 from bot.llm.base_address import BaseAddress
-from bot.llm.http_errors import raise_for_status, translated_errors
+from bot.llm.http_client import http_client
+from bot.llm.http_errors import translated_errors
 from bot.llm.redactor import Redactor
 from bot.llm.request_body import JsonBody, image_part, new_mark
 
@@ -56,10 +56,7 @@ class ModerationApi:
             default_query=address.query,
             max_retries=0,
             timeout=httpx2.Timeout(None, connect=CONNECT_TIMEOUT_SECONDS),
-            # A redirect would send the words to an address that nobody configured.
-            http_client=openai.DefaultAioHttpClient(
-                follow_redirects=False, event_hooks={"response": [raise_for_status]}
-            ),
+            http_client=http_client(),
         )
         async with client:
             yield cls(client, config)

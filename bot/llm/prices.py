@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from bot.llm.listed_models import is_model_name
+from bot.llm.models import is_model_name
 
 CURRENCY: Final = "currency"  # the only key of TOKEN_PRICES that is no model
 DEFAULT_CURRENCY: Final = "$"

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 
 from bot.doctor.model_check import judge_models
-from bot.llm.listed_models import ListedModel
+from bot.llm.models import ListedModel
 from bot.settings import Settings
 
 TODAY: Final = date(2026, 12, 1)

@@ -25,7 +25,7 @@ from bot.llm.api_config import ApiConfig
 from bot.llm.base_address import AddressSearch, BaseAddress
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta
-from bot.llm.listed_models import ListedModel
+from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
 
 QUESTION_ID = 100000000000000001

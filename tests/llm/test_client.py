@@ -53,7 +53,7 @@ from bot.llm import http_errors
 from bot.llm.api_config import ApiConfig
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, TokenUsage
-from bot.llm.listed_models import ListedModel
+from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
 from bot.sandbox.model_driver import ModelDriver
 from bot.sandbox.model_script import Script
@@ -1362,7 +1362,8 @@ def server_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContex
     """Make a certificate for localhost, and have it trusted."""
     authority, trusted = trustme.CA(), tmp_path / "trusted.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    trusting = ssl.create_default_context(cafile=str(trusted))
+    monkeypatch.setattr("bot.llm.http_client.CONTEXT", trusting)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(context)
     return context

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.llm.listed_models import MAX_MODELS, ListedModel, listed_models
+from bot.llm.listed_models import MAX_MODELS, listed_models
+from bot.llm.models import ListedModel
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),

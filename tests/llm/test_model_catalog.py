@@ -7,8 +7,8 @@ from datetime import date
 
 from bot.errors import ModelFailed
 from bot.live import Live
-from bot.llm.listed_models import ListedModel
 from bot.llm.model_catalog import FRESH_SECONDS, LIST_RETRY_SECONDS, ModelCatalog, OfferedModels
+from bot.llm.models import ListedModel
 from tests.doubles import Clock
 
 PATIENT = 20.0
