@@ -60,6 +60,7 @@ def set_up_logging(level: str, form: Literal["text", "json"]) -> None:
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     set_level(level)
+    logging.captureWarnings(capture=True)  # They would be printed, which is no JSON.
     sys.excepthook = _log_crash  # Python's own would print what the error says.
 
 

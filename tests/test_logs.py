@@ -24,6 +24,7 @@ def _logging_as_before() -> Iterator[None]:
     levels, handlers, hook = (root.level, own.level), root.handlers[:], sys.excepthook
     yield
     sys.excepthook = hook
+    logging.captureWarnings(capture=False)
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
@@ -184,3 +185,12 @@ def test_a_crash_is_logged_like_everything_else(form: str) -> None:
     assert "ValueError" in run.stderr
     if form == "json":
         assert json.loads(run.stderr)["level"] == "ERROR"
+
+
+def test_a_warning_of_a_library_is_logged_like_everything_else() -> None:
+    setting_up = "import bot.logs, warnings\nbot.logs.set_up_logging('INFO', 'json')\n"
+    warning = f"{setting_up}warnings.warn('It is old')"
+    run = subprocess.run(
+        [sys.executable, "-c", warning], capture_output=True, text=True, check=True
+    )
+    assert "It is old" in json.loads(run.stderr)["message"]
