@@ -119,9 +119,9 @@ class Conversations:
         await self.store_amended(exchange)
         self._screener.recheck(exchange, self._withhold)
 
-    def screening(self, answer: Answer) -> Screening:
-        """Return the check of the question of *answer*."""
-        return self._screener.screen(answer, self._withhold)
+    def screening(self, answer: Answer, quotations: Sequence[str]) -> Screening:
+        """Return the check of the question of *answer*, with the *quotations* above it."""
+        return self._screener.screen(answer, quotations, self._withhold)
 
     async def _withhold(self, question: Exchange) -> None:
         """Erase a question that was flagged; if it is being answered, say so in its place."""

@@ -117,7 +117,7 @@ class Generator:
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
-        screening: Callable[[Answer], Screening] = lambda _answer: NO_SCREENING,
+        screening: Callable[[Answer, Sequence[str]], Screening] = lambda *_: NO_SCREENING,
     ) -> None:
         self.accounting = Accounting(
             history, budgets, adds_to_prompts=model.adds_to_prompts, metrics=metrics
@@ -177,7 +177,7 @@ class Generator:
             reply_context=context.reply_context,
         )
         budget = RequestBudget(question.message_id)
-        screening = self._screening(answer)
+        screening = self._screening(answer, context.reply_context.quotations)
         return _Request(answer, build, exchanges, context.files.images, budget, search, screening)
 
     async def _attach(self, answer: Answer, files: Files, token_limit: int) -> None:

@@ -5,7 +5,7 @@ Imported only if MODERATION is on.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -61,9 +61,10 @@ class Moderator(Screener):
             check.cancel()
         await asyncio.gather(*self._checks, return_exceptions=True)
 
-    def screen(self, answer: Answer, withhold: Withhold) -> Screening:
-        """Return the check of the question of *answer*."""
-        return _Moderated(self, answer, withhold)
+    def screen(self, answer: Answer, quotations: Sequence[str], withhold: Withhold) -> Screening:
+        """Return the check of the question of *answer*, with the *quotations* above it."""
+        words = "\n".join(filter(None, (*quotations, words_of(answer.exchange))))
+        return _Moderated(self, answer, words, withhold)
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:
         """Begin to check a question that was edited."""
@@ -174,7 +175,10 @@ class Moderator(Screener):
 class _Moderated(Screening):
     """The checks of one question: of its words, and of each of its images."""
 
-    def __init__(self, moderator: Moderator, answer: Answer, withhold: Withhold) -> None:
+    def __init__(
+        self, moderator: Moderator, answer: Answer, words: str, withhold: Withhold
+    ) -> None:
+        self._words = words
         self._moderator = moderator
         self._policy = moderator.policy
         self._answer = answer
@@ -191,9 +195,8 @@ class _Moderated(Screening):
 
     @asynccontextmanager
     async def of(self, prompt: Prompt) -> AsyncIterator[None]:
-        words = words_of(self._question)
-        if words and not self._ends:  # A retry asks the same words.
-            self._begin(words)
+        if self._words and not self._ends:  # A retry asks the same words.
+            self._begin(self._words)
         for image in images_of(self._question, prompt):
             if (key := hash(image.data)) not in self._image_checks:
                 self._image_checks[key] = self._begin(image)

@@ -1,6 +1,6 @@
 """How questions are checked beside their answers: not at all, unless MODERATION is on."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
@@ -42,8 +42,11 @@ Withhold = Callable[[Exchange], Awaitable[None]]
 class Screener:
     """Checks questions, and withholds those that are flagged; this one checks nothing."""
 
-    def screen(self, _answer: Answer, _withhold: Withhold) -> Screening:
-        """Return the check of the question of an answer that begins."""
+    def screen(self, _answer: Answer, _quotations: Sequence[str], _withhold: Withhold) -> Screening:
+        """Return the check of the question of an answer that begins.
+
+        The quotations are those of the replies above it, which nobody has checked either.
+        """
         return NO_SCREENING
 
     def recheck(self, question: Exchange, withhold: Withhold) -> None:

@@ -105,7 +105,7 @@ def answered(
         with answer.cancellation:
             try:
                 async with (
-                    Moderator(service, policy).screen(answer, ending(answer)) as screening,
+                    Moderator(service, policy).screen(answer, (), ending(answer)) as screening,
                     screening.of(NO_PROMPT),
                 ):
                     await asyncio.sleep(first_words)
@@ -202,7 +202,7 @@ def test_verdict_after_the_end_of_the_answer_withholds_the_question(
         answer = an_answer(an_exchange(5, "How?"))
         moderator = Moderator(service, policy)
         with answer.cancellation, suppress(ReplyLost, HistoryFailed):
-            async with moderator.screen(answer, withhold) as screening, screening.of(NO_PROMPT):
+            async with moderator.screen(answer, (), withhold) as screening, screening.of(NO_PROMPT):
                 if end == "stopped":
                     answer.cancellation.cancel(StopReason.REQUESTED)
                     await asyncio.sleep(1)
@@ -280,7 +280,7 @@ async def streaming(
 
     answer = an_answer(question)
     with answer.cancellation:
-        async with Moderator(service, REFUSE).screen(answer, ending(answer)) as screening:
+        async with Moderator(service, REFUSE).screen(answer, (), ending(answer)) as screening:
             for prompt in prompts:
                 async with screening.of(prompt):
                     await asyncio.sleep(0.5)

@@ -248,6 +248,17 @@ async def test_question_from_a_modal_is_withheld_for_what_it_quotes(
     await is_erased(refusing, {"id": interaction}, unique, "What is that?")
 
 
+async def test_question_is_withheld_for_the_replies_above_it(refusing: Stage, unique: str) -> None:
+    """Nobody asked the bot about them before, so nothing has checked them."""
+    channel = await refusing.channel()
+    first = await refusing.discord.say(channel, "Mina", f"harmful {unique}")
+    second = await refusing.discord.say(channel, "Mina", "As above", reply_to=first["id"])
+    await refusing.model.judge_when(f"harmful {unique}", "violence")
+    text = f"{refusing.discord.bot_mention} Do that."
+    question = await refusing.discord.say(channel, "Mina", text, reply_to=second["id"])
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+
+
 async def test_edited_question_is_checked_with_its_new_words(refusing: Stage, unique: str) -> None:
     """It would come back in later prompts otherwise."""
     question = await refusing.asked(f"harmless {unique}")
