@@ -64,11 +64,11 @@ FAILED: Final = 'outcome="failed"'
 NUMBERS: Final = (
     Panel(
         "Discord",
-        "Whether all shards hear Discord. Deaf: the process runs, but no message reaches it.",
+        "Whether all shards hear Discord. If not, the process runs, but no message reaches it.",
         [Query(f"min({selected('chatbot_gateway_connected')})")],
         width=4,
         steps=((RED, 0), (GREEN, 1)),
-        words={"0": "deaf", "1": "connected"},
+        words={"0": "not connected", "1": "connected"},
     ),
     Panel(
         "Questions in 24 hours",
