@@ -54,7 +54,7 @@ WORDS: Final = {
 
 
 class Verdict(NamedTuple):
-    """Whether a person may use the bot in a place, by the *rule* that decided and the id it met."""
+    """Whether a person may use the bot in a place: the rule that decided, and the id it met."""
 
     rule: Rule
     id: int | None = None
@@ -76,8 +76,8 @@ class Verdict(NamedTuple):
 class Place(NamedTuple):
     """Where somebody asks. Without a guild these are direct messages.
 
-    *channel_ids* has the thread, its channel and the category of that, as far as they exist and are
-    known. They all are unless it is not *complete*.
+    *channel_ids* are the ids of the thread, its channel and its category, as far as they exist.
+    *complete* is False if some of them are not known.
     """
 
     guild_id: int | None
@@ -91,11 +91,11 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccessLists:
-    """The lists of the operator. An empty list of what is allowed allows all.
+    """The operator's lists. An empty allow list allows everything.
 
     A block wins over everything else. Otherwise *admins* may use the bot everywhere, and others if
-    both the place and the person are allowed. A person needs to be in one of the two lists of
-    persons. Direct messages have no roles, so that a list of allowed roles alone closes them.
+    both the place and the person are allowed. *allowed_users* and *allowed_roles* together say who
+    is: one match is enough. Direct messages have no roles, so *allowed_roles* alone closes them.
     """
 
     allowed_guilds: Ids = NO_IDS
@@ -112,7 +112,7 @@ class AccessLists:
     def verdict(self, place: Place, person_id: int, role_ids: Ids | None) -> Verdict:
         """Judge a person in a place; *role_ids* is None if their roles are not known.
 
-        What is not known refuses if a list could refuse because of it.
+        If roles or channels are not known, and a list could refuse because of them, it refuses.
         """
         roles = _roles(place, role_ids)
         block = self._block(place, person_id, roles)

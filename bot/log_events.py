@@ -59,7 +59,7 @@ EventName = Literal[
 ]
 
 
-# Written as texts, as Discord does: programs that read numbers as floats would round them.
+# Written as strings, as Discord does: programs that read numbers as floats would round them.
 IDS: Final = frozenset({"question", "place", "guild", "person"})
 
 

@@ -16,7 +16,7 @@ RATE_LIMITED: Final = "rate limit"
 
 
 class Gauge(Enum):
-    """A number that exists anyway, and is read when somebody asks for the metrics."""
+    """A number that is not counted, but read when somebody asks for the metrics."""
 
     BUDGET_USED = "budget_used_ratio"  # labels: scope, period; 1 is the whole budget
     DISCORD_WAITING = "discord_waiting"
@@ -33,7 +33,7 @@ class Metrics:
     """Counts what happens. This class counts nothing: each method of it does nothing."""
 
     def watch(self, gauge: Gauge, read: Callable[[], float], **labels: str) -> None:
-        """Have *read* return the value of *gauge* from now on, in place of an earlier one.
+        """Read the value of *gauge* with *read* from now on, in place of an earlier function.
 
         NaN means that there is no value now.
         """

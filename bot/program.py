@@ -1,4 +1,4 @@
-"""How this program is called where it is installed: from a checkout, a wheel or an image."""
+"""The words that start this program: they depend on whether it is a checkout or installed."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ PACKAGE: Final = Path(__file__).parent
 
 
 def name() -> str:
-    """Return what to type to call the program as it was called now."""
+    """Return what to type to start the program as it was started this time."""
     called = Path(sys.argv[0]).name
     return "python -m bot" if called == "__main__.py" else called
 

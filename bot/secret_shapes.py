@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 
 class SecretKind(StrEnum):
-    """What a shape is of; the words stand in texts from which it was removed."""
+    """The kinds of secrets; a kind is named in the mark that replaces a secret."""
 
     ANTHROPIC = "Anthropic key"
     AWS = "AWS key"
@@ -167,7 +167,7 @@ _SHAPES: Final = (
         r"(?:@[^\s/@?#:,\"'<>]{1,100}){0,3}(?=@[\w\[$%{<(])",
     ),
 )
-# These come in log lines alone: in the addresses and the headers of requests.
+# These occur only in log lines: in the addresses and the headers of requests.
 _LOG_SHAPES: Final = (
     _Shape("token", ("/interactions/", "/webhooks/"), r"(/(?:interactions|webhooks)/\d+/)[\w.-]+"),
     _Shape(

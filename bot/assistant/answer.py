@@ -95,7 +95,7 @@ class Generation:
     counted: bool = False
     notices: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)  # some of the notices
-    budget_notices: list[str] = field(default_factory=list)  # the same
+    budget_notices: list[str] = field(default_factory=list)  # also some of the notices
     files_percent: int = 100  # how much of the files goes into the prompt
 
     @property

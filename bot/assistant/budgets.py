@@ -1,4 +1,4 @@
-"""The budgets in force. What holds them is imported once there are any, to save memory."""
+"""The budgets in force. The code that enforces them is imported once there are any."""
 
 import time
 from collections.abc import Callable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Budgets:
-    """The budgets by the *rules* in force; false while there are none."""
+    """The budgets of the *rules* in force; falsy while there are none."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Budgets:
 
     @cached_property
     def reservations(self) -> "Reservations":
-        """What reserves and charges."""
+        """The accounts, and what is reserved in them."""
         from bot.assistant.reservations import Reservations  # noqa: PLC0415  # saves idle memory
 
         return Reservations(self._store, self.rules, now=self._now)

@@ -206,7 +206,7 @@ class Generator:
             log.warning("Cannot store the files of question %d: %s", exchange.message_id, error)
 
     def _note_removed(self, answer: Answer) -> None:
-        """Say under an answer, and count, what was removed from its question as a key."""
+        """Count the secrets removed from a question, and name them under its answer."""
         answer.generation.note_unread(*sentences_about_removed(answer.exchange, answer.strings))
         for kind in removed_from(answer.exchange):
             self._metrics.redacted(kind)

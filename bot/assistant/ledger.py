@@ -1,4 +1,4 @@
-"""Who has spent how much: read from the database once, then counted in memory and stored."""
+"""Keep accounts of who has spent how much: read once, counted in memory, then stored."""
 
 import asyncio
 from collections import OrderedDict, defaultdict
@@ -11,7 +11,7 @@ from bot.storage.spending import SpendingStore
 
 MAX_ACCOUNTS: Final = 10_000  # some 1 KB each; others are read again when they are needed
 NOTHING: Final = Amount()
-NEVER: Final = 1_000_000_000  # a day that no clock shows
+NEVER: Final = 1_000_000_000  # later than any real day
 
 
 def _amounts() -> "defaultdict[int, Amount]":
@@ -34,7 +34,7 @@ class Account:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing would be lost if it were dropped."""
+        """Whether it can be dropped without losing anything."""
         return not self.reserved and not self.unsaved
 
     def spent_in(self, period: Period, day: int) -> Amount:
@@ -67,7 +67,7 @@ class Account:
 
 
 class Ledger:
-    """Keeps the accounts. What the database does not take is kept until it does."""
+    """Keeps the accounts. An amount that cannot be stored is kept until it can."""
 
     def __init__(self, store: SpendingStore) -> None:
         self._store = store
@@ -80,9 +80,9 @@ class Ledger:
         return self._accounts.get((Scope.BOT, BOT_ID))
 
     async def accounts(self, ids: Mapping[Scope, int], day: int) -> dict[Scope, Account]:
-        """Return the accounts that a question counts for; raises HistoryFailed if one is unknown.
+        """Return the accounts that a question counts for; raises HistoryFailed.
 
-        They are in use only until the next await, unless something is reserved in them.
+        The ledger may drop them at the next await, unless something is reserved in them.
         """
         wanted = [*ids.items()]
         since = Period.MONTH.start(day)

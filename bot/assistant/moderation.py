@@ -32,7 +32,7 @@ HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first
 VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
 NO_CATEGORIES: Final = frozenset[str]()
 RECHECKS: Final = 4  # at a time; after an absence there may be many edits
-WAIT_SECONDS: Final = {  # how long an answer waits for a verdict, if it does
+WAIT_SECONDS: Final = {  # how long an answer waits for a verdict
     ModerationPolicy.LOG: HOLD_SECONDS,
     ModerationPolicy.REFUSE: HOLD_SECONDS,
     ModerationPolicy.REQUIRE: 2 * VERDICT_SECONDS,  # until there is one, or none in time
@@ -42,7 +42,7 @@ WAIT_SECONDS: Final = {  # how long an answer waits for a verdict, if it does
 class Moderator(Screener):
     """Checks questions with a moderation *service*, and acts by *policy*.
 
-    It logs that the service fails once, until it works again.
+    It logs the first of several failures of the service, and when the service works again.
     """
 
     def __init__(
@@ -114,7 +114,7 @@ class Moderator(Screener):
     async def found_flagged(
         self, question: Exchange, categories: frozenset[str], withhold: Withhold
     ) -> None:
-        """Log that *question* is flagged, and *withhold* it unless that is all to be done."""
+        """Log that *question* is flagged, and *withhold* it unless the policy is only to log."""
         names = ", ".join(sorted(categories))
         log.warning(
             "Found question %d by person %d in place %d flagged: %s",
@@ -185,11 +185,11 @@ class _Moderated(Screening):
         self._withhold = withhold
         self._question = answer.exchange
         self._ends = dict[asyncio.Task[None], float]()  # when the answer stops waiting for each
-        # By the hashes of the images, because a retry fetches them anew.
+        # By the hashes of the images, because a retry fetches the images again.
         self._image_checks = dict[int, asyncio.Task[None]]()
 
     async def __aexit__(self, kind: type[BaseException] | None, *details: object) -> None:
-        # The verdict counts more than a failure of the model.
+        # A verdict takes precedence over a failure of the model.
         if kind is None or issubclass(kind, ModelError):
             await self.passed()
 
@@ -204,7 +204,7 @@ class _Moderated(Screening):
             yield
             await self._wait(self._image_checks.values())
         finally:
-            # The memory of the images is freed after this. A retry checks again what is left.
+            # The images are freed after this. A retry checks those that have no verdict yet.
             for key, check in tuple(self._image_checks.items()):
                 if not check.done():
                     del self._image_checks[key], self._ends[check]
@@ -242,7 +242,7 @@ class _Moderated(Screening):
             await self._moderator.found_flagged(self._question, categories, self._withhold)
 
     async def _wait(self, checks: Iterable[asyncio.Task[None]]) -> None:
-        """Wait until *checks* have ended, or until the answer waits no longer for them."""
+        """Wait until *checks* have ended, or until the answer has waited long enough for them."""
         now = asyncio.get_running_loop().time
         for check in tuple(checks):
             seconds = self._ends[check] - now()

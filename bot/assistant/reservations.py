@@ -1,4 +1,4 @@
-"""Hold the budgets: refuse questions, reserve what a call to the model may cost, and charge it.
+"""Enforce the budgets: refuse questions, reserve what a call to the model may cost, and charge it.
 
 Imported once there are budgets, to save memory in a bot without them.
 """
@@ -95,7 +95,7 @@ class Reservation:
     cost: Amount = field(default_factory=Amount, repr=False)
 
     def take_unsaved(self) -> list[SpentRow]:
-        """Return what of the accounts is to be stored; if that fails, `put_back` must follow."""
+        """Take the amounts that are not stored; if storing them fails, `put_back` must follow."""
         rows = list[SpentRow]()
         for account in self.accounts.values():
             for day, amount in account.unsaved.items():
@@ -203,7 +203,7 @@ class Reservations:
     def settle(
         self, reservation: Reservation, prompt_tokens: int, reply_tokens: int
     ) -> list[Warned]:
-        """Charge a call with what it used; return the person's budgets that are used up nearly."""
+        """Charge a call with what it used; return the person's budgets that are nearly used up."""
         rules, day = reservation.rules, reservation.day
         cost = rules.cost(reservation.model, prompt_tokens, reply_tokens)
         before = _standings(rules, reservation.limits, reservation.accounts, day)

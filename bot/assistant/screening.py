@@ -1,4 +1,4 @@
-"""How questions are checked beside their answers: not at all, unless MODERATION is on."""
+"""The interface that checks questions while they are answered; by default it does nothing."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager

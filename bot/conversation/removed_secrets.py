@@ -1,4 +1,4 @@
-"""Say what was removed from a question because it has the shape of a key."""
+"""Tell people which keys and tokens were removed from their questions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -29,12 +29,12 @@ _NAMES: Final[dict[SecretKind, Explain]] = {
 
 
 def removed_from(question: Exchange) -> list[SecretKind]:
-    """Return what was removed from what somebody asked, and from what that quotes, each once."""
+    """Return the kinds of secrets removed from a question and its quotation, each once."""
     return removed_kinds(question.question, question.embedded, question.files, question.quoted)
 
 
 def sentences_about_removed(question: Exchange, strings: Sentences) -> list[str]:
-    """Return what to tell people about what was removed from *question*, which they can see."""
+    """Return the sentences that tell people what was removed from *question*."""
     own = removed_kinds(question.question, question.embedded, question.files)
     quoted = [kind for kind in removed_kinds(question.quoted) if kind not in own]
     sentences = []

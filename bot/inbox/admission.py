@@ -18,8 +18,8 @@ BUDGET: Final = "budget"
 class Refusal(NamedTuple):
     """Why a question is refused: for people, as a word for programs, and for the log.
 
-    *noticed* is whether a message gets a notice. Commands and buttons always do, since only the
-    person sees that.
+    *noticed* says whether a refused message gets a notice. Commands and buttons always get one,
+    because only the person sees it.
     """
 
     error: BotError
@@ -47,10 +47,10 @@ class Admission:
         *,
         within_seconds: float | None = None,
     ) -> Refusal | None:
-        """Return why a question is refused, which has the id of its message or interaction.
+        """Return why the question with the message or interaction *event_id* is refused, if it is.
 
-        If the database does not tell, or not *within_seconds*, the question is admitted: before
-        the model is asked, the budgets are checked again, and what they do not know is refused.
+        If the database fails, or does not answer *within_seconds*, the question is admitted. The
+        budgets are checked again before the model is asked, and then refuse what is not known.
         """
         verdict = self._limit.judge(person_id, event_id)
         if verdict is not Verdict.ADMITTED:

@@ -1,4 +1,4 @@
-"""Ask the access lists about whoever wants something from the bot; log and count who is refused."""
+"""Check people against the access lists; log and count those who are refused."""
 
 import asyncio
 import logging
@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 LOG_SECONDS: Final = 60.0  # between two lines about one person
 MAX_PERSONS: Final = 10_000  # whose refusals are counted
-MAX_NOTED: Final = 10_000  # refused messages and interactions that are known as such
-MEMBER_SECONDS: Final = 60.0  # for which the roles of a fetched member are believed
+MAX_NOTED: Final = 10_000  # refused messages and interactions that were counted
+MEMBER_SECONDS: Final = 60.0  # how long a fetched member is cached
 MAX_MEMBERS: Final = 1000
 FETCH_SECONDS: Final = 3.0  # A question waits for it.
 
@@ -77,18 +77,18 @@ class Gate:
     async def admits_missed(self, message: discord.Message) -> bool:
         """Whether the author of a missed *message* may use the bot.
 
-        Raises DiscordUnavailable: the message is found again later.
+        Raises DiscordUnavailable; then backfill finds the message again later.
         """
         place, author = _place_of(message), message.author
         verdict = await self._judge(place, author.id, role_ids(author))
         self._note("message", message.id, place, author.id, verdict)
         _, member = self._members.get((place.guild_id or 0, author.id), (0.0, None))
         if member is not None and not isinstance(author, discord.Member):
-            message.author = member  # It has the name in the guild, which lists leave out.
+            message.author = member  # Lists of messages leave out the name in the guild.
         return verdict.allowed
 
     async def admits_stored(self, exchange: Exchange) -> bool:
-        """Whether who asked a stored question may still use the bot; raises ReplyDelayed."""
+        """Whether the author of a stored question may still use the bot; raises ReplyDelayed."""
         asked_in, person_id = exchange.conversation, exchange.author_id
         channel = self._channels.at(asked_in.channel_id, asked_in.guild_id)
         place = place_of(channel, asked_in.channel_id, asked_in.guild_id)

@@ -57,7 +57,7 @@ class Inbox:
                 claim.open = False
 
     async def is_new(self, message: discord.Message) -> bool:
-        """Whether *message* is for the bot, by who may use it, and was not received before.
+        """Whether *message* is new, for the bot, and by somebody who may use it.
 
         Raises HistoryFailed, or DiscordUnavailable if it is not known who may use the bot.
         """

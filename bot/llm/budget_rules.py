@@ -125,7 +125,7 @@ class BudgetRules:
         return amount.nanos if self.unit == MONEY else amount.tokens
 
     def reply_tokens(self, left: int, model: str, prompt_tokens: int) -> int:
-        """Return how long a reply *left* allows after a prompt; negative if not even the prompt."""
+        """Return the reply limit that *left* allows; negative if it does not cover the prompt."""
         left -= self.in_unit(self.cost(model, prompt_tokens, 0))
         if self.unit == TOKENS:
             return left

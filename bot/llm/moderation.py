@@ -30,7 +30,7 @@ CONNECT_TIMEOUT_SECONDS: Final = 10.0
 PIECE_CHARACTERS: Final = 10_000
 CATEGORY: Final = re.compile(r"[\w/ -]{1,40}", re.ASCII)  # the log shows no other name
 UNNAMED: Final = "unnamed"
-# What a response that is no verdict raises; a RecursionError is one of many brackets.
+# What a response that is no verdict raises; deeply nested JSON raises a RecursionError.
 GARBAGE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 VERDICT_BYTES: Final = 1_000_000  # of a response; a verdict on a piece takes 2,000
 

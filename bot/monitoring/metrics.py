@@ -165,7 +165,7 @@ class PrometheusMetrics(Metrics):
         return encode(self._registry), content_type
 
     def watch(self, gauge: Gauge, read: Callable[[], float], **labels: str) -> None:
-        """Have *read* return the value of *gauge* from now on, in place of an earlier one."""
+        """Read the value of *gauge* with *read* from now on, in place of an earlier function."""
         values = tuple(labels[name] for name in GAUGES[gauge][0])
         self._gauges.readings.setdefault(gauge, {})[values] = read
 

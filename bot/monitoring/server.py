@@ -33,7 +33,7 @@ NO_METRICS_SENTENCE: Final = (
 
 
 class Monitor:
-    """What the server tells; *condition* returns the condition of the bot once it has started."""
+    """What the server reports; *condition* returns the condition of the bot once it has started."""
 
     def __init__(self, prices: Live[Prices]) -> None:
         self.condition: Callable[[], Awaitable[Condition]] = _starting
@@ -41,9 +41,9 @@ class Monitor:
         self.metrics: Metrics = self.counted or NO_METRICS
 
     async def livez(self, _request: web.Request) -> web.Response:
-        """Answer, which only the event loop can prevent.
+        """Answer, unless the event loop is blocked.
 
-        The answer never depends on Discord, the model or the database: a restart mends none of
+        The answer never depends on Discord, the model or the database: a restart repairs none of
         them, and costs an IDENTIFY each time.
         """
         return web.Response(text=ALIVE, headers=NO_STORE)
@@ -93,8 +93,8 @@ def _is_no_fault_of_a_client(record: logging.LogRecord) -> bool:
 async def _listening(server: web.Server, host: str, port: int) -> AsyncIterator[None]:
     """Accept connections within the block; raises HealthPortRefused.
 
-    The oldest give way to new ones: a client that keeps many open, and sends nothing, would use up
-    the file descriptors, which Discord and the model need.
+    A new connection beyond MOST_CONNECTIONS closes the oldest: otherwise a client that opens many
+    would use up the file descriptors that Discord and the model need.
     """
 
     def accept() -> asyncio.BaseProtocol:

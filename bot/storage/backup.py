@@ -33,7 +33,7 @@ from bot.storage.database_file import LOCKED_SECONDS
 
 log = logging.getLogger(__name__)
 
-# What a killed backup left is deleted by a later one. A file that was written to within this time
+# A backup deletes the unfinished files of killed ones. A file that was written to within this time
 # may belong to a backup that still runs.
 LEFT_SECONDS: Final = 3600.0
 
@@ -120,8 +120,7 @@ def _copy(
 def _reserved(wanted: Path) -> Iterator[tuple[Path, Path]]:
     """Yield an empty private file, and the path that it may be renamed to; delete it at the end.
 
-    Whoever makes a copy of some name holds the unfinished file of that name, so no file of others
-    is overwritten.
+    The unfinished file reserves the name of the copy, so two backups never write to one file.
     """
     for number in count():
         path = wanted.with_name(f"{wanted.name}.{number}") if number else wanted
@@ -130,7 +129,7 @@ def _reserved(wanted: Path) -> Iterator[tuple[Path, Path]]:
             os.close(os.open(unfinished, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             continue
-        if not path.exists():  # Asked last: until now, another backup could make it.
+        if not path.exists():  # Checked last: until now, another backup could create it.
             break
         unfinished.unlink()
     try:
@@ -158,7 +157,7 @@ def _sync(path: Path) -> None:
 
 
 def _delete_left(folder: Path, database: Path) -> None:
-    """Delete what backups of *database* left that were killed."""
+    """Delete the unfinished files of killed backups of *database*."""
     for path in folder.glob(f"{glob.escape(database.name)}.v*{UNFINISHED}*"):
         with suppress(FileNotFoundError):  # Another backup has just renamed it.
             if time.time() - path.stat().st_mtime > LEFT_SECONDS:
@@ -167,7 +166,7 @@ def _delete_left(folder: Path, database: Path) -> None:
 
 @contextmanager
 def _explained(database: Path, folder: Path) -> Iterator[None]:
-    """Translate what fails while *database* is copied into *folder* into BackupFailed."""
+    """Translate errors of copying *database* into *folder* to BackupFailed."""
     try:
         yield
     except OSError as error:

@@ -24,7 +24,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the database, and when it was made; *number* tells those of one time apart."""
+    """A copy of the database, and when it was made; *number* orders copies of the same time."""
 
     path: Path
     made: datetime
@@ -32,7 +32,7 @@ class Copy:
 
     @classmethod
     def at(cls, path: Path, database: Path, origin: Origin) -> Self | None:
-        """Return the copy of *database* that *path* is by its name, None if it is none."""
+        """Return *path* as a copy of *database*, None if it does not have the name of one."""
         form = rf"{re.escape(database.name)}\.v\d+-([\dTZ-]+)(?:\.(\d+))?"
         match = re.fullmatch(form, path.name, re.ASCII)
         if match is None or path.is_symlink() or not path.is_file():
@@ -113,7 +113,7 @@ class Copies:
         return max(backup.keep_days if backup else 0, MIGRATION_DAYS if migrated else 0)
 
     def delete_expired(self, now: datetime) -> int:
-        """Delete the copies before migrations that are too old.
+        """Delete copies that were made before a migration, once they are too old.
 
         Returns how many there were; raises OSError.
         """

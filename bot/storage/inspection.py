@@ -99,8 +99,8 @@ def is_held(path: Path) -> bool:
 def contents(path: Path) -> Contents:
     """Return what the database at *path* contains; raises HistoryUnusable if it is damaged.
 
-    A bot that starts meanwhile changes a file that is read as immutable, so damage must be seen
-    twice.
+    If a bot starts meanwhile, it changes a file that is read as immutable. So damage counts only
+    if it is found twice.
     """
     with unusable(path):
         try:

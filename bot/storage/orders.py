@@ -1,4 +1,4 @@
-"""What operators set by /operator: who is blocked, and which budgets hold."""
+"""What operators set by /operator: who is blocked, and budgets."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ class BudgetOrder(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """Orders win over the settings, and hold until another one takes them back.
+    """Orders override the settings until another order reverts them.
 
     *persons* and *guilds* are blocked (True), or unblocked (False) although the settings block
     them. *budgets* are by scope and period.

@@ -12,7 +12,7 @@ SPENDING_DAYS: Final = 62
 class SpentRow(NamedTuple):
     """What was spent in a day, in days since 1970 by UTC; *nanos* are billionths of the currency.
 
-    *scope* is whom *scope_id* names: a person, a server, or the bot.
+    *scope* says what *scope_id* identifies: a person, a server, or the bot.
     """
 
     scope: str

@@ -117,7 +117,7 @@ class IdentifyBudget:
         return refilled(self._left.known, self._clock()).number
 
     async def lower_to(self, discords: SessionStarts) -> None:
-        """Take over Discord's count if it is smaller; if none is left there, wait for the reset.
+        """Adopt Discord's count if it is smaller; if it is 0, wait until Discord resets it.
 
         It is smaller if the database is new, or if another program uses the same token.
         """

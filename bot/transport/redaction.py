@@ -11,14 +11,14 @@ from bot.transport.payload_checks import MESSAGE_MENU
 
 Redact = Callable[[str], str]
 
-# What has the words of a message, or of a command or modal.
+# The fields with the words of a message, and of a command or modal.
 _OF_MESSAGES: Final = ("content", "embeds", "components", "sticker_items", "poll")
 _OF_INTERACTIONS: Final = ("options", "components")
 _OF_FILES: Final = ("filename", "title")  # The addresses of a file must stay as they are.
 
 
 class PayloadRedaction:
-    """Removes with *redact* what may be a key from payloads that were checked and corrected.
+    """Removes keys, with *redact*, from payloads that were checked and corrected.
 
     The bot's own messages stay as they are, because they are compared with what it stored.
     *own_id* returns its id, None if that is not known yet.
@@ -35,7 +35,7 @@ class PayloadRedaction:
         return self.message(data) if name in {"MESSAGE_CREATE", "MESSAGE_UPDATE"} else data
 
     def message(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """Return *message* without keys, and so the one that it replies to."""
+        """Return *message* without keys, with a message that it replies to."""
         kept = dict(message)
         if kept.get("referenced_message"):
             kept["referenced_message"] = self.message(kept["referenced_message"])

@@ -1,4 +1,4 @@
-"""Ask Discord how many IDENTIFYs are left; whatever it answers, the bot goes on."""
+"""Ask Discord how many IDENTIFYs are left; a failure does not stop the bot."""
 
 import asyncio
 import logging
