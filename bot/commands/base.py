@@ -25,6 +25,14 @@ class Refused(app_commands.AppCommandError):
         self.explain: Final = explain
 
 
+class NotPermitted(Refused):
+    """The person lacks a right that no list of access is about; the log has the *reason*."""
+
+    def __init__(self, explain: Explain, reason: str) -> None:
+        super().__init__(explain)
+        self.reason: Final = reason
+
+
 class Use(Enum):
     """What a command or a button is for, which decides who may use it where."""
 
@@ -46,7 +54,7 @@ class Authorizer:
         if use in {Use.OWN_DATA, Use.OPERATING}:
             return
         if interaction.channel_id is None:
-            raise Refused(lambda t: t.refused_place)
+            raise NotPermitted(lambda t: t.refused_place, "no channel")
         verdict = self._gate.judge_interaction(interaction)
         if not verdict.allowed:
             raise Refused(lambda t: t.refused_place if verdict.about_place else t.refused_person)
@@ -66,7 +74,7 @@ def managed_place(interaction: discord.Interaction, scope: Scope = "channel") ->
     *scope* is what the person changes. Outside of a guild, that cannot be the guild.
     """
     if not is_manager(interaction):
-        raise Refused(lambda t: t.refused_permission)
+        raise NotPermitted(lambda t: t.refused_permission, "not a manager")
     if scope == "guild" and interaction.guild_id is None:
         raise Refused(lambda t: t.refused_server_scope)
     return place_of(interaction)

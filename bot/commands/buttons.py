@@ -8,7 +8,7 @@ from functools import partial
 import discord
 
 from bot.assistant.assistant import Assistant
-from bot.commands.base import Authorizer, Refused
+from bot.commands.base import Authorizer, NotPermitted, Refused
 from bot.commands.regenerate import Regenerator
 from bot.commands.responses import UNANSWERABLE
 from bot.commands.surface import PersistentView
@@ -103,7 +103,7 @@ class ReplyButtons(PersistentView):
         allowed = interaction.permissions
         is_moderator = allowed.manage_messages or allowed.administrator
         if interaction.user.id != exchange.author_id and not is_moderator:
-            raise Refused(lambda t: t.refused_button)
+            raise NotPermitted(lambda t: t.refused_button, "not the asker")
         if not isinstance(exchange.origin, FromInteraction):
             return exchange
         origin = replace(exchange.origin, locale=interaction.locale.value)

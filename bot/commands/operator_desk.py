@@ -8,7 +8,7 @@ from typing import Final, Protocol
 import discord
 
 from bot.access import AccessLists
-from bot.commands.base import Refused, strings_for
+from bot.commands.base import NotPermitted, Refused, strings_for
 from bot.commands.operator_budgets import AskedBudget, asked_budget, budget_lines
 from bot.commands.operators import Operators
 from bot.commands.status import StatusReport
@@ -117,7 +117,7 @@ class OperatorDesk:
         """Defer the answer, which nobody else sees; raises Refused unless an operator asks."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         if not await self._operators.include(interaction.user.id):
-            raise Refused(lambda t: t.operator_only)
+            raise NotPermitted(lambda t: t.operator_only, "not an operator")
 
     async def _block(self, target: Target, by: int) -> None:
         """Block a person or a server; raises Refused for an operator, and HistoryFailed."""

@@ -9,7 +9,7 @@ import aiohttp
 import discord
 from discord import app_commands
 
-from bot.commands.base import Refused, strings_for
+from bot.commands.base import NotPermitted, Refused, strings_for
 from bot.errors import BotError, HistoryFailed
 from bot.log_events import as_event
 from bot.replies.interaction_channel import ANSWER_SECONDS
@@ -77,6 +77,8 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
     if isinstance(error, HistoryFailed):
         log.warning("Cannot apply command %d: %s", interaction.id, error)
         return strings.command_memory_failed
+    if isinstance(error, NotPermitted):
+        _log_refused(interaction, error.reason)
     if isinstance(error, Refused | BotError):
         return error.explain(strings)
     if isinstance(error, app_commands.AppCommandError):
@@ -86,3 +88,18 @@ def _explained(interaction: discord.Interaction, error: Exception) -> str:
         failed = as_event("command_failed", outcome=type(error).__name__)
         log.error("Cannot handle command %d", interaction.id, exc_info=error, extra=failed)
     return strings.command_failed
+
+
+def _log_refused(interaction: discord.Interaction, reason: str) -> None:
+    person_id, place_id = interaction.user.id, interaction.channel_id or 0
+    log.info(
+        "Refuse person %d in channel %d: %s (interaction %d)",
+        *(person_id, place_id, reason, interaction.id),
+        extra=as_event(
+            "person_refused",
+            person=person_id,
+            place=place_id,
+            guild=interaction.guild_id,
+            outcome=reason,
+        ),
+    )

@@ -1,6 +1,7 @@
 """Decide whether a question is answered: the rate limit of a person, then the budgets."""
 
 import asyncio
+import logging
 from typing import Final, NamedTuple
 
 from bot.assistant.budgets import Budgets
@@ -8,7 +9,10 @@ from bot.bounded import BoundedDict
 from bot.conversation.snowflakes import HOUR_SECONDS, seconds_of
 from bot.errors import BotError, HistoryFailed, UserRateLimited
 from bot.inbox.user_limits import UserRateLimit, Verdict
+from bot.log_events import as_event
 from bot.metrics import BUDGET_SPENT, NO_METRICS, Metrics
+
+log = logging.getLogger(__name__)
 
 MAX_PERSONS: Final = 10_000  # The person who was refused first is forgotten first.
 RATE_LIMIT: Final = "rate_limit"
@@ -29,7 +33,7 @@ class Refusal(NamedTuple):
 
 
 class Admission:
-    """Refuses questions before anything is done about them."""
+    """Refuses questions before anything is done about them, and logs each refusal."""
 
     def __init__(
         self, limit: UserRateLimit, budgets: Budgets, metrics: Metrics = NO_METRICS
@@ -52,6 +56,24 @@ class Admission:
         If the database fails, or does not answer *within_seconds*, the question is admitted. The
         budgets are checked again before the model is asked, and then refuse what is not known.
         """
+        refusal = await self._refusal(person_id, guild_id, event_id, within_seconds)
+        if refusal is not None:
+            log.info(
+                "Refuse question %d by person %d: %s",
+                *(event_id, person_id, refusal.reason),
+                extra=as_event(
+                    "question_refused",
+                    question=event_id,
+                    guild=guild_id,
+                    person=person_id,
+                    outcome=refusal.outcome,
+                ),
+            )
+        return refusal
+
+    async def _refusal(
+        self, person_id: int, guild_id: int | None, event_id: int, within_seconds: float | None
+    ) -> Refusal | None:
         verdict = self._limit.judge(person_id, event_id)
         if verdict is not Verdict.ADMITTED:
             error = UserRateLimited(self._limit.questions_per_minute)

@@ -100,9 +100,6 @@ class Interactions:
             within_seconds=REJECT_SECONDS,
         )
         if refusal is not None:
-            question, reason = exchange.message_id, refusal.reason
-            refused = as_event("question_refused", question=question, outcome=refusal.outcome)
-            log.info("Refuse question %d: %s", question, reason, extra=refused)
             if not await self._reject(exchange):
                 return None
             raise refusal.error

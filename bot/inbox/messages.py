@@ -1,7 +1,5 @@
 """The durable inbox: a question is stored before anything else is done about it."""
 
-import logging
-
 import discord
 
 from bot.assistant.assistant import Assistant, Delivery
@@ -14,10 +12,7 @@ from bot.inbox.questions import Question, Questions, with_refusal
 from bot.inbox.reply_factory import ReplyFactory
 from bot.inbox.threads import in_place
 from bot.inbox.unsaved import Unsaved
-from bot.log_events import as_event
 from bot.storage.exchanges import History
-
-log = logging.getLogger(__name__)
 
 
 class Inbox:
@@ -95,8 +90,6 @@ class Inbox:
         refusal = await self._admission.refusal(message.author.id, guild_id, message.id)
         if refusal is None:
             return question
-        refused = as_event("question_refused", question=message.id, outcome=refusal.outcome)
-        log.info("Refuse question %d: %s", message.id, refusal.reason, extra=refused)
         if refusal.noticed:
             notice = refusal.error.explain(self._questions.strings_for(question.exchange))
             return with_refusal(question, State.FAILED, notice)

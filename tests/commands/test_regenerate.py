@@ -1,5 +1,6 @@
 """A private answer is regenerated in the message that has the button."""
 
+import logging
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,7 @@ from bot.commands.base import Refused
 from bot.commands.regenerate import Regenerator
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, State
 from bot.conversation.reply_actions import ReplyAction
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, UserRateLimited
 from bot.inbox.admission import Admission
 from bot.inbox.user_limits import UserRateLimit
 from bot.live import Live
@@ -45,6 +46,22 @@ async def answered(stage: InboxStage, *texts: str) -> Exchange:
         await stage.history.add_part(exchange.message_id, int(part["id"]))
     await stage.history.complete(exchange, State.ANSWERED)
     return exchange
+
+
+async def test_a_press_beyond_the_rate_limit_is_refused_and_logged(
+    stage: InboxStage, regenerator: Regenerator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot.inbox")
+    exchange = await answered(stage, "Old")
+    presses = [
+        SimpleNamespace(id=PRESS.id + number, token="press", user=PRESS.user)
+        for number in range(QUESTIONS_PER_MINUTE + 1)
+    ]
+    for press in presses[:-1]:
+        await regenerator.regenerate(press, exchange, ReplyAction.REGENERATE)  # type: ignore[arg-type]  # a double
+    with pytest.raises(UserRateLimited):
+        await regenerator.regenerate(presses[-1], exchange, ReplyAction.REGENERATE)  # type: ignore[arg-type]  # a double
+    assert f"Refuse question {presses[-1].id} by person 99: rate limit" in caplog.messages
 
 
 async def test_an_ephemeral_regenerate_uses_the_press_token(

@@ -10,7 +10,7 @@ import pytest
 from discord import app_commands
 
 from bot.commands import responses
-from bot.commands.base import Refused
+from bot.commands.base import NotPermitted, Refused
 from bot.commands.responses import confirm, report_error, run_or_defer
 from bot.errors import BotError, HistoryFailed, SystemPromptTooLong, UserRateLimited
 from bot.i18n.korean import KOREAN
@@ -69,6 +69,15 @@ async def test_an_error_is_explained_only_to_its_person(
     await report_error(interaction, error)
     assert interaction.shown == [(sentence, True)]
     assert [record.levelno for record in caplog.records] == ([] if level is None else [level])
+
+
+async def test_a_refusal_that_no_list_is_about_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever is refused finds out why, and so does an operator."""
+    caplog.set_level(logging.INFO, "bot")
+    interaction: Any = DoubleInteraction()
+    await report_error(interaction, NotPermitted(lambda t: t.operator_only, "not an operator"))
+    assert interaction.shown == [(ENGLISH.operator_only, True)]
+    assert caplog.messages == ["Refuse person 9 in channel 1: not an operator (interaction 77)"]
 
 
 async def test_an_error_is_explained_in_the_language_of_the_person() -> None:

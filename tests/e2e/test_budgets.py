@@ -76,7 +76,7 @@ async def test_a_hundred_questions_at_once_never_pass_a_persons_budget(
         async def all_over() -> bool:
             log = bot.log
             return all(
-                f"Ended question {one['id']} " in log or f"Refuse question {one['id']}:" in log
+                f"Ended question {one['id']} " in log or f"Refuse question {one['id']} " in log
                 for one in asked
             )
 
@@ -111,7 +111,8 @@ async def test_who_has_used_up_a_budget_gets_one_notice_an_hour_and_no_thread(
         assert notice["message_reference"]["message_id"] == refused["id"]
         ignored = await stage.ask(unique, author=person, channel=channel)
         await stage.logged(
-            f"Refuse question {ignored['id']}: the budget of the person for the day is used up"
+            f"Refuse question {ignored['id']} by person {ignored['author']['id']}: "
+            "the budget of the person for the day is used up"
         )
         for _ in range(2):
             options = {"question": unique}

@@ -93,6 +93,7 @@ async def test_other_people_need_manage_messages_for_buttons(stage: Stage, uniqu
     place = part["channel_id"]
     pressed = await stage.discord.press(place, other, part["id"], ReplyAction.STOP)
     assert (await refusal(stage, pressed))["content"] == ENGLISH.refused_button
+    await stage.logged(f" in channel {place}: not the asker (interaction {pressed}")
     assert not await has_ended(stage, part)
     await stage.discord.press(place, manager, part["id"], ReplyAction.STOP)
     await shows(stage, part, ENGLISH.stopped)

@@ -47,6 +47,7 @@ async def test_others_are_neither_offered_the_command_nor_may_use_it(owned: Stag
     ):
         refusal = await operator(owned, words, by=OTHER, force=True, **options)
         assert refusal == ENGLISH.operator_only
+    await owned.logged(": not an operator (interaction ")
     assert ENGLISH.status_no_blocks in await operator(owned, "status")
 
 
