@@ -146,7 +146,10 @@ def judge_users(others: list[FileUser], reading: set[int]) -> Iterator[Finding]:
         who = f"{user.program} (process {user.pid})"
         if user.pid in reading:
             text = f"{who} reads the database for longer than a second."
-            remedy = "End it: until then, the bot cannot erase what people told it to forget."
+            remedy = (
+                "Let a backup finish, and end anything else: until then, the bot cannot erase what "
+                "people told it to forget."
+            )
             yield warn("database_reader", text, remedy)
         elif user.writes:
             text = f"{who} has the database open for writing, too."
