@@ -11,7 +11,7 @@ from bot.transport.identify_budget import SessionStarts
 
 log = logging.getLogger(__name__)
 
-ASK_SECONDS: Final = 5.0
+ASK_SECONDS: Final = 2.0  # Discord has just answered the login; the start waits for this, too.
 DAY_SECONDS: Final = 86_400.0  # Discord resets its count each day.
 # What discord.py raises, also for an answer in another shape, as from a proxy.
 NO_ANSWER: Final = (
