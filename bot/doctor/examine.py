@@ -1,10 +1,8 @@
 """Run all checks side by side, each within its time, and put their findings in order."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Future
-from threading import Thread
-from typing import Final, NamedTuple, TypeVar
+from collections.abc import Coroutine
+from typing import Final, NamedTuple
 
 from bot.doctor.channel_check import check_channel
 from bot.doctor.database_check import check_database
@@ -29,7 +27,6 @@ OF_MODERATION: Final = frozenset(
         *("moderation_required", "openai_api_key", "openai_base_url"),
     }
 )
-T = TypeVar("T")
 
 
 class Options(NamedTuple):
@@ -45,7 +42,7 @@ async def examine(options: Options) -> Report:
     read = read_settings()
     found: Report = {Check.SETTINGS: [*read.findings, *check_names()]}
     probes: list[Coroutine[None, None, Report]] = [
-        _bounded(Check.SYSTEM, _of(Check.SYSTEM, in_thread(check_system)))
+        _bounded(Check.SYSTEM, _of(Check.SYSTEM, asyncio.to_thread(check_system)))
     ]
     if read.settings is not None:
         settings, orders = read.settings, list[Finding]()
@@ -61,7 +58,7 @@ async def examine(options: Options) -> Report:
 async def _with_orders(settings: Settings) -> tuple[Settings, list[Finding]]:
     try:
         async with asyncio.timeout(ORDERS_SECONDS):
-            return await in_thread(lambda: in_force(settings))
+            return await asyncio.to_thread(in_force, settings)
     except TimeoutError:  # The check of the database says so.
         return settings, []
 
@@ -72,9 +69,9 @@ def _probes(
     """Return the probes whose settings are not *wrong*."""
     probes = list[Coroutine[None, None, Report]]()
     if "database_url" not in wrong:
-        checking = in_thread(lambda: check_database(settings.database_path))
+        checking = asyncio.to_thread(check_database, settings.database_path)
         probes.append(_bounded(Check.DATABASE, _of(Check.DATABASE, checking)))
-        checking = in_thread(lambda: check_operation(settings))
+        checking = asyncio.to_thread(check_operation, settings)
         probes.append(_bounded(Check.OPERATION, _of(Check.OPERATION, checking)))
     if not wrong & {"discord_token", "discord_api_url"}:
         probes.append(_bounded(Check.DISCORD, _discord(settings, options)))
@@ -133,18 +130,3 @@ async def _bounded(check: Check, probe: Coroutine[None, None, Report]) -> Report
             "the doctor: please report it."
         )
         return {check: [fail("check_failed", text, remedy)]}
-
-
-async def in_thread(work: Callable[[], T]) -> T:
-    """Run *work* in a thread that ends with the process, even if a file system hangs."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        future.set_running_or_notify_cancel()
-        try:
-            future.set_result(work())
-        except Exception as error:  # noqa: BLE001  # whoever waits raises it
-            future.set_exception(error)
-
-    Thread(target=run, daemon=True).start()
-    return await asyncio.wrap_future(future)
