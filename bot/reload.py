@@ -13,7 +13,7 @@ from bot.live import Live
 from bot.llm.budget_rules import Period, Scope
 from bot.log_events import as_event
 from bot.logs import set_level
-from bot.settings import Settings
+from bot.settings import Settings, unread_lines
 from bot.storage.orders import NO_ORDERS, Orders
 
 log = logging.getLogger(__name__)
@@ -73,6 +73,7 @@ RESTARTED: Final = frozenset(
         "stream_idle_timeout",
     }
 )
+UNREAD_LINE: Final = "line {} of .env sets nothing: write NAME=value, and close each quote."
 # What these mean depends on the server: if OPENAI_BASE_URL waits for a restart, so do they.
 OF_THE_SERVER: Final = frozenset(
     {"budgets", "openai_model", "openai_models", "openai_options", "token_prices"}
@@ -140,6 +141,18 @@ class LiveSettings:
         set_level(self.log_level.value)
 
 
+def load_whole() -> Settings:
+    """Read the settings as at the start, but from a `.env` of which no line is left out.
+
+    Without the line of BLOCKED_USERS, whose quote is open, a reload would unblock everybody. Raises
+    SettingsInvalid.
+    """
+    settings = Settings.load()
+    if unread := unread_lines():
+        raise SettingsInvalid("\n".join(map(UNREAD_LINE.format, unread)))
+    return settings
+
+
 class Reloader:
     """Reads the settings again, and takes over what changed."""
 
@@ -148,7 +161,7 @@ class Reloader:
         settings: Settings,
         live: LiveSettings,
         *,
-        load: Callable[[], Settings] = Settings.load,
+        load: Callable[[], Settings] = load_whole,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._in_force = settings

@@ -186,7 +186,10 @@ def _budgets(text: str) -> BudgetRules:
 
 
 def _json_object(text: str) -> dict[str, Any]:
-    options = json.loads(text, parse_constant=_no_json)
+    try:
+        options = json.loads(text, parse_constant=_no_json)
+    except RecursionError:  # Too many brackets are no ValueError, which pydantic would report.
+        raise ValueError from None
     if not isinstance(options, dict) or RESERVED_OPTIONS & options.keys():
         raise ValueError
     return options

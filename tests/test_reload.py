@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -162,6 +163,33 @@ def test_one_problem_keeps_all_settings_as_they_are(
         "Cannot reload the settings, all stay as they are: REPLY_PARTS is not valid: x.",
         "Cannot reload the settings, all stay as they are: LOG_LEVEL is not valid: y.",
     ]
+
+
+@pytest.mark.parametrize("line", ["BLOCKED_USERS='1", "BLOCKED_USERS: 1", "BLOCKED_USERS"])
+def test_a_file_that_is_not_read_whole_changes_nothing(
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    line: str,
+) -> None:
+    """Otherwise a quote that is left open would unblock everybody."""
+    monkeypatch.chdir(tmp_path)
+    caplog.set_level("INFO", "bot.reload")
+    for name, value in GIVEN.items():
+        monkeypatch.setenv(name, value)
+    live = LiveSettings(load(blocked_users="1"))
+    before = values(live)
+    (tmp_path / ".env").write_text(f"SHUTDOWN_GRACE=7\n{line}\n")
+    Reloader(load(blocked_users="1"), live).reload()
+    assert values(live) == before
+    [refused] = [one for one in caplog.messages if one.startswith("Cannot")]
+    assert refused == (
+        "Cannot reload the settings, all stay as they are: line 2 of .env sets nothing: write "
+        "NAME=value, and close each quote."
+    )
+    (tmp_path / ".env").write_text("SHUTDOWN_GRACE=7\nBLOCKED_USERS='1'\n")
+    Reloader(load(blocked_users="1"), live).reload()
+    assert values(live) == before | {"shutdown_grace": 7.0}
 
 
 def test_what_belongs_to_another_server_waits_with_its_address(

@@ -404,6 +404,11 @@ def test_a_file_that_is_not_utf8_is_reported(
     assert problems() == (".env is not UTF-8 text: save it as UTF-8.",)
 
 
+def test_too_deep_options_are_reported(problems: Callable[..., tuple[str, ...]]) -> None:
+    [problem] = problems(OPENAI_OPTIONS='{"a":' + "[" * 100_000)
+    assert problem.startswith("OPENAI_OPTIONS is not valid: ")
+
+
 @pytest.mark.skipif(
     not Path("/proc/self/mem").exists(), reason="needs a file that fails to be read"
 )
