@@ -232,6 +232,7 @@ def _exit_now(_number: int, _frame: object) -> None:
 def _backup(options: "argparse.Namespace") -> int:
     # As Ctrl-C: the unfinished copy is deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    from io import TextIOWrapper  # noqa: PLC0415
     from pathlib import Path  # noqa: PLC0415
 
     from bot.settings import Settings  # noqa: PLC0415
@@ -241,6 +242,8 @@ def _backup(options: "argparse.Namespace") -> int:
     database = settings.database_path
     folder = Path(options.folder) if options.folder else database.parent / "backups"
     made = back_up(database, folder, options.keep)
+    if isinstance(sys.stdout, TextIOWrapper):  # The terminal may lack letters of the folder's name.
+        sys.stdout.reconfigure(errors="backslashreplace")
     deleted = f" Deleted older copies: {made.deleted}." if made.deleted else ""
     print(
         f"Copied {database} to {made.path} ({made.size_bytes / 1e6:.1f} MB) in "

@@ -5,7 +5,6 @@ which matters: two connections that checkpoint meet SQLite's WAL-reset bug.
 """
 
 import errno
-import glob
 import logging
 import os
 import sqlite3
@@ -19,7 +18,6 @@ from typing import Final, NamedTuple
 
 from bot.errors import BackupFailed, HistoryUnusable
 from bot.storage.copies import (
-    MIGRATION_COPIES,
     UNFINISHED,
     Copies,
     Copy,
@@ -28,6 +26,8 @@ from bot.storage.copies import (
     copies_in,
     copy_name,
     expired,
+    replaced,
+    unfinished_in,
 )
 from bot.storage.database_file import LOCKED_SECONDS
 
@@ -60,7 +60,8 @@ def back_up(database: Path, folder: Path, keep_days: int) -> Backup:
         )
     with _explained(database, folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _delete_left(folder, database)
+        for place in {folder, database.parent}:
+            _delete_left(place, database)
         address = f"{database.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as source:
             path = _copy(source, database, folder, Origin.COMMAND, now)
@@ -83,7 +84,7 @@ def back_up(database: Path, folder: Path, keep_days: int) -> Backup:
 
 
 def copy_before_migration(source: sqlite3.Connection, database: Path) -> None:
-    """Copy *database* beside itself, and delete all but the last copies made so.
+    """Copy *database* beside itself, and delete the copies made so that this one replaces.
 
     Raises HistoryUnusable: a database that cannot be copied is not migrated.
     """
@@ -91,8 +92,7 @@ def copy_before_migration(source: sqlite3.Connection, database: Path) -> None:
         with _explained(database, database.parent):
             _delete_left(database.parent, database)
             path = _copy(source, database, database.parent, Origin.MIGRATION, datetime.now(UTC))
-            copies = copies_in(database.parent, database, Origin.MIGRATION)
-            for copy in copies[:-MIGRATION_COPIES]:
+            for copy in replaced(copies_in(database.parent, database, Origin.MIGRATION)):
                 copy.path.unlink()
     except BackupFailed as refusal:
         raise HistoryUnusable(
@@ -108,7 +108,10 @@ def _copy(
     """Copy the database that *source* has open into *folder*, and return the path of the copy."""
     [(version,)] = source.execute("PRAGMA user_version")
     with _reserved(folder / copy_name(database, version, origin, now)) as (unfinished, path):
-        source.execute("VACUUM INTO ?", (str(unfinished),))
+        # As bytes, because a name need not be UTF-8; absolute, because SQLite reads one that begins
+        # with "file:" as an address.
+        name = os.fsencode(unfinished.absolute())
+        source.execute("VACUUM INTO CAST(? AS TEXT)", (name,))
         _check(unfinished)
         _sync(unfinished)
         unfinished.rename(path)
@@ -157,8 +160,8 @@ def _sync(path: Path) -> None:
 
 
 def _delete_left(folder: Path, database: Path) -> None:
-    """Delete the unfinished files of killed backups of *database*."""
-    for path in folder.glob(f"{glob.escape(database.name)}.v*{UNFINISHED}*"):
+    """Delete the unfinished files in *folder* of killed backups of *database*."""
+    for path in unfinished_in(folder, database):
         with suppress(FileNotFoundError):  # Another backup has just renamed it.
             if time.time() - path.stat().st_mtime > LEFT_SECONDS:
                 path.unlink()

@@ -13,6 +13,8 @@ from typing import Final, Self
 MIGRATION_DAYS: Final = 30
 MIGRATION_COPIES: Final = 2
 UNFINISHED: Final = ".part"
+RECORD: Final = ".last-backup"
+RECORD_MODE: Final = 0o644  # Another user, such as root, may back up; the bot reads the record.
 
 
 class Origin(StrEnum):
@@ -24,24 +26,28 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """A copy of the database, and when it was made; *number* orders copies of the same time."""
+    """A copy of the database: the version of its schema, and when it was made.
+
+    *number* orders copies of the same time.
+    """
 
     path: Path
+    version: int
     made: datetime
     number: int
 
     @classmethod
     def at(cls, path: Path, database: Path, origin: Origin) -> Self | None:
         """Return *path* as a copy of *database*, None if it does not have the name of one."""
-        form = rf"{re.escape(database.name)}\.v\d+-([\dTZ-]+)(?:\.(\d+))?"
+        form = rf"{re.escape(database.name)}\.v(\d+)-([\dTZ-]+)(?:\.(\d+))?"
         match = re.fullmatch(form, path.name, re.ASCII)
         if match is None or path.is_symlink() or not path.is_file():
             return None
         try:
-            made = datetime.strptime(match[1], origin).replace(tzinfo=UTC)
+            made = datetime.strptime(match[2], origin).replace(tzinfo=UTC)
         except ValueError:
             return None
-        return cls(path, made, int(match[2] or 0))
+        return cls(path, int(match[1]), made, int(match[3] or 0))
 
 
 def copy_name(database: Path, version: int, origin: Origin, now: datetime) -> str:
@@ -54,6 +60,30 @@ def copies_in(folder: Path, database: Path, origin: Origin) -> list[Copy]:
     found = (Copy.at(path, database, origin) for path in folder.iterdir())
     copies = [copy for copy in found if copy is not None]
     return sorted(copies, key=lambda copy: (copy.made, copy.number))
+
+
+def unfinished_in(folder: Path, database: Path) -> list[Path]:
+    """Return the files in *folder* that have the name of an unfinished backup of *database*.
+
+    Raises OSError.
+    """
+    name, unfinished = re.escape(database.name), re.escape(UNFINISHED)
+    copy = rf"{name}\.v\d+-[\dTZ-]+(?:\.\d+)?{unfinished}(?:-journal)?"
+    record = rf"{name}{re.escape(RECORD)}\w*{unfinished}"
+    form = re.compile(f"{copy}|{record}", re.ASCII)
+    return [path for path in folder.iterdir() if form.fullmatch(path.name) and path.is_file()]
+
+
+def replaced(copies: Sequence[Copy]) -> list[Copy]:
+    """Return those of *copies*, oldest first, that newer ones made before migrations replace.
+
+    A migration that fails is tried at each start. So the newest copy of each version stays, of the
+    newest versions; otherwise, copies of a database that is half migrated would replace that of the
+    last one in use.
+    """
+    kept = {copy.version: copy for copy in copies}
+    newest = sorted(kept.values(), key=lambda copy: (copy.made, copy.number))[-MIGRATION_COPIES:]
+    return [copy for copy in copies if copy not in newest]
 
 
 def expired(copies: Sequence[Copy], days: int, now: datetime) -> list[Copy]:
@@ -79,7 +109,7 @@ class Copies:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._record = Path(f"{database}.last-backup")
+        self._record = Path(f"{database}{RECORD}")
 
     def last_backup(self) -> LastBackup | None:
         """Return the last backup that was recorded; raises OSError."""
@@ -94,11 +124,12 @@ class Copies:
         """Record the last backup; raises OSError."""
         from tempfile import mkstemp  # noqa: PLC0415  # The bot itself records no backups.
 
-        descriptor, name = mkstemp(dir=self._record.parent, prefix=self._record.name)
+        descriptor, name = mkstemp(UNFINISHED, self._record.name, self._record.parent)
         unfinished = Path(name)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(asdict(backup), file)
+                unfinished.chmod(RECORD_MODE)
             unfinished.replace(self._record)
         finally:
             unfinished.unlink(missing_ok=True)

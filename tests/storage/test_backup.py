@@ -35,9 +35,9 @@ def rows(path: Path) -> list[tuple[str, str]]:
         return list(copy.execute("SELECT * FROM facts ORDER BY name"))
 
 
-def named(folder: Path, days_ago: float, origin: Origin = Origin.COMMAND) -> Path:
+def named(folder: Path, days_ago: float, origin: Origin = Origin.COMMAND, version: int = 3) -> Path:
     """Return a file that is named as a copy of bot.db which was made *days_ago*."""
-    name = copy_name(Path("bot.db"), 3, origin, NOW - timedelta(days=days_ago))
+    name = copy_name(Path("bot.db"), version, origin, NOW - timedelta(days=days_ago))
     (folder / name).write_text("an old copy")
     return folder / name
 
@@ -147,6 +147,62 @@ async def test_what_a_killed_backup_left_is_deleted_by_a_later_one(
     async with open_database(path):
         copy = await made(path, folder)
     assert set(folder.iterdir()) == {running, other, copy.path}
+
+
+async def test_what_is_not_named_as_an_unfinished_copy_is_left_alone(
+    path: Path, folder: Path
+) -> None:
+    folder.mkdir()
+    files = {folder / "bot.db.v2.parts-list", folder / "bot.db.very-own.partial"}
+    for file in files:
+        file.write_text("somebody's own")
+        os.utime(file, (0, 0))
+    own = folder / "bot.db.v3-2026-01-01T000000Z.part"
+    own.mkdir()
+    os.utime(own, (0, 0))
+    async with open_database(path):
+        copy = await made(path, folder)
+    assert set(folder.iterdir()) == {*files, own, copy.path}
+
+
+async def test_no_half_written_record_stays(path: Path, folder: Path) -> None:
+    """Also not of a backup that was killed while it wrote the record."""
+    async with open_database(path):
+        await made(path, folder)
+        left = path.with_name("bot.db.last-backup0a_b1.part")
+        left.write_text("{")
+        os.utime(left, (0, 0))
+        await made(path, folder)
+        assert set(path.parent.glob("bot.db.last*")) == {Path(f"{path}.last-backup")}
+
+
+async def test_every_user_who_reaches_the_record_may_read_it(path: Path, folder: Path) -> None:
+    """Root may back up a bot that runs as another user and shows the record in /privacy."""
+    async with open_database(path):
+        await made(path, folder)
+    assert stat.S_IMODE(Path(f"{path}.last-backup").stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b'it\'s "a" 100%41 #?&', b"file:copies", b"file:c?mode=memory", b"c\xff", "사본".encode()],
+)
+def test_a_folder_may_have_any_name(path: Path, name: bytes) -> None:
+    """In any language of the terminal, and named from the folder where the command runs."""
+    asyncio.run(created(path))
+    done = subprocess.run(
+        [sys.executable, "-m", "bot", "backup", os.fsdecode(name)],
+        env=os.environ
+        | {"DATABASE_URL": f"sqlite:///{path}", "PYTHONPATH": str(ROOT)}
+        | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"},
+        cwd=path.parent,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"Copied ")
+    [copy] = (path.parent / os.fsdecode(name)).iterdir()
+    assert rows(copy) == [("a", "b")]
 
 
 async def refused(path: Path, folder: Path) -> str:
@@ -362,13 +418,30 @@ async def test_the_last_two_copies_before_migrations_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await created(path)
-    _old, newer = (named(path.parent, days, Origin.MIGRATION) for days in (9, 2))
+    _old = named(path.parent, 9, Origin.MIGRATION, version=3)
+    newer = named(path.parent, 2, Origin.MIGRATION, version=4)
     backup = named(path.parent, 400)
     monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS | {"Add": "CREATE TABLE more (x);"})
     await created_again(path)
     copies = set(path.parent.glob("bot.db.v*"))
     assert copies > {newer, backup}
     assert len(copies) == 3
+
+
+async def test_a_migration_that_fails_at_each_start_loses_no_copy(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copy of the version that was in use stays, and the newest of where it fails."""
+    await created(path)
+    steps = {"Add": "CREATE TABLE more (x);", "Fail": "CREATE TABLE more (x);"}
+    monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS | steps)
+    for _start in range(4):
+        with pytest.raises(HistoryUnusable):
+            await created_again(path)
+    [in_use] = path.parent.glob(f"bot.db.v{VERSION}-*")
+    assert len(list(path.parent.glob(f"bot.db.v{VERSION + 1}-*"))) == 1
+    with closing(sqlite3.connect(in_use)) as old:
+        assert old.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
 
 async def test_a_database_that_cannot_be_copied_is_not_migrated(
