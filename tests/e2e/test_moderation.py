@@ -67,6 +67,18 @@ async def test_flagged_question_is_withheld_and_erased(refusing: Stage, unique: 
     assert thread["name"] == ENGLISH.withheld_title
 
 
+async def test_name_of_a_thread_that_cannot_be_changed_stays(refusing: Stage, unique: str) -> None:
+    """The question is erased all the same."""
+    await refusing.model.judge_when(unique, "violence")
+    refusal = {"message": "Missing Permissions", "code": 50013}
+    path = r"/channels/\d+$"
+    await refusing.discord.fault("answer", method="PATCH", path=path, status=403, body=refusal)
+    question = await refusing.ask(f"{unique} how?")
+    assert await refusing.text_on(question) == ENGLISH.question_withheld
+    await is_erased(refusing, question, unique)
+    await refusing.logged(f"Cannot rename thread {question['id']}: Forbidden")
+
+
 async def test_first_words_wait_for_the_verdict(refusing: Stage, unique: str) -> None:
     """The model answered at once, but nobody sees a word of it."""
     await refusing.model.judge_when(unique, "violence", delay_seconds=1.0)
