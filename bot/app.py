@@ -111,7 +111,7 @@ async def _run(
     monitor: "Monitor | None" = None,
 ) -> None:
     metrics = NO_METRICS if monitor is None else monitor.metrics
-    api = replace(settings.api, options=live.request_options)
+    api = replace(settings.api, options=live.request_options, reply_tokens=live.longest_reply)
     async with (
         History.open(file, metrics) as history,
         ChatCompletions.open(api, metrics) as model,

@@ -37,6 +37,7 @@ RELOADED: Final = frozenset(
         "openai_model",
         "openai_models",
         "openai_options",
+        "reply_tokens",
         "shutdown_grace",
         "system_prompt",
         "token_prices",
@@ -68,7 +69,6 @@ RESTARTED: Final = frozenset(
         "redact",
         "reply_parts",
         "reply_timeout",
-        "reply_tokens",
         "retention_days",
         "stream_idle_timeout",
     }
@@ -99,11 +99,16 @@ class LiveSettings:
         self.prices = Live(settings.token_prices)
         self.prompts = Live(settings.prompts)
         self.questions_per_minute = Live(settings.user_messages_per_minute)
+        self.reply_tokens = Live(settings.reply_tokens)
         self.shutdown_grace = Live(settings.shutdown_grace)
 
     def request_options(self, model: str) -> Mapping[str, Any]:
         """Return the options that are merged into each request to *model* now."""
         return self.options.value(model)
+
+    def longest_reply(self) -> int:
+        """Return how many tokens a reply may have now."""
+        return self.reply_tokens.value
 
     @property
     def access_without_orders(self) -> AccessLists:

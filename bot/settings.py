@@ -476,7 +476,7 @@ class Settings(BaseModel):
             api_key=key.get_secret_value() if key is not None else None,
             model=self.openai_model,
             options=self.request_options,
-            reply_tokens=self.reply_tokens,
+            reply_tokens=lambda: self.reply_tokens,
             length_option="max_completion_tokens" if self.at_openai else "max_tokens",
             first_token_seconds=self.first_token_timeout,
             idle_seconds=self.stream_idle_timeout,

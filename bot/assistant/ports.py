@@ -16,9 +16,11 @@ ContextLoader = Callable[[Exchange], Awaitable[QuestionContext]]
 
 
 class ChatModel(Protocol):
-    """A chat API; *reply_tokens* limits one reply."""
+    """A chat API."""
 
-    reply_tokens: int
+    @property
+    def reply_tokens(self) -> int:
+        """The longest reply, in tokens."""
 
     def adds_to_prompts(self, model: str) -> bool:
         """Whether the server adds to prompts for *model*, such as the results of a search."""

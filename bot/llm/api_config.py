@@ -12,8 +12,8 @@ class ApiConfig:
 
     *base_url* may have credentials and a query: see BaseAddress. *options* returns what is merged
     into each request to a model. *length_option* is the name of the field that limits a reply to
-    *reply_tokens*. The API may be silent for *first_token_seconds* before the first words and for
-    *idle_seconds* after that; a reply may take *reply_seconds*. If
+    what *reply_tokens* returns. The API may be silent for *first_token_seconds* before the first
+    words and for *idle_seconds* after that; a reply may take *reply_seconds*. If
     *hides_conversation*, errors leave out what they repeat of the conversation.
     """
 
@@ -21,7 +21,7 @@ class ApiConfig:
     api_key: str | None
     model: str
     options: Callable[[str], Mapping[str, Any]]
-    reply_tokens: int
+    reply_tokens: Callable[[], int]
     length_option: str
     first_token_seconds: float
     idle_seconds: float

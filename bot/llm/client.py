@@ -83,7 +83,7 @@ class ChatCompletions:
     ) -> None:
         self._metrics = metrics
         self.default_model = config.model
-        self.reply_tokens = config.reply_tokens
+        self._reply_tokens = config.reply_tokens
         self._client = client
         self._options = config.options
         self._shapes = RequestShapes(config.length_option)
@@ -112,6 +112,11 @@ class ChatCompletions:
         )
         async with client:
             yield cls(client, config, metrics)
+
+    @property
+    def reply_tokens(self) -> int:
+        """The longest reply, in tokens."""
+        return self._reply_tokens()
 
     @asynccontextmanager
     async def stream(

@@ -53,7 +53,7 @@ async def opened(
                 api_key=server.api_key,
                 model="stand-in",
                 options=lambda _model: {},
-                reply_tokens=reply_tokens,
+                reply_tokens=lambda: reply_tokens,
                 length_option="max_tokens",
                 first_token_seconds=20.0,
                 idle_seconds=20.0,

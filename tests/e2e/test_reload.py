@@ -57,7 +57,7 @@ async def reloading(stand_ins: Stage) -> AsyncIterator[Reloading]:
 
 
 async def test_a_reload_takes_over_what_may_change(stand_ins: Stage, unique: str) -> None:
-    """The model, the prompt, the prices, the rate limit and the level of the log."""
+    """The model, the prompt, the prices, the limits and the level of the log."""
     async with reloading(stand_ins) as it:
         stage = it.stage
         it.write("OPENAI_MODEL=one", "SYSTEM_PROMPT=Speak of harbours.")
@@ -69,10 +69,11 @@ async def test_a_reload_takes_over_what_may_change(stand_ins: Stage, unique: str
                 "SYSTEM_PROMPT=Speak of hills.",
                 'TOKEN_PRICES={"two": [1000000, 1000000], "currency": "£"}',
                 'OPENAI_OPTIONS={"temperature": 0.25}',
+                "REPLY_TOKENS=300",
                 "USER_MESSAGES_PER_MINUTE=1",
                 "LOG_LEVEL=DEBUG",
                 expected="Reload the settings: changed LOG_LEVEL, OPENAI_MODEL, OPENAI_OPTIONS, "
-                "SYSTEM_PROMPT, TOKEN_PRICES, USER_MESSAGES_PER_MINUTE",
+                "REPLY_TOKENS, SYSTEM_PROMPT, TOKEN_PRICES, USER_MESSAGES_PER_MINUTE",
             )
             channel, person = await stage.channel(), await stage.person()
             await stage.model.reply_when(unique, Script(text="x"))
@@ -82,6 +83,7 @@ async def test_a_reload_takes_over_what_may_change(stand_ins: Stage, unique: str
             assert first.body["model"] == "one"
             assert second.body["model"] == "two"
             assert second.body["temperature"] == 0.25
+            assert 300 in second.body.values(), "the longest answer"
             assert "harbours" in first.body["messages"][0]["content"]
             assert "hills" in second.body["messages"][0]["content"]
             assert "Built prompt of question" in bot.log, "DEBUG"

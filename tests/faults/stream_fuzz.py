@@ -312,7 +312,7 @@ async def _tried(answers: Iterator[Answer], check: Callable[[int, Ending], str |
     values: dict[str, Any] = {
         "model": "any",
         "options": lambda _model: {},
-        "reply_tokens": REPLY_TOKENS,
+        "reply_tokens": lambda: REPLY_TOKENS,
         "length_option": "max_tokens",
         "first_token_seconds": PATIENCE_SECONDS / 2,
         "idle_seconds": PATIENCE_SECONDS / 2,

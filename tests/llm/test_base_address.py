@@ -33,7 +33,7 @@ PROMPT = Prompt((Turn(Role.SYSTEM, "Be brief."), Turn(Role.USER, "Why?")), 20, 0
 VALUES: dict[str, Any] = {
     "model": "m",
     "options": lambda _model: {},
-    "reply_tokens": 500,
+    "reply_tokens": lambda: 500,
     "length_option": "max_tokens",
     "first_token_seconds": 5.0,
     "idle_seconds": 5.0,

@@ -70,7 +70,7 @@ SOON = 0.3  # seconds; the deadlines of tests that wait for them
 VALUES: dict[str, Any] = {
     "model": "any-name",
     "options": lambda _model: {},
-    "reply_tokens": 500,
+    "reply_tokens": lambda: 500,
     "length_option": "max_completion_tokens",
     "first_token_seconds": 20.0,
     "idle_seconds": 20.0,
@@ -1415,7 +1415,7 @@ async def test_a_redirect_is_not_followed(
 async def test_text_beyond_the_limit_is_cut(server: ModelDriver, opened: Open, size: int) -> None:
     """For servers that ignore the limit; the connection is closed."""
     await server.reply(Script(text="x" * 100_000, chunk_size=size))
-    async with opened(reply_tokens=20) as model:
+    async with opened(reply_tokens=lambda: 20) as model:
         text, error = await failure(model)
     assert (text, type(error)) == ("x" * 160, OutputTruncated)
     if size == 1:
@@ -1424,7 +1424,7 @@ async def test_text_beyond_the_limit_is_cut(server: ModelDriver, opened: Open, s
 
 async def test_text_of_exactly_the_limit_is_complete(server: ModelDriver, opened: Open) -> None:
     await server.reply("x" * 160)
-    async with opened(reply_tokens=20) as model:
+    async with opened(reply_tokens=lambda: 20) as model:
         assert (await asked(model))[0] == "x" * 160
 
 
