@@ -15,7 +15,8 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 3600.0  # A team changes rarely.
 ACCEPTED: Final = 2  # Discord: the state of a membership that was not only offered
-READ_ONLY: Final = "read_only"  # Discord: the role of a member who may change nothing
+# Discord: the roles of members who may reset the token of the bot, say; "read_only" is the other.
+OPERATING: Final = frozenset({"admin", "developer"})
 
 
 class Operators:
@@ -64,6 +65,6 @@ def owners_of(application: Any) -> frozenset[int]:
     members = {
         int(member["user"]["id"])
         for member in team["members"]
-        if member["membership_state"] == ACCEPTED and member.get("role") != READ_ONLY
+        if member["membership_state"] == ACCEPTED and member.get("role") in OPERATING
     }
     return frozenset({int(team["owner_user_id"]), *members})

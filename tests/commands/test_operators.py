@@ -7,7 +7,7 @@ import pytest
 
 from bot.commands.operators import FRESH_SECONDS, Operators, owners_of
 
-OWNER, MEMBER, INVITED, READER, STRANGER = 1, 2, 3, 4, 5
+OWNER, MEMBER, INVITED, READER, STRANGER, OTHER_ROLE, NO_ROLE = 1, 2, 3, 4, 5, 6, 7
 ALONE: dict[str, Any] = {"owner": {"id": str(OWNER)}, "team": None}
 # Discord: the owner of a team's application is a user that stands for the team.
 OF_A_TEAM: dict[str, Any] = {
@@ -19,6 +19,8 @@ OF_A_TEAM: dict[str, Any] = {
             {"user": {"id": str(MEMBER)}, "membership_state": 2, "role": "developer"},
             {"user": {"id": str(INVITED)}, "membership_state": 1, "role": "admin"},
             {"user": {"id": str(READER)}, "membership_state": 2, "role": "read_only"},
+            {"user": {"id": str(OTHER_ROLE)}, "membership_state": 2, "role": "billing"},
+            {"user": {"id": str(NO_ROLE)}, "membership_state": 2},
         ],
     },
 }
@@ -59,7 +61,7 @@ class Scene:
     ("application", "expected"), [(ALONE, {OWNER}), (OF_A_TEAM, {OWNER, MEMBER})]
 )
 def test_the_owners_are_one_person_or_the_team(application: Any, expected: set[int]) -> None:
-    """Who is only invited has no say yet, and who may only read has none."""
+    """Not who is only invited, may only read, or has a role that nobody here knows."""
     assert owners_of(application) == expected
 
 
