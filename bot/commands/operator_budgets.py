@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from bot.commands.base import Refused
-from bot.commands.operator import AS_SET, PERIODS, SCOPES
+from bot.commands.operator import AS_SET, PERIODS, RESETS, SCOPES
 from bot.i18n.sentences import Sentences
 from bot.llm.budget_rules import MONEY, NANOS, BudgetRules, Period, Scope
 from bot.storage.orders import BudgetOrder, Orders
@@ -37,7 +37,8 @@ def asked_budget(
     """Return the budget that the options ask for, None if they ask to see all; raises Refused."""
     if scope is None and period is None and amount is None and reset is None:
         return None
-    is_clear = scope in {*Scope} and period in {*Period} and (amount is None) != (reset is None)
+    is_offered = scope in {*Scope} and period in {*Period} and reset in {None, *RESETS}
+    is_clear = is_offered and (amount is None) != (reset is None)
     if scope is None or period is None or not is_clear:
         raise Refused(lambda t: t.operator_budget_options)
     if reset == AS_SET:

@@ -150,10 +150,14 @@ class OperatorDesk:
 
     async def _order(self, by: int, what: str, changed: Change) -> None:
         async with self._ordering:
-            orders = changed(self._rules.orders)
+            before = self._rules.orders
+            orders = changed(before)
             if not self._rules.accepts(orders):
                 raise Refused(lambda t: t.operator_needs_prices)
             await store_orders(self._facts, orders)
+            if not self._rules.accepts(orders):  # Meanwhile, a reload took the prices away.
+                await store_orders(self._facts, before)
+                raise Refused(lambda t: t.operator_needs_prices)
             self._rules.obey(orders)
         log.info("Obey operator %d: %s", by, what, extra=as_event("order_given", person=by))
 
