@@ -4,7 +4,7 @@ import asyncio
 from typing import Final, NamedTuple
 
 from bot.doctor.channel_permissions import allowed_in, timed_out_until
-from bot.doctor.discord_api import DiscordApi, Problem
+from bot.doctor.discord_api import NOT_FOUND, DiscordApi, Problem
 from bot.doctor.discord_check import Json
 from bot.doctor.findings import Finding, fail, ok, warn
 from bot.transport.permissions import (
@@ -61,7 +61,7 @@ async def _parent(api: DiscordApi, channel: Json) -> Json | Problem:
 
 def unseen(channel_id: int, problem: Problem) -> Finding:
     """Say why a channel cannot be read."""
-    if problem.status == 404:
+    if problem.status == NOT_FOUND:
         text = f"There is no channel {channel_id}."
         remedy = "Copy the id again: Developer Mode is in Discord's settings under Advanced."
     elif problem.status == 403:

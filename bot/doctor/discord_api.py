@@ -17,6 +17,7 @@ LONGEST_WAIT_SECONDS: Final = 3.0
 AT_ONCE: Final = 5  # Discord: 50 requests a second, which the running bot needs, too
 USER_AGENT: Final = "DiscordBot (discord-chat-bot, doctor)"  # Discord requires this shape.
 UNAUTHORIZED: Final = 401
+NOT_FOUND: Final = 404
 RATE_LIMITED: Final = 429
 
 

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from bot.doctor.discord_api import UNAUTHORIZED, DiscordApi, Problem
+from bot.doctor.discord_api import RATE_LIMITED, UNAUTHORIZED, DiscordApi, Problem
 from bot.doctor.findings import Finding, fail, ok, warn
 from bot.doctor.proxies import proxy_variable
 from bot.transport.reconnect import TOKEN_REFUSED
 
 MESSAGE_CONTENT: Final = 1 << 18 | 1 << 19  # Discord: flags of an application; 19 below 100 servers
+FAILED: Final = 500  # from this status on, the server has a fault
 FEW_IDENTIFIES: Final = 50
 SKEW_SECONDS: Final = 10.0
 GUILDS_A_PAGE: Final = 200  # Discord: the most
@@ -72,6 +73,13 @@ def _unreachable(problem: Problem, url: str) -> Finding:
         text, _, remedy = TOKEN_REFUSED.partition(": ")
         return fail("token", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
     host = urlsplit(url).hostname
+    if problem.status == RATE_LIMITED or problem.status >= FAILED:
+        text = f"Discord at {host} has a problem: {problem.text}."
+        return fail("discord", text, "Try again later, and look at discordstatus.com.")
+    if problem.status:
+        text = f"What answers at {host} is not Discord: {problem.text}."
+        remedy = "Check DISCORD_API_URL, and whether a proxy answers in place of Discord."
+        return fail("discord", text, remedy)
     remedy = "Check the network, and whether a firewall lets this machine reach that host."
     if (variable := proxy_variable(url)) is not None:
         remedy = (

@@ -5,14 +5,13 @@ from collections.abc import Iterable
 from typing import Final
 
 from bot.access import AccessLists, Ids
-from bot.doctor.discord_api import DiscordApi, Problem
+from bot.doctor.discord_api import NOT_FOUND, DiscordApi, Problem
 from bot.doctor.discord_check import Json
 from bot.doctor.findings import Finding, and_more, warn
 
 MAX_IDS: Final = 50  # that are looked up for each list; Discord has no way to ask for many at once
 MAX_GUILDS: Final = 20  # whose roles are read
 MAX_NAMED: Final = 10
-NOT_FOUND: Final = 404
 FORBIDDEN: Final = 403
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from bot.access import AccessLists, Ids, Place
 from bot.doctor.channel_check import DIRECT, THREADS, unseen
-from bot.doctor.discord_api import DiscordApi, Problem
+from bot.doctor.discord_api import NOT_FOUND, DiscordApi, Problem
 from bot.doctor.discord_check import Json
 from bot.doctor.findings import Finding, ok, warn
 
@@ -16,7 +16,11 @@ async def check_verdict(
     channel = await api.get(f"/channels/{place_id}")
     if isinstance(channel, Problem):
         return [unseen(place_id, channel)]
-    place, roles = await asyncio.gather(_place(api, channel), _roles(api, channel, person_id))
+    place, member = await asyncio.gather(_place(api, channel), _member(api, channel, person_id))
+    if isinstance(member, Problem) and member.status == NOT_FOUND:
+        text = f"There is no person {person_id} in server {place.guild_id}."
+        return [warn("access", text, "Copy the id again. (Developer Mode > Copy ID)")]
+    roles = None if isinstance(member, Problem | None) else frozenset(map(int, member["roles"]))
     return [judge_verdict(lists, place, person_id, roles)]
 
 
@@ -47,9 +51,9 @@ def _above(channel: Json) -> tuple[int, ...]:
     return (int(channel["parent_id"]),) if channel.get("parent_id") else ()
 
 
-async def _roles(api: DiscordApi, channel: Json, person_id: int) -> Ids | None:
-    """Return the roles of a person, None if they are not known."""
+async def _member(api: DiscordApi, channel: Json, person_id: int) -> Json | Problem | None:
+    """Return a person as a member of the server, None in a private channel."""
     if channel["type"] in DIRECT:
         return None
-    member = await api.get(f"/guilds/{channel['guild_id']}/members/{person_id}")
-    return None if isinstance(member, Problem) else frozenset(map(int, member["roles"]))
+    member: Json | Problem = await api.get(f"/guilds/{channel['guild_id']}/members/{person_id}")
+    return member

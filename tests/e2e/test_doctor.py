@@ -271,6 +271,20 @@ async def test_discord_that_does_not_answer_is_named(stage: Stage) -> None:
     assert "127.0.0.1" in found["discord"]["text"]
 
 
+@pytest.mark.parametrize(
+    ("status", "remedy"), [(503, "discordstatus.com"), (404, "DISCORD_API_URL")]
+)
+async def test_what_answers_in_place_of_discord_is_named(
+    stage: Stage, status: int, remedy: str
+) -> None:
+    answer: dict[str, Any] = {"status": status, "body": "<html>", "count": None}
+    await stage.discord.fault("answer", method="GET", path="/users/@me$", **answer)
+    found = (await findings(stage))["discord"]
+    assert found["level"] == "fail"
+    assert remedy in found["remedy"]
+    assert str(status) in found["text"]
+
+
 async def test_a_proxy_in_the_environment_is_named(stage: Stage) -> None:
     """The chat API is asked through it, and Discord is not."""
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
@@ -456,6 +470,14 @@ async def test_what_operators_set_wins_as_it_does_in_the_bot(stage: Stage) -> No
     )
     assert found["access"]["text"].endswith(f": BLOCKED_USERS has person {mina}.")
     assert found["budget_day"]["level"] == "fail"
+
+
+async def test_a_person_who_is_not_in_the_server_is_named(stage: Stage) -> None:
+    """No list decides about an id that was copied wrong."""
+    place = await stage.channel()
+    found = (await findings(stage, "--who", "1234567890123456", "--where", place))["access"]
+    assert found["level"] == "warn"
+    assert found["text"].startswith("There is no person 1234567890123456 in server ")
 
 
 async def test_who_without_where_is_refused(stage: Stage) -> None:
