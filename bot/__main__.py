@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _doctor_named(command: str) -> list[str]:
-    """Return a sentence about what checks the bot; other commands need none of it."""
+    """Return the sentence that names the doctor, if *command* runs the bot."""
     from bot import program  # noqa: PLC0415
 
     return [f"To check everything: {program.command('doctor')}."] if command == "run" else []
@@ -92,10 +92,10 @@ def _parser() -> "argparse.ArgumentParser":
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="run the bot (the default)")
     backup = commands.add_parser(
-        "backup", help="copy the database into a folder, while the bot runs or not"
+        "backup", help="copy the database into a folder; the bot may be running"
     )
     backup.add_argument(
-        "folder", nargs="?", help="where to (default: the folder backups beside the database)"
+        "folder", nargs="?", help="the folder (default: backups, beside the database)"
     )
     backup.add_argument(
         "--keep",
@@ -137,9 +137,7 @@ def _parser() -> "argparse.ArgumentParser":
     health.add_argument(
         "--port", type=partial(_port, lowest=1), help="its port there (default: HEALTH_PORT)"
     )
-    health.add_argument(
-        "--live", action="store_true", help="ask only whether it lives, whatever it can do"
-    )
+    health.add_argument("--live", action="store_true", help="ask only whether the process is alive")
     return parser
 
 
@@ -193,7 +191,7 @@ def _is_port(text: str, lowest: int) -> bool:
 def _run() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _exit_now)  # Until `run` handles signals, nothing is to be finished.
-    # A wish to reload waits until `run` can fulfil it; by default, it would end the process.
+    # SIGHUP asks to reload. It waits until `run` handles it; by default it would end the process.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
     # Imported objects live as long as the process. Searching them for garbage took a third of the
     # start, and later 60 ms each time, while people waited.
@@ -273,8 +271,8 @@ def _health_address(options: "argparse.Namespace") -> tuple[str, int | None]:
     given = os.environ.get("HEALTH_PORT", "")
     if port is None and _is_port(given, lowest=1):
         port = int(given)
-    # Late, because a container asks every half minute, and pydantic takes long to import. It has
-    # its settings in the environment.
+    # Late, because a container asks every half minute, and pydantic takes long to import. A
+    # container has its settings in the environment.
     from pathlib import Path  # noqa: PLC0415
 
     if port is None or (host is None and Path(".env").exists()):

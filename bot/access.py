@@ -46,9 +46,9 @@ WORDS: Final = {
     Rule.BLOCKED_ROLE: "BLOCKED_ROLES has role {id}",
     Rule.DIRECT_MESSAGES: "ALLOW_DMS is false",
     Rule.OTHER_GUILD: "ALLOWED_GUILDS lacks server {id}",
-    Rule.OTHER_CHANNEL: "ALLOWED_CHANNELS lacks channel {id} and what is above it",
+    Rule.OTHER_CHANNEL: "ALLOWED_CHANNELS lacks channel {id} and its parents",
     Rule.OTHER_PERSON: "ALLOWED_USERS and ALLOWED_ROLES lack person {id} and their roles",
-    Rule.UNKNOWN_CHANNEL: "the channel or the category above {id} is not known",
+    Rule.UNKNOWN_CHANNEL: "the channel or category that {id} belongs to is not known",
     Rule.UNKNOWN_ROLES: "the roles of person {id} are not known",
 }
 

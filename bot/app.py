@@ -169,7 +169,7 @@ async def _condition(connected: Connection, history: History) -> "Condition":
 async def moderation(
     config: ModerationConfig | None, metrics: Metrics = NO_METRICS
 ) -> AsyncIterator[Screener]:
-    """Yield what checks questions: by a moderation service, or not at all."""
+    """Yield the screener of *config*, or one that checks nothing if there is none."""
     if config is None:
         yield NO_SCREENER
         return

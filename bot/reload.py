@@ -18,7 +18,7 @@ from bot.storage.orders import NO_ORDERS, Orders
 
 log = logging.getLogger(__name__)
 
-# The settings of `LiveSettings`: a reload takes them over.
+# The settings of `LiveSettings`, which a reload applies.
 RELOADED: Final = frozenset(
     {
         "admins",
@@ -44,7 +44,7 @@ RELOADED: Final = frozenset(
         "user_messages_per_minute",
     }
 )
-# The settings that only a restart takes over: what is built from them is open, or sent to Discord.
+# The settings that need a restart: what is built from them is open, or was sent to Discord.
 RESTARTED: Final = frozenset(
     {
         "attachment_bytes",
@@ -83,7 +83,7 @@ OF_THE_SERVER: Final = frozenset(
 class LiveSettings:
     """The settings that a reload replaces, each as a value that is read at each decision.
 
-    The *orders* of operators win over the settings.
+    The *orders* of operators override the settings.
     """
 
     def __init__(self, settings: Settings, orders: Orders = NO_ORDERS) -> None:
@@ -213,9 +213,9 @@ class Reloader:
 
 
 def with_orders(settings: Settings, orders: Orders) -> Settings:
-    """Return *settings* with what operators set in place of what they say.
+    """Return *settings* with the *orders* of operators applied.
 
-    A limit in another unit than that of the settings means nothing. Raises SettingsInvalid if a
+    A limit in another unit than that of the settings is ignored. Raises SettingsInvalid if a
     limit in money needs prices that the settings lack.
     """
     if orders == NO_ORDERS:
@@ -244,7 +244,7 @@ def _names(fields: Iterable[str]) -> str:
 class Terminal:
     """The terminal that the bot was started in, if any.
 
-    When it is closed, the system sends SIGHUP, which is then no wish to reload.
+    When it is closed, the system sends SIGHUP, which then asks for no reload.
     """
 
     def __init__(self) -> None:

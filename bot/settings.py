@@ -97,11 +97,11 @@ REMEDIES: Final = {
         "model what a million tokens cost, in and out"
     ),
     "moderation_base_url": (
-        "give the address of a moderation service, like https://api.openai.com/v1; only if "
-        "OPENAI_BASE_URL is OpenAI's own address may it be empty"
+        "give the address of a moderation service, like https://api.openai.com/v1; it may be empty "
+        "only if OPENAI_BASE_URL is OpenAI's own address"
     ),
     "moderation_api_key": (
-        "set it to a key from platform.openai.com/api-keys, as MODERATION_BASE_URL is OpenAI's"
+        "set it to a key from platform.openai.com/api-keys, because MODERATION_BASE_URL is OpenAI's"
     ),
     "moderation_model": f"give the name of a model, like {MODERATION_MODEL}",
     "moderation_required": "give true or false; true needs MODERATION=refuse",
@@ -364,7 +364,7 @@ class Settings(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _moderation_elsewhere(cls, given: Any) -> Any:
-        """Need an address if the chat API is not OpenAI's: it may not be meant to go elsewhere."""
+        """Require an address if the chat API is not OpenAI's: words may not be meant for OpenAI."""
         if str(given.get("moderation") or "off").strip().lower() == "off":
             return given
         at_openai = _is_openai(given.get("openai_base_url") or f"https://{OPENAI_HOST}/v1")

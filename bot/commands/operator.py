@@ -30,7 +30,7 @@ RESETS: Final[dict[str, Explain]] = {
 
 
 class Desk(Protocol):
-    """Does what the subcommands ask for; it is loaded when somebody uses one."""
+    """Carries out the subcommands; it is imported when somebody first uses one."""
 
     async def status(self, interaction: discord.Interaction) -> None:
         """Show the state of the bot."""
@@ -49,7 +49,7 @@ class Desk(Protocol):
         person: discord.User | discord.Member | None,
         server: str | None,
     ) -> None:
-        """Take back what blocks a person or a server."""
+        """Unblock a person or a server."""
 
     async def budget(
         self,

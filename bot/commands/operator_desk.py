@@ -28,7 +28,7 @@ Change = Callable[[Orders], Orders]
 
 
 class Rules(Protocol):
-    """What holds: the settings, and the orders that win over them."""
+    """The rules in force: the settings, and the orders that override them."""
 
     access: Live[AccessLists]
     budgets: Live[BudgetRules]
@@ -46,9 +46,9 @@ class Rules(Protocol):
 
 
 class OperatorDesk:
-    """Takes the orders of operators; each is stored before it holds.
+    """Takes the orders of operators; each is stored before it takes effect.
 
-    Its methods for subcommands raise Refused, above all unless an operator asks, and HistoryFailed.
+    Its methods for subcommands raise HistoryFailed, and Refused, such as for others than operators.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class OperatorDesk:
     async def unblock(
         self, interaction: discord.Interaction, person: Person | None, server: str | None
     ) -> None:
-        """Take back what blocks a person or a server."""
+        """Unblock a person or a server."""
         await self._admit(interaction)
         target = _target(person, server)
         await self._unblock(target, interaction.user.id)
@@ -129,7 +129,7 @@ class OperatorDesk:
         await self._order(by, f"block person {target.id}", _person(target.id, blocked=True))
 
     async def _unblock(self, target: Target, by: int) -> None:
-        """Take back a block of a person or a server, also of the settings; raises HistoryFailed."""
+        """Unblock a person or a server, even if the settings block them; raises HistoryFailed."""
         lists = self._rules.access_without_orders
         if isinstance(target, int):
             blocked = False if target in lists.blocked_guilds else None

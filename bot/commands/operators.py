@@ -41,7 +41,7 @@ class Operators:
         self._reading = asyncio.Lock()
 
     async def include(self, person_id: int) -> bool:
-        """Whether a person operates the bot; not if Discord does not say who owns it."""
+        """Whether a person operates the bot; False if Discord does not say who owns it."""
         admins = self._admins()
         return person_id in (admins or await self._owners_now())
 

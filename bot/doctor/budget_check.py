@@ -56,7 +56,7 @@ def judge_budgets(
             used = rules.in_unit(spent(period.start(today)))
             yield _judge(rules, period, limit, used, period.resets_at(today))
     if not any(limit is not None for limit in limits.values()):
-        text = "BUDGETS limits persons or servers, but not the whole bot."
+        text = "BUDGETS limits people or servers, but not the whole bot."
         yield ok("budgets", text)
 
 
@@ -66,11 +66,11 @@ def _judge(rules: BudgetRules, period: Period, limit: int, used: int, resets_at:
     if used >= limit:
         until = datetime.fromtimestamp(resets_at, UTC)
         text = (
-            f"The bot's budget of this {period} is used up, {share}: until {until:%Y-%m-%d %H:%M} "
-            "UTC it answers nobody."
+            f"The bot's budget for this {period} is used up ({share}). It answers nobody until "
+            f"{until:%Y-%m-%d %H:%M} UTC."
         )
         return fail(name, text, f'Raise "bot": {{"{period}": …}} in BUDGETS, or wait.')
     text = f"The bot has used {share} of this {period}'s budget."
     if used >= NEARLY_USED * limit:
-        return warn(name, text, "It stops answering when all is used.")
+        return warn(name, text, "At the limit, it stops answering until the budget resets.")
     return ok(name, text)

@@ -39,7 +39,7 @@ async def check_channel(api: DiscordApi, channel_id: int, me_id: str) -> list[Fi
     if isinstance(channel, Problem):
         return [unseen(channel_id, channel)]
     if channel["type"] in DIRECT:
-        return [ok("channel", f"{channel_id} is a private channel, which needs no permissions.")]
+        return [ok("channel", f"{channel_id} is a direct message, which needs no permissions.")]
     parent, guild, member = await asyncio.gather(
         _parent(api, channel),
         api.get(f"/guilds/{channel['guild_id']}"),
@@ -87,7 +87,7 @@ def judge_place(place: Place) -> list[Finding]:
         text = f"{text} A moderator timed it out until {until:%Y-%m-%d %H:%M} UTC."
         remedy = "End the time-out, or wait."
     if not hidden and any(not lacking(allowed, way) for way in ways_to_answer(channel)):
-        text = f"{text} It can answer there, but not all that it does elsewhere works."
+        text = f"{text} It can answer there, but not everything works."
         return [warn("channel_permissions", text, remedy)]
     return [fail("channel_permissions", f"{text} So it cannot answer there.", remedy)]
 

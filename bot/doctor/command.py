@@ -20,7 +20,7 @@ def doctor(
     """Check, print and end the process with the exit code."""
     if person is not None and channel is None:
         raise StartRefused("Give --where with --who: the id of a channel or thread.")
-    logging.disable()  # The findings say it all.
+    logging.disable()  # Log lines would only repeat the findings.
 
     async def check() -> NoReturn:
         report = await examine(Options(channel=channel, person=person, live=live))

@@ -19,7 +19,7 @@ LOW_BYTES: Final = 100 * MEGABYTE
 OTHERS: Final = 0o077  # the rights of everybody but the owner
 OTHER_FILE: Final = "Name another file in DATABASE_URL."
 AS_THE_BOT: Final = "Run this as the user of the bot."
-READER_SECONDS: Final = 1.0  # A reader of this long is not between two statements.
+READER_SECONDS: Final = 1.0  # A reader that is still there after this is no short query.
 
 
 def check_database(path: Path) -> list[Finding]:
@@ -57,7 +57,7 @@ def judge_file(facts: FileFacts, uid: int) -> Iterator[Finding]:
         what = f"The file {facts.path} belongs to uid {facts.owner}; uid {uid} may not write to it."
         yield fail("database_file", what, remedy)
     elif facts.owner is None:
-        yield ok("database_file", f"There is no database {facts.path} yet: the bot will make it.")
+        yield ok("database_file", f"There is no database {facts.path} yet: the bot will create it.")
     elif facts.owner != uid:
         what = f"The file {facts.path} belongs to uid {facts.owner}; this is uid {uid}."
         yield warn("database_owner", what, "Run the bot and the doctor as the same user.")
@@ -81,7 +81,7 @@ def judge_contents(found: Contents, path: Path) -> Finding:
         text, _, remedy = found.refused.partition(". ")
         return fail("database_contents", f"{text}.", remedy)
     version, newest = found.header.version, len(MIGRATIONS)
-    read = "" if found.read_whole else " It is too large to read it all here."
+    read = "" if found.read_whole else " It is too large to be checked whole here."
     if not found.header.tables:
         return ok("database_contents", f"The database {path} is empty.")
     if version < newest:
@@ -100,7 +100,7 @@ def judge_space(facts: FileFacts) -> Iterator[Finding]:
     free = f"{facts.free_bytes / MEGABYTE:,.0f} MB are free on the disk of {facts.folder}"
     remedy = "Free some space: without any, the bot answers but remembers nothing."
     if not facts.free_files:
-        what = f"The disk of {facts.folder} takes no further files (no inodes are left)."
+        what = f"The disk of {facts.folder} cannot hold another file (no inodes are left)."
         yield fail("disk_full", what, remedy)
     elif facts.free_bytes < FULL_BYTES:
         yield fail("disk_full", f"The disk is full: {free}.", remedy)
@@ -112,15 +112,15 @@ def judge_space(facts: FileFacts) -> Iterator[Finding]:
 
 
 def judge_mount(mount: Mount | None, path: Path) -> Iterator[Finding]:
-    """Judge whether what is kept on this file system lasts."""
+    """Judge whether a database on this file system survives, and is safe from damage."""
     if mount is None or mount.kind is Kind.DISK:
         return
     where = f"The database {path} lies on {mount.type}"
     if mount.kind is Kind.LAYER:
-        text = f"{where}, the container's own layer: each deployment erases the bot's memory."
+        text = f"{where}, the container's own layer: each deployment deletes it."
         yield warn("database_not_kept", text, "Mount a volume and put DATABASE_URL on it.")
     elif mount.kind is Kind.MEMORY:
-        text = f"{where}, in memory: the bot's memory is gone when the machine or container stops."
+        text = f"{where}, in memory: it is lost when the machine or container stops."
         yield warn("database_not_kept", text, "Put DATABASE_URL on a disk or a volume.")
     else:
         text = f"{where}, a network file system. Its locks are not reliable enough for SQLite."
@@ -141,7 +141,7 @@ def _users(path: Path, *, held: bool) -> Iterator[Finding]:
 
 
 def judge_users(others: list[FileUser], reading: set[int]) -> Iterator[Finding]:
-    """Judge the programs besides the bot that have the database open, some for *reading* long."""
+    """Judge the *others* that have the database open; those in *reading* read for long."""
     for user in others:
         who = f"{user.program} (process {user.pid})"
         if user.pid in reading:

@@ -129,7 +129,7 @@ def judge_gateway(gateway: Json | Problem) -> list[Finding]:
     findings = [judge_identifies(gateway.get("session_start_limit") or {})]
     shards = gateway.get("shards") or 1
     if shards > 1:
-        text = f"Discord recommends {shards} shards, but this bot has one connection alone."
+        text = f"Discord recommends {shards} shards, but this bot has only one connection."
         remedy = "Leave servers: Discord refuses one connection for 2500 servers or more."
         findings.append(warn("shards", text, remedy))
     return findings
@@ -156,7 +156,7 @@ def judge_clock(skew: float) -> Finding:
     return warn(
         "clock",
         f"The clock of this machine is {abs(skew):.0f} s {side} Discord's. Times in answers and "
-        "the wait after a limit are wrong by as much.",
+        "the wait after a limit are off by that much.",
         "Set it by NTP, for example with systemd-timesyncd or chrony.",
     )
 

@@ -20,7 +20,7 @@ from bot.doctor.verdict import check_verdict
 from bot.settings import Settings
 
 ORDERS_SECONDS: Final = 5.0
-PROBE_SECONDS: Final = 30.0  # A probe asks one thing after the other, each for 10 s at most.
+PROBE_SECONDS: Final = 30.0  # A probe makes requests one after the other, each for 10 s at most.
 OF_MODERATION: Final = frozenset(
     {
         *("moderation", "moderation_api_key", "moderation_base_url", "moderation_model"),
@@ -121,10 +121,10 @@ async def _bounded(check: Check, probe: Coroutine[None, None, Report]) -> Report
         async with asyncio.timeout(PROBE_SECONDS):
             return await probe
     except TimeoutError:
-        text = f"The check took longer than {PROBE_SECONDS:.0f} s and was given up."
+        text = f"The check took longer than {PROBE_SECONDS:.0f} s and was stopped."
         return {check: [fail("no_answer", text, "Look for a disk or a server that hangs.")]}
     except Exception as error:  # noqa: BLE001  # the top handler of a check
-        text = f"The check met something unexpected: {type(error).__name__}."
+        text = f"The check failed unexpectedly: {type(error).__name__}."
         remedy = (
             "Look whether a proxy answers in place of the server. If none does, this is a fault of "
             "the doctor: please report it."

@@ -27,11 +27,15 @@ async def check_ids(api: DiscordApi, lists: AccessLists, guilds: list[Json]) -> 
         _missing(api, "/users", lists.blocked_users, {NOT_FOUND}),
         _missing(api, "/users", lists.admins, {NOT_FOUND}),
     )
-    names = ("BLOCKED_CHANNELS", "ALLOWED_USERS", "BLOCKED_USERS", "ADMINS")
+    people = "people who do not exist"
+    named = {
+        "BLOCKED_CHANNELS": "channels that do not exist",
+        **dict.fromkeys(("ALLOWED_USERS", "BLOCKED_USERS", "ADMINS"), people),
+    }
     found = [
         ("ALLOWED_GUILDS", "servers that the bot is not in", lists.allowed_guilds - guild_ids),
         ("ALLOWED_CHANNELS", "channels that do not exist or that the bot does not see", unseen),
-        *((name, "what does not exist", ids) for name, ids in zip(names, unknown, strict=True)),
+        *((name, what, ids) for (name, what), ids in zip(named.items(), unknown, strict=True)),
     ]
     if known_roles is not None:
         what = "roles that none of the bot's servers has"

@@ -16,7 +16,7 @@ ESCAPED: Final = re.compile(r"\\([0-7]{3})")  # a space in the name of a folder,
 
 
 class Kind(Enum):
-    """What a file system means for what is kept on it."""
+    """Where a file system keeps its files."""
 
     DISK = "disk"
     LAYER = "layer"
@@ -32,7 +32,7 @@ class Mount(NamedTuple):
 
     @property
     def kind(self) -> Kind:
-        """What the type means for what is kept there."""
+        """Where a file system of this type keeps its files."""
         if self.type in LAYERS:
             return Kind.LAYER
         if self.type in IN_MEMORY:

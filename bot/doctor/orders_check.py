@@ -1,4 +1,4 @@
-"""Show what operators set by /operator, which wins over the settings."""
+"""Show what operators set by /operator, which overrides the settings."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -14,14 +14,14 @@ MAX_NAMED: Final = 10
 
 
 def in_force(settings: Settings) -> tuple[Settings, list[Finding]]:
-    """Return the settings with the orders in the database, and what is to be said about these."""
+    """Return the settings with the orders in the database, and the findings about these."""
     try:
         orders = orders_of(settings.database_path)
     except (OSError, HistoryUnusable):  # The check of the database says why.
         return settings, []
     if orders == NO_ORDERS:
         return settings, []
-    text = f"By /operator, which wins over the settings: {'; '.join(described(orders))}."
+    text = f"Set by /operator, which overrides the settings: {'; '.join(described(orders))}."
     shown = ok("orders", text)
     try:
         return with_orders(settings, orders), [shown]

@@ -1,4 +1,4 @@
-"""Say whether a person may use the bot in a place, by the function that the bot itself asks."""
+"""Tell whether a person may use the bot in a place, by the function that the bot itself uses."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ async def check_verdict(
 
 
 def judge_verdict(lists: AccessLists, place: Place, person_id: int, roles: Ids | None) -> Finding:
-    """Say the verdict and the rule that decided."""
+    """Return the verdict and the rule that decided."""
     verdict = lists.verdict(place, person_id, roles)
     if verdict.allowed:
         return ok("access", f"Person {person_id} may use the bot in {place}: {verdict}.")

@@ -465,8 +465,8 @@ async def test_what_operators_set_wins_as_it_does_in_the_bot(stage: Stage) -> No
     stage.write("INSERT INTO facts VALUES ('orders', ?)", orders.as_json())
     found = await findings(stage, "--who", mina, "--where", channel)
     assert found["orders"]["text"] == (
-        f"By /operator, which wins over the settings: person {mina} blocked; the day's budget of "
-        "the bot changed."
+        f"Set by /operator, which overrides the settings: person {mina} blocked; the day's budget "
+        "of the bot changed."
     )
     assert found["access"]["text"].endswith(f": BLOCKED_USERS has person {mina}.")
     assert found["budget_day"]["level"] == "fail"
