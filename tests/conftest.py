@@ -1,5 +1,6 @@
 """Fixtures that the tests of several rooms share."""
 
+import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -32,6 +33,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all", action="store_true", help="also run the variations that seldom tell anything new"
     )
+
+
+def pytest_configure() -> None:
+    # A shell lets what it runs in the background ignore SIGINT, and so would every bot of a test.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
