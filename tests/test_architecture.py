@@ -168,6 +168,7 @@ PURE_MODULES = {
     "llm.events",
     "llm.listed_models",
     "llm.models",
+    "llm.numbered_json",
     "llm.prices",
     "llm.prompt_additions",
     "llm.reasoning_filter",

@@ -118,6 +118,7 @@ BAD = {
         *('{"hunter2": [1, 1e99999999999999999999]}', '{"hunter2": [1, 2000000000]}'),
         *('{"two hunter2": [1, 2]}', '{"m": [1, 2], "currency": "hunter2 and more"}'),
         *('{"m": [1, 2], "currency": 5}', '{"m": [1, 2], "currency": " "}'),
+        '{"hunter2": [1, 2], "hunter2": [3, 4]}',
     ],
     "BUDGETS": [
         *(SECRET, f'["{SECRET}"]', '{"hunter2": {"day": 1}}', '{"person": {"hunter2": 1}}'),
@@ -125,7 +126,8 @@ BAD = {
         *('{"person": {"day": true}}', '{"person": {"day": null}}', '{"person": {"day": NaN}}'),
         *('{"bot": {"day": 1e99}}', '{"bot": {"day": 1e-10}}', '{"bot": {"day": 2000000000}}'),
         *('{"unit": "hunter2"}', '{"unit": "tokens", "bot": {"day": 1.5}}', '{"exempt": "1"}'),
-        *('{"exempt": ["hunter2"]}', '{"exempt": [1.5]}', '{"exempt": [true]}'),
+        *('{"exempt": ["hunter2"]}', '{"exempt": [1.5]}', '{"exempt": [true]}', '{"unit": ["a"]}'),
+        *('{"bot": {"day": 1, "day": 2}}', '{"bot": {"day": 1}, "bot": {"month": 2}}'),
     ],
     "LANGUAGE": [SECRET, "fr", "e"],
     "MODERATION": [SECRET, "maybe"],

@@ -1,11 +1,11 @@
 """Read BUDGETS. Imported if it is set, to save memory in a bot without budgets."""
 
-import json
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from bot.llm.budget_rules import MONEY, NANOS, TOKENS, BudgetRules, Period, Scope
+from bot.llm.numbered_json import read_object
 
 UNIT, EXEMPT = "unit", "exempt"  # the keys that are no scope
 HIGHEST_LIMIT: Final = 1_000_000_000  # of the currency, or tokens in thousands
@@ -13,14 +13,9 @@ HIGHEST_LIMIT: Final = 1_000_000_000  # of the currency, or tokens in thousands
 
 def read_budgets(text: str) -> BudgetRules:
     """Return the budgets in a JSON object, without prices; raises ValueError."""
-    try:
-        data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
-    except (InvalidOperation, RecursionError):
-        raise ValueError("no number") from None
-    if not isinstance(data, dict):
-        raise ValueError("no object")
+    data = read_object(text)
     unit, exempt = data.pop(UNIT, MONEY), data.pop(EXEMPT, [])
-    if unit not in {MONEY, TOKENS} or not isinstance(exempt, list):
+    if unit not in (MONEY, TOKENS) or not isinstance(exempt, list):
         raise ValueError("no unit or no ids")
     limits = {
         (Scope(scope), Period(period)): _limit(amount, unit)
@@ -28,10 +23,6 @@ def read_budgets(text: str) -> BudgetRules:
         for period, amount in _items(periods)
     }
     return BudgetRules(limits, unit, frozenset(map(_id, exempt)))
-
-
-def _no_number(_constant: str) -> object:
-    raise ValueError  # NaN and Infinity
 
 
 def _items(periods: Any) -> Iterator[tuple[str, Any]]:

@@ -1,12 +1,12 @@
 """Compute the cost of tokens by the operator's prices."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from bot.llm.models import is_model_name
+from bot.llm.numbered_json import read_object
 
 CURRENCY: Final = "currency"  # the only key of TOKEN_PRICES that is no model
 DEFAULT_CURRENCY: Final = "$"
@@ -46,22 +46,13 @@ NO_PRICES: Final = Prices({})
 
 def read_prices(text: str) -> Prices:
     """Return the prices in a JSON object; raises ValueError."""
-    try:
-        data = json.loads(text, parse_float=Decimal, parse_int=Decimal, parse_constant=_no_number)
-    except (InvalidOperation, RecursionError):
-        raise ValueError("no number") from None
-    if not isinstance(data, dict):
-        raise ValueError("no object")
+    data = read_object(text)
     currency = data.pop(CURRENCY, DEFAULT_CURRENCY)
     currency = currency.strip() if isinstance(currency, str) else ""
     if not 0 < len(currency) <= CURRENCY_LENGTH or not currency.isprintable():
         raise ValueError("no currency")
     per_million = {name: _price(name, price) for name, price in data.items()}
     return Prices(per_million, currency)
-
-
-def _no_number(_constant: str) -> object:
-    raise ValueError  # NaN and Infinity
 
 
 def _price(name: str, price: Any) -> tuple[Decimal, Decimal]:
