@@ -285,7 +285,10 @@ def _text(content: object) -> str:
 
 
 def _usage(usage: dict[str, Any], *, prompt_added: bool) -> TokenUsage | None:
-    prompt, completion = map(_count, map(usage.get, ("prompt_tokens", "completion_tokens")))
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    prompt, completion, total = map(_count, map(usage.get, names))
+    # Some servers count what the model thought in the total alone.
+    completion = max(completion, total - prompt)
     return TokenUsage(prompt, completion, prompt_added) if prompt else None
 
 

@@ -347,6 +347,15 @@ def test_impossible_counts_are_none() -> None:
         assert decoded(stream) == [Chunk(usage=TokenUsage(7, 0))]
 
 
+@pytest.mark.parametrize(
+    ("total", "completion"), [(300, 293), (12, 5), (3, 5), ("many", 5), (True, 5), (-9, 5)]
+)
+def test_what_only_the_total_counts_belongs_to_the_answer(total: object, completion: int) -> None:
+    """Some servers count what the model thought in the total alone."""
+    usage = {"prompt_tokens": 7, "completion_tokens": 5, "total_tokens": total}
+    assert decoded(event({"usage": usage})) == [Chunk(usage=TokenUsage(7, completion))]
+
+
 def test_nothing_counts_after_the_end() -> None:
     behind = event(delta(content="more")) + b"data: {nonsense\n\n"
     assert said(decoded(WHOLE + behind)) == said(decoded(WHOLE, behind)) == "안녕 🎉 é"
