@@ -18,12 +18,13 @@ from bot.assistant.screening import NO_SCREENER
 from bot.conversation.exchange import Conversation, Exchange, State
 from bot.conversation.prompt import Prompt, PromptConfig, exchange_tokens
 from bot.conversation.reply_actions import NO_ACTIONS, ReplyActions
-from bot.errors import ReplyBlocked, ReplyDelayed, ReplyLost
+from bot.errors import ModelError, ReplyBlocked, ReplyDelayed, ReplyLost
 from bot.i18n.languages import LANGUAGES, Languages
 from bot.live import Live
 from bot.llm.budget_rules import NO_BUDGETS
 from bot.llm.client import ChatCompletions
 from bot.llm.events import Delta, Event, Thinking, TokenUsage
+from bot.llm.http_errors import may_cost
 from bot.llm.model_catalog import ModelCatalog, OfferedModels
 from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
@@ -105,14 +106,19 @@ class DoubleModel:
         self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AsyncIterator[DoubleCompletion]:
         assert budget.left
-        budget.left -= 1
+        budget.take()
         self.history.append(prompt)
         self.models.append(model)
         usual = DoubleCompletion(("Very well.",), None)
         answer = self._scripts.popleft() if self._scripts else usual
         if isinstance(answer, Exception):
+            budget.may_cost = False
             raise answer
-        yield answer
+        try:
+            yield answer
+        except ModelError as error:
+            budget.may_cost = may_cost(error)
+            raise
 
 
 class DoubleReply:

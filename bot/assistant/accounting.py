@@ -1,6 +1,5 @@
 """Count the tokens that answers use, and calibrate the estimates by what the API counts."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Final
 from bot.assistant.answer import NOTHING_USED, Answer, Generation
 from bot.assistant.budgets import Budgets
 from bot.conversation.calibration import IMAGE_BOUNDS, TEXT_BOUNDS, Calibration, most_tokens
-from bot.conversation.prompt import NO_PROMPT, Prompt
+from bot.conversation.prompt import Prompt
 from bot.conversation.token_estimate import estimate_tokens
-from bot.errors import HistoryFailed, ModelThoughtOnly, ModelTimeout
+from bot.errors import ContentFiltered, HistoryFailed, ModelThoughtOnly, OutputTruncated
 from bot.i18n.sentences import Sentences
 from bot.i18n.times import discord_countdown
 from bot.llm.budget_rules import Period
+from bot.llm.request_budget import RequestBudget
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.exchanges import History
 from bot.storage.usage import NO_GUILD, UsageRow, UsageTotal, today
@@ -30,6 +30,7 @@ IMAGES: Final = "pictures"
 # OpenAI, "Images and vision", of 1024 x 1024 pixels: 85, and 170 for each tile of 512 x 512. A
 # Calibration learns how other models and sizes differ.
 IMAGE_TOKENS: Final = 765
+NAMED_ENDS: Final = (OutputTruncated, ContentFiltered, ModelThoughtOnly)  # by the API
 
 
 class Accounting:
@@ -100,33 +101,56 @@ class Accounting:
         return counted if counted <= most_tokens([turn.text for turn in prompt.turns]) else 0
 
     @asynccontextmanager
-    async def charged(self, answer: Answer, prompt: Prompt) -> AsyncIterator[int]:
-        """Charge a request with *prompt* within the block; yields its reply limit.
+    async def charged(
+        self, answer: Answer, prompt: Prompt, requests: RequestBudget
+    ) -> AsyncIterator[int]:
+        """Charge the *requests* with *prompt* that are sent in the block; yields its reply limit.
 
         A budget may lower that limit. Raises BudgetSpent or HistoryFailed.
         """
-        generation, error = answer.generation, None
-        if self._budgets:
-            generation.reservation = await self._budgets.reservations.reserve(
-                answer.asker_id,
-                answer.exchange.conversation.guild_id,
-                model=generation.model,
-                prompt=self._estimated(generation.model, prompt),
-                reply=prompt.reply_tokens,
-            )
-        reserved = generation.reservation
+        limit, error = await self._reserve(answer, prompt), None
+
+        async def recharge() -> int:
+            self._settle(answer, requests, None)
+            await self.count_discarded(answer)
+            lowered = await self._reserve(answer, prompt)
+            answer.generation.begin(replace(prompt, reply_tokens=lowered))
+            return lowered
+
+        requests.recharge = recharge
         try:
-            yield prompt.reply_tokens if reserved is None else reserved.reply_tokens
+            yield limit
         except BaseException as raised:
             error = raised
             raise
         finally:
-            generation.used = used = self._used(generation, error)
-            if reserved is not None:
-                tokens = used.prompt_tokens, used.completion_tokens
-                warned = self._budgets.reservations.settle(reserved, *tokens)
-                generation.budget_notices += [_nearly(one, answer.strings) for one in warned]
-                generation.notices += generation.budget_notices
+            self._settle(answer, requests, error)
+            answer.generation.notices += answer.generation.budget_notices
+
+    async def _reserve(self, answer: Answer, prompt: Prompt) -> int:
+        """Reserve what a request may cost; return its reply limit."""
+        if not self._budgets:
+            return prompt.reply_tokens
+        reservation = await self._budgets.reservations.reserve(
+            answer.asker_id,
+            answer.exchange.conversation.guild_id,
+            model=answer.generation.model,
+            prompt=self._estimated(answer.generation.model, prompt),
+            reply=prompt.reply_tokens,
+        )
+        answer.generation.reservation = reservation
+        return prompt.reply_tokens if reservation is None else reservation.reply_tokens
+
+    def _settle(self, answer: Answer, requests: RequestBudget, error: BaseException | None) -> None:
+        """Charge the newest request, which ended with *error*, if any."""
+        generation = answer.generation
+        generation.used = used = self._used(generation, requests, error)
+        requests.may_cost, requests.usage = False, None
+        reserved = generation.reservation
+        if reserved is not None:
+            tokens = used.prompt_tokens, used.completion_tokens
+            warned = self._budgets.reservations.settle(reserved, *tokens)
+            generation.budget_notices += [_nearly(one, answer.strings) for one in warned]
 
     async def count_discarded(self, answer: Answer) -> None:
         """Store what a request used whose answer was thrown away, before the next one is sent."""
@@ -169,29 +193,32 @@ class Accounting:
         images = prompt.image_tokens if prompt.images else 0
         return self._calibrations[model].apply(prompt.tokens + images)
 
-    def _used(self, generation: Generation, error: BaseException | None) -> UsageTotal:
-        """Return what the API counted for the newest request that ended with *error*, if any.
+    def _used(
+        self, generation: Generation, requests: RequestBudget, error: BaseException | None
+    ) -> UsageTotal:
+        """Return what the API counted for the newest request, which ended with *error*, if any.
 
-        If it counted nothing, that is estimated: by the text, by the whole limit if the model used
-        that up with thinking, by the prompt alone if the answer was stopped or too late. A request
-        that the API refused used nothing.
+        What it did not count is estimated: by the text, by the whole limit if the model used that
+        up with thinking, else by the prompt alone. A request that the API refused used nothing.
         """
-        if generation.usage is not None:
-            counts = generation.usage
-            return UsageTotal(counts.prompt_tokens, counts.completion_tokens, answers=1)
-        if generation.prompt is NO_PROMPT:
+        counts = generation.usage or requests.usage
+        if counts is None and not generation.written and not requests.may_cost:
             return NOTHING_USED
+        reply_tokens = 0
         if generation.written:
             written = estimate_tokens(generation.written)
-            completion_tokens = self._calibrations[generation.model].apply(written)
+            reply_tokens = self._calibrations[generation.model].apply(written)
         elif isinstance(error, ModelThoughtOnly):
-            completion_tokens = generation.prompt.reply_tokens
-        elif isinstance(error, asyncio.CancelledError | ModelTimeout):
-            completion_tokens = 0
-        else:
-            return NOTHING_USED
-        prompt_tokens = self._estimated(generation.model, generation.prompt)
-        return UsageTotal(prompt_tokens, completion_tokens, answers=1, estimated=1)
+            reply_tokens = generation.prompt.reply_tokens
+        if counts is None:
+            prompt_tokens = self._estimated(generation.model, generation.prompt)
+            return UsageTotal(prompt_tokens, reply_tokens, answers=1, estimated=1)
+        counted = counts.completion_tokens
+        # The last count of an answer that was cut off may be older than its last words.
+        is_final = counted and (error is None or isinstance(error, NAMED_ENDS))
+        if is_final or counted >= reply_tokens:
+            return UsageTotal(counts.prompt_tokens, counted, answers=1)
+        return UsageTotal(counts.prompt_tokens, reply_tokens, answers=1, estimated=1)
 
 
 def _nearly(warned: "Warned", strings: Sentences) -> str:

@@ -385,7 +385,8 @@ class Generator:
 
     async def _stream(self, request: _Request, attached: PromptWithImages) -> None:
         """Write what the model answers, within what the budgets leave."""
-        async with self.accounting.charged(request.answer, attached.prompt) as reply_tokens:
+        charged = self.accounting.charged(request.answer, attached.prompt, request.budget)
+        async with charged as reply_tokens:
             if reply_tokens < request.prompt.reply_tokens:
                 request.prompt = replace(request.prompt, reply_tokens=reply_tokens)
                 lowered = replace(attached.prompt, reply_tokens=reply_tokens)

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 NOTICE_PERCENT: Final = 80
 WHOLE_PERCENT: Final = 100
+WAIT_SECONDS: Final = 1.0  # before what is left is looked at again
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +183,9 @@ class Reservations:
             if decision.refused_by is not None:
                 raise self._spent(decision.refused_by, day)
             if decision.waits:
-                await self._settled.wait()
+                # Not for longer, because a reload or the next day may leave enough, too.
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._settled.wait(), WAIT_SECONDS)
                 continue
             lowered = decision.lowered_by
             reservation = Reservation(

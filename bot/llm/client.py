@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import httpx2
@@ -26,7 +26,7 @@ from bot.llm.api_config import ApiConfig
 from bot.llm.base_address import AddressSearch, BaseAddress
 from bot.llm.deadlines import Deadlines
 from bot.llm.http_client import http_client
-from bot.llm.http_errors import response_of, translated_errors
+from bot.llm.http_errors import may_cost, response_of, translated_errors
 from bot.llm.models import ListedModel
 from bot.llm.request_body import RequestBody
 from bot.llm.request_budget import RequestBudget, failure_noted, note_end, note_request
@@ -139,6 +139,7 @@ class ChatCompletions:
                 note_end(budget.question_id, completion.ended_as, completion.characters)
         except ModelError as error:
             outcome = type(error).__name__
+            budget.may_cost = may_cost(error)
             if error.is_transient and not completion.begun:
                 budget.failed = error
             raise
@@ -201,23 +202,28 @@ class ChatCompletions:
 
     async def _begin(self, request: _RequestState, budget: RequestBudget) -> "Completion":
         """Return the completion once it begins; retry if a retry may succeed."""
-        failed, budget.failed = budget.failed, None
+        failed, budget.failed, budget.may_cost = budget.failed, None, False
         if failed is not None and not await self._adapt(request, failed, budget.question_id):
             raise failed
         while True:
-            budget.left -= 1
+            budget.take()
             note_request(budget.question_id, request.prompt)
             try:
                 with failure_noted(budget.question_id), self._failure_counted(request.model):
-                    completion = await self._send_once(request)
+                    completion = await self._send_once(request, budget)
             except ModelContextExceeded:
                 # The server read this shape, so a smaller request can use it.
                 self._shapes.keep(request.model, request.shape, suspected=request.suspected)
                 self._addresses.settle(request.addresses[-1])
+                budget.may_cost = False
                 raise
             except ModelError as error:
+                budget.may_cost = may_cost(error)
                 if not budget.left or not await self._adapt(request, error, budget.question_id):
                     raise
+                if budget.is_to_be_counted and budget.recharge is not None:
+                    limit = await budget.recharge()
+                    request.prompt = replace(request.prompt, reply_tokens=limit)
             else:
                 # Not earlier: a server that rejects an option's value names the option, too, so a
                 # refusal alone does not prove that the option is unsupported.
@@ -300,8 +306,11 @@ class ChatCompletions:
         await asyncio.sleep(delay)
         return True
 
-    async def _send_once(self, request: _RequestState) -> "Completion":
-        """Make one request; return its completion once it has begun."""
+    async def _send_once(self, request: _RequestState, budget: RequestBudget) -> "Completion":
+        """Make one request; return its completion once it has begun.
+
+        If it fails, *budget* has what the API counted.
+        """
         from bot.llm.completion import Completion  # noqa: PLC0415
 
         prompt, deadlines = request.prompt, request.deadlines
@@ -321,6 +330,7 @@ class ChatCompletions:
             if not prompt.images or self._addresses.is_open:
                 await completion.begin()
         except BaseException:
+            budget.usage = completion.usage
             await completion.close()
             deadlines.next_at = begin_by
             raise

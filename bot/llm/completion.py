@@ -94,6 +94,11 @@ class Completion:
         """Whether the first word of the answer has arrived."""
         return self.begun_at is not None
 
+    @property
+    def usage(self) -> TokenUsage | None:
+        """What the API has counted so far."""
+        return self._usage
+
     def _note_begun(self) -> None:
         if self.begun_at is None:
             self.begun_at = self._deadlines.now()

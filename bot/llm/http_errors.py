@@ -10,7 +10,15 @@ import aiohttp
 import httpx2
 import openai
 
-from bot.errors import ModelError, ModelFailed, ModelTimeout, ModelUnreachable
+from bot.errors import (
+    ModelContextExceeded,
+    ModelEmptyBody,
+    ModelError,
+    ModelFailed,
+    ModelTimeout,
+    ModelUnknown,
+    ModelUnreachable,
+)
 
 # Imported at the first error, to save memory in an idle bot.
 if TYPE_CHECKING:
@@ -23,6 +31,14 @@ FOREIGN_ERRORS: Final = (  # openai and httpx do not wrap the errors of aiohttp 
     *(OSError, aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError),
     *(openai.OpenAIError, httpx2.HTTPError, httpx2.StreamError, httpx2.InvalidURL),
 )
+# Raised before a request is sent.
+NO_CONNECTION: Final = (
+    *(aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL),
+    *(httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.InvalidURL, httpx2.UnsupportedProtocol),
+    UnicodeError,
+)
+# An answer that means: the prompt was not read, whatever its status is.
+UNREAD: Final = (ModelUnknown, ModelEmptyBody, ModelContextExceeded)
 
 
 class ErrorResponse(openai.OpenAIError):
@@ -84,6 +100,12 @@ def response_of(error: ModelError) -> ErrorResponse:
     """Return the response behind *error*, an empty one if there is none."""
     cause = error.__cause__
     return cause if isinstance(cause, ErrorResponse) else ErrorResponse()
+
+
+def may_cost(error: ModelError) -> bool:
+    """Whether the API may charge for a request that failed: it was sent and not refused."""
+    refusals = (*UNREAD, ErrorResponse, *NO_CONNECTION)
+    return not any(isinstance(cause, refusals) for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

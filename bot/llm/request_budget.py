@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bot.conversation.prompt import Prompt
 from bot.errors import ModelError
+from bot.llm.events import TokenUsage
 from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
@@ -22,11 +23,28 @@ class RequestBudget:
 
     *failed* is the transient error of an answer that failed before its first word, after its
     images were freed. The next request waits first, as after any transient error.
+
+    *may_cost* means that the API may charge for the newest request: it was sent and not refused.
+    *usage* is what the API counted for it, if it failed before its first word. *recharge* counts
+    it, so that it can be repeated, and returns the reply limit that the budgets leave.
     """
 
     question_id: int
     left: int = MAX_REQUESTS
     failed: ModelError | None = None
+    may_cost: bool = False
+    usage: TokenUsage | None = None
+    recharge: Callable[[], Awaitable[int]] | None = field(default=None, compare=False)
+
+    @property
+    def is_to_be_counted(self) -> bool:
+        """Whether the newest request counts although it failed."""
+        return self.may_cost or self.usage is not None
+
+    def take(self) -> None:
+        """Take one request, which is sent now."""
+        self.left -= 1
+        self.may_cost, self.usage = True, None
 
 
 def note_request(question_id: int, prompt: Prompt) -> None:

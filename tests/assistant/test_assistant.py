@@ -1044,14 +1044,16 @@ async def test_missing_usage_is_estimated(
 
 
 @pytest.mark.parametrize("error", [ModelError, OutputTruncated])
-async def test_an_answer_without_text_or_usage_records_nothing(
+async def test_an_answer_without_text_or_usage_counts_its_prompt_unless_it_was_refused(
     stage: Stage, model: DoubleModel, history: History, error: type[ModelError]
 ) -> None:
     model.enqueue_refusal(error())
     await stage.ask(an_exchange(1))
+    assert await used(history) == []
     model.enqueue(error())
     await stage.ask(an_exchange(2))
-    assert await used(history) == []
+    [(_, counted)] = await used(history)
+    assert counted == UsageTotal(model.history[1].tokens, 0, answers=1, estimated=1)
 
 
 async def test_an_undelivered_answer_is_recorded_as_usage(

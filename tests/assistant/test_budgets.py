@@ -304,7 +304,7 @@ async def test_every_request_of_an_answer_is_counted_before_the_next(
             *,
             model: str,  # noqa: ARG002  # the port's
         ) -> AsyncIterator[Any]:
-            budget.left -= 1
+            budget.take()
             self.seen.append(spent(path))
 
             async def events() -> AsyncIterator[Event]:
@@ -322,6 +322,60 @@ async def test_every_request_of_an_answer_is_counted_before_the_next(
     person = ("person", ASKER, DAY)
     assert [one.get(person, 0) for one in model.seen] == [0, 1001, 2002]
     assert spent(path)[person] == 3003
+
+
+@pytest.mark.parametrize("change", ["limit", "day"])
+async def test_who_waits_goes_on_once_more_is_allowed(
+    history: History, model: DoubleModel, clock: Clock, change: str
+) -> None:
+    """A reload or the next day is noticed, although no running request ends."""
+    rules = Live(tokens(person={"day": 3000}))
+    assistant = an_assistant(model, history, budgets=Budgets(history.spending, rules, now=clock))
+    hanging = asyncio.Event()
+    model.enqueue(hanging)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(answered(assistant, history, 1))
+        while not model.history:  # noqa: ASYNC110  # no event tells that the model is asked
+            await asyncio.sleep(0)
+        second = group.create_task(answered(assistant, history, 2))
+        await asyncio.sleep(0.1)
+        assert len(model.history) == 1, "it waits"
+        if change == "limit":
+            rules.value = tokens(person={"day": 30_000})
+        else:
+            clock.now += DAY_SECONDS
+        assert (await second).text == "Very well."
+        hanging.set()
+
+
+@pytest.mark.parametrize("reported", [TokenUsage(50, 0), TokenUsage(50, 1)])
+async def test_a_count_that_is_older_than_the_words_is_not_final(
+    history: History, path: Path, model: DoubleModel, clock: Clock, reported: TokenUsage
+) -> None:
+    """Some servers count with each word, and some only the prompt."""
+
+    class Early(DoubleModel):
+        @asynccontextmanager
+        async def stream(
+            self,
+            prompt: Prompt,  # noqa: ARG002  # the port's
+            budget: RequestBudget,
+            *,
+            model: str,  # noqa: ARG002  # the port's
+        ) -> AsyncIterator[Any]:
+            budget.take()
+
+            async def events() -> AsyncIterator[Event]:
+                yield reported
+                yield Delta("word " * 100)
+                if reported.completion_tokens:
+                    raise ModelCut("cut")
+
+            yield events()
+
+    budgets = budgets_of(history, tokens(person={"day": 100_000}), clock)
+    await answered(an_assistant(Early(), history, budgets=budgets), history, 1)
+    assert spent(path)["person", ASKER, DAY] > 50 + 90
 
 
 async def test_regenerate_and_continue_count_for_who_pressed(
@@ -582,11 +636,12 @@ class MeteredModel:
         self, prompt: Prompt, budget: RequestBudget, *, model: str
     ) -> AsyncIterator[Any]:
         assert model == "double"
-        budget.left -= 1
+        budget.take()
         self.calls += 1
         limit = min(self.reply_tokens, prompt.reply_tokens)
         fate = self.random.random()
         if fate < 0.1:
+            budget.may_cost = False
             raise ModelKeyRefused("401")
         self.together += 1
         self.most_together = max(self.most_together, self.together)

@@ -274,3 +274,51 @@ async def has_counted(stage: Stage, answers: int) -> None:
         return int(count) >= answers
 
     await until(are_counted)
+
+
+DYING: Final = Script(text="never", usage={}, disconnect_after_chunks=0)
+
+
+async def test_a_server_that_reads_each_prompt_and_dies_spends_no_more_than_the_budget(
+    own_stage: Stage, unique: str
+) -> None:
+    """Each request counts its prompt, also those that are repeated within one answer."""
+    stage, limit = own_stage, 2000
+    await stage.model.reply_when(unique, DYING)
+    question = f"{unique} " + "why " * 300
+    async with stage.bot(BUDGETS=in_tokens(bot={"day": limit}), REPLY_TOKENS="100") as bot:
+        channel = await stage.channel()
+        for _ in range(8):
+            asked = await stage.ask(question, channel=channel, author=await stage.person())
+            await until(partial(is_judged, bot, asked))
+        prompts = [
+            count_prompt_tokens(one.body["messages"]) for one in await stage.requests_with(unique)
+        ]
+    assert len(prompts) > 3, "a request is repeated"
+    assert sum(prompts) <= limit
+    assert spent(stage, "bot") >= sum(prompts) * 0.9, "as estimated"
+
+
+async def is_judged(bot: Any, question: Message) -> bool:
+    log = bot.log
+    return f"Ended question {question['id']} " in log or f"Refuse question {question['id']}" in log
+
+
+async def test_a_kill_between_two_requests_of_an_answer_loses_the_second_alone(
+    own_stage: Stage, unique: str
+) -> None:
+    """What the first used is stored before the second is sent."""
+    stage = own_stage
+    hanging = Script(text="Very well.", first_token_delay_seconds=60)
+    await stage.model.reply_when(unique, DYING, times=1)
+    await stage.model.reply_when(unique, hanging)
+    async with stage.bot(BUDGETS=in_tokens(bot={"day": 100_000})) as bot:
+        await stage.ask(f"{unique} " + "why " * 300)
+
+        async def second_is_sent() -> bool:
+            return len(await stage.requests_with(unique)) == 2
+
+        await until(second_is_sent)
+        await killed(bot)
+    first, _ = await stage.requests_with(unique)
+    assert spent(stage, "bot") >= count_prompt_tokens(first.body["messages"]) * 0.9

@@ -121,7 +121,7 @@ async def test_usage_sums_by_day_week_month_and_all_time(own_stage: Stage, uniqu
 async def test_managers_see_usage_by_person_channel_and_day(priced: Stage, unique: str) -> None:
     guild, channel = await a_server(priced, unique)
     other = str((await priced.discord.create_channel("other", guild=guild))["id"])
-    await priced.model.reply_when(f"{unique} much", counting(5000, 0))
+    await priced.model.reply_when(f"{unique} much", counting(4900, 10))
     await priced.model.reply_when(f"{unique} little", counting(100, 10))
     thread = await priced.asked(f"{unique} much", channel=channel)
     await priced.said(thread["id"], "Jun", f"{unique} little")
@@ -132,16 +132,16 @@ async def test_managers_see_usage_by_person_channel_and_day(priced: Stage, uniqu
     by_person = await usage_response(priced, channel, "Mina", by="person")
     assert by_person.startswith(f"{ENGLISH.usage_guild}\n")
     assert figures(by_person) == {
-        f"<@{mina}>": ("5,000", "0", "1", "€5.00"),
+        f"<@{mina}>": ("4,900", "10", "1", "€5.00"),
         f"<@{jun}>": ("200", "20", "2", "€0.4000"),
-        ENGLISH.usage_total: ("5,200", "20", "3", "€5.40"),
+        ENGLISH.usage_total: ("5,100", "30", "3", "€5.40"),
     }
     by_channel = figures(await usage_response(priced, thread["id"], "Mina", by="channel"))
-    assert by_channel[f"<#{channel}>"] == ("5,100", "10", "2", "€5.20")
+    assert by_channel[f"<#{channel}>"] == ("5,000", "20", "2", "€5.20")
     assert by_channel[f"<#{other}>"] == ("100", "10", "1", "€0.2000")
     by_day = figures(await usage_response(priced, channel, "Mina", by="day"))
     assert len(by_day) == 2
-    assert all(one == ("5,200", "20", "3", "€5.40") for one in by_day.values())
+    assert all(one == ("5,100", "30", "3", "€5.40") for one in by_day.values())
 
 
 async def test_usage_of_others_needs_manage_server(priced: Stage) -> None:
@@ -164,13 +164,13 @@ async def test_usage_of_an_unused_server_says_so_in_korean(priced: Stage, unique
 
 async def test_usage_names_models_without_a_price(priced: Stage, unique: str) -> None:
     person, channel = await priced.person(), await priced.channel()
-    await priced.model.reply_when(unique, counting(1000, 0))
+    await priced.model.reply_when(unique, counting(900, 10))
     await priced.asked(unique, author=person, channel=channel)
     await priced.use(channel, "model", model="other")
     await priced.asked(unique, author=person, channel=channel)
     await counted(priced, 2)
     text = await usage_response(priced, channel, person)
-    assert figures(text)[ENGLISH.usage_all_time] == ("2,000", "0", "2", "€1.00")
+    assert figures(text)[ENGLISH.usage_all_time] == ("1,800", "20", "2", "€1.00")
     assert ENGLISH.usage_unpriced.format(models="`other`") in text
 
 

@@ -504,6 +504,58 @@ async def test_a_refused_connection_is_unreachable(opened: Open) -> None:
         assert type((await failure(model))[1]) is ModelUnreachable
 
 
+async def test_what_was_sent_may_cost_and_what_was_refused_does_not(
+    server: ModelDriver, opened: Open
+) -> None:
+    """A server that is not reached, or that refuses, is not charged for."""
+    script = Script(text="never", disconnect_after_chunks=0)
+    for reply, may_cost in ((script, True), (Script(status=500, body="no"), False)):
+        await server.reply(*[reply] * 3)
+        async with opened() as model:
+            assert (await last_request(model)).may_cost is may_cost
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    for url in (
+        f"http://127.0.0.1:{port}/v1",
+        "http://nobody.invalid/v1",
+        f"http://{'x' * 70}.invalid/v1",
+        server.base_url.replace("http:", "https:"),
+    ):
+        async with opened(base_url=url, api_key="x") as model:
+            assert not (await last_request(model)).may_cost, url
+
+
+async def last_request(model: ChatCompletions) -> RequestBudget:
+    """Return the budget of requests after the last of them has failed."""
+    budget = RequestBudget(QUESTION_ID)
+    with pytest.raises(ModelError):
+        async with model.stream(PROMPT, budget, model=model.default_model) as completion:
+            assert [event async for event in completion] == []
+    return budget
+
+
+async def test_a_retry_is_charged_first_with_what_the_api_counted(
+    server: ModelDriver, model: ChatCompletions
+) -> None:
+    """Each request that may cost something is counted before the next; a refused one is not."""
+    usage = {"prompt_tokens": 50, "completion_tokens": 7, "total_tokens": 57}
+    counts = b"data: " + json.dumps({"choices": [], "usage": usage}).encode() + b"\n\n"
+    dying = raw(data("<think>Hm"), counts)
+    await server.reply(dying, Script(status=503, body="busy"), "There.")
+    budget, counted = RequestBudget(QUESTION_ID), list[TokenUsage | None]()
+
+    async def recharge() -> int:
+        counted.append(budget.usage)
+        return 70
+
+    budget.recharge = recharge
+    async with model.stream(PROMPT, budget, model=model.default_model) as completion:
+        text = "".join([one.text async for one in completion if isinstance(one, Delta)])
+    assert (text, counted) == ("There.", [TokenUsage(50, 7)])
+    *_, last = await server.completions()
+    assert 70 in (last.body.get("max_tokens"), last.body.get("max_completion_tokens"))
+
+
 async def test_a_broken_connection_is_retried_twice(
     opened: Open,
 ) -> None:
@@ -799,6 +851,9 @@ BEFORE_THE_FIRST_WORD = {
 }
 
 
+REFUSALS = ("error", "overload", "bad gateway", "event")  # The server says so.
+
+
 @pytest.mark.parametrize("case", BEFORE_THE_FIRST_WORD)
 async def test_a_stream_that_fails_before_its_first_word_is_retried_twice(
     server: ModelDriver, model: ChatCompletions, case: str
@@ -827,9 +882,10 @@ async def test_a_stream_with_images_that_fails_before_its_first_word_leaves_the_
         async with model.stream(prompt, budget, model="any") as completion:
             assert [event async for event in completion] == []
     assert budget.failed is caught.value
+    assert budget.may_cost is not case.startswith(REFUSALS)
     async with model.stream(prompt, budget, model="any") as completion:
         text = "".join([one.text async for one in completion if isinstance(one, Delta)])
-    assert (text, budget) == ("There.", RequestBudget(QUESTION_ID, left=2))
+    assert (text, budget) == ("There.", RequestBudget(QUESTION_ID, left=2, may_cost=True))
     first, second = await server.completions()
     assert second.at - first.at > 0.1
 
