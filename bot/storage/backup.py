@@ -21,7 +21,6 @@ from bot.storage.copies import (
     UNFINISHED,
     Copies,
     Copy,
-    LastBackup,
     Origin,
     copies_in,
     copy_name,
@@ -71,9 +70,8 @@ def back_up(database: Path, folder: Path, keep_days: int) -> Backup:
         for copy in old:
             copy.path.unlink(missing_ok=True)  # Another backup may do the same.
         size = path.stat().st_size
-    record = LastBackup(str(path.resolve()), int(now.timestamp()), keep_days)
     try:
-        Copies(database).record(record)
+        Copies(database).record(path, int(now.timestamp()), keep_days)
     except OSError as error:
         raise BackupFailed(
             f"The copy {path} was made, but not recorded beside the database {database} "

@@ -3,12 +3,12 @@
 import json
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, Self
+from typing import Any, Final, Self
 
 MIGRATION_DAYS: Final = 30
 MIGRATION_COPIES: Final = 2
@@ -93,11 +93,34 @@ def expired(copies: Sequence[Copy], days: int, now: datetime) -> list[Copy]:
 
 @dataclass(frozen=True, slots=True)
 class LastBackup:
-    """The last copy that `python -m bot backup` made; *at* is in Unix time."""
+    """The last copy that `python -m bot backup` made; *at* is in Unix time.
+
+    *elsewhere* has the other folders that backups were made in, each with the days of its copies.
+    """
 
     path: str
     at: int
     keep_days: int
+    elsewhere: Mapping[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the backup in *text*; raises ValueError, TypeError or KeyError."""
+        read: dict[str, Any] = dict(json.loads(text))
+        elsewhere = dict(read.get("elsewhere", {}))
+        days = {str(folder): int(days) for folder, days in elsewhere.items()}
+        return cls(str(read["path"]), int(read["at"]), int(read["keep_days"]), days)
+
+    @property
+    def longest_days(self) -> int:
+        """For how many days copies are kept, in whatever folder."""
+        return max(self.keep_days, *self.elsewhere.values(), 0)
+
+    def followed_by(self, path: str, at: int, keep_days: int) -> "LastBackup":
+        """Return the record of the next copy."""
+        folders = {**self.elsewhere, str(Path(self.path).parent): self.keep_days}
+        folders.pop(str(Path(path).parent), None)
+        return LastBackup(path, at, keep_days, folders)
 
 
 class Copies:
@@ -114,16 +137,18 @@ class Copies:
     def last_backup(self) -> LastBackup | None:
         """Return the last backup that was recorded; raises OSError."""
         try:
-            return LastBackup(**json.loads(self._record.read_text(encoding="utf-8")))
+            return LastBackup.from_json(self._record.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):  # Somebody edited it.
+        except (ValueError, TypeError, KeyError):  # Somebody edited it.
             return None
 
-    def record(self, backup: LastBackup) -> None:
-        """Record the last backup; raises OSError."""
+    def record(self, path: Path, at: int, keep_days: int) -> None:
+        """Record a backup as the last one; raises OSError."""
         from tempfile import mkstemp  # noqa: PLC0415  # The bot itself records no backups.
 
+        last, made = self.last_backup(), (str(path.resolve()), at, keep_days)
+        backup = LastBackup(*made) if last is None else last.followed_by(*made)
         descriptor, name = mkstemp(UNFINISHED, self._record.name, self._record.parent)
         unfinished = Path(name)
         try:
@@ -141,7 +166,7 @@ class Copies:
         """
         backup = self.last_backup()
         migrated = copies_in(self._database.parent, self._database, Origin.MIGRATION)
-        return max(backup.keep_days if backup else 0, MIGRATION_DAYS if migrated else 0)
+        return max(backup.longest_days if backup else 0, MIGRATION_DAYS if migrated else 0)
 
     def delete_expired(self, now: datetime) -> int:
         """Delete copies that were made before a migration, once they are too old.

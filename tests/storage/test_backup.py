@@ -478,10 +478,32 @@ async def test_copies_before_migrations_are_deleted_after_a_month(
         assert line == "Delete 1 old copies of the database: they were made before an update"
 
 
-@pytest.mark.parametrize("written", ["{}", "[]", "no JSON", '{"path": "x"}'])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("{}", "[]", "no JSON", '{"path": "x"}'),
+        '{"path": "x", "at": "now", "keep_days": 7}',
+        '{"path": "x", "at": 7, "keep_days": 7, "elsewhere": ["y"]}',
+    ],
+)
 def test_an_edited_record_of_the_last_backup_counts_as_none(path: Path, written: str) -> None:
     Path(f"{path}.last-backup").write_text(written)
     assert Copies(path).last_backup() is None
+
+
+async def test_of_several_folders_the_longest_time_counts(path: Path, tmp_path: Path) -> None:
+    """Such as a copy of each day for a week, and one of each month for a year."""
+    await created(path)
+    days, months = tmp_path / "days", tmp_path / "months"
+    await made(path, months, keep_days=365)
+    await made(path, days, keep_days=7)
+    await made(path, days, keep_days=6)
+    last = Copies(path).last_backup()
+    assert last is not None
+    assert (Path(last.path).parent, last.keep_days) == (days, 6)
+    assert Copies(path).kept_days() == 365
+    await made(path, months, keep_days=30)
+    assert Copies(path).kept_days() == 30
 
 
 async def test_a_copy_says_for_how_long_it_keeps_what_is_forgotten(
