@@ -237,7 +237,7 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
         ),
         Panel(
             "Limits",
-            "Requests that Discord refused for their number, and calls that wait so as not to be.",
+            "Requests that a rate limit of Discord refused, and calls that wait to avoid that.",
             [
                 Query(
                     f"60 * {rate('chatbot_discord_rate_limited_total', 'scope')}",
