@@ -23,6 +23,7 @@ OTHER_NAMES: Final = {
     "OPENAI_KEY": "OPENAI_API_KEY",
     "MODEL": "OPENAI_MODEL",
 }
+ANYBODYS: Final = frozenset({"MODEL"})  # In the environment, it rarely means this bot.
 OUR_PREFIXES: Final = ("DISCORD_", "OPENAI_", "ALLOWED_", "BLOCKED_")
 MAX_LINES: Final = 10  # that are named each
 PLACEHOLDER: Final = "unset"  # in place of a secret that is missing or wrong; it is never sent
@@ -118,7 +119,7 @@ def misnamed(
     ours = [name.upper() for name in Settings.model_fields]
     given = {name for name in ours if in_file.get(name) or environment.get(name)}
     found: dict[str, str | None] = {}
-    for name in sorted(environment.keys() - set(ours)):
+    for name in sorted(environment.keys() - set(ours) - ANYBODYS):
         meant = meant_by(name, ours, CLOSE_IN_ENVIRONMENT)
         if meant is not None and meant not in given:
             found[name] = meant
