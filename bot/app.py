@@ -55,6 +55,7 @@ from bot.llm.api_config import ModerationConfig
 from bot.llm.budget_rules import Period, Scope
 from bot.llm.client import ChatCompletions
 from bot.llm.model_catalog import ModelCatalog
+from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.recovery.backfill import Backfill
 from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
@@ -78,8 +79,6 @@ from bot.transport.patches import point_at
 if TYPE_CHECKING:
     from bot.monitoring.readiness import Condition
     from bot.monitoring.server import Monitor
-
-from bot.log_events import as_event
 
 log = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ async def _run(
             settings, live, history, model, models, attachments, metrics, screener
         ) as connected,
     ):
-        live.obey(await _orders(history, settings.database_path))
+        live.apply_orders(await _orders(history, settings.database_path))
         if monitor is not None:
             monitor.condition = partial(_condition, connected, history)
         running = asyncio.create_task(connected.run())
@@ -331,7 +330,7 @@ def build(
             guilds.keep_recorded,
             watermark.keep_written,
             surface.tree.sync_if_changed,
-            budgets.read_bots,
+            budgets.read_bot_account,
         ),
         catch_up=catch_up,
         claims=claims,
@@ -354,8 +353,8 @@ def _operator_desk(
     started_at: float,
 ) -> Desk:
     # Late, to save memory in a bot whose operators have not used the command yet.
+    from bot.commands.operator_access import Operators  # noqa: PLC0415
     from bot.commands.operator_desk import OperatorDesk  # noqa: PLC0415
-    from bot.commands.operators import Operators  # noqa: PLC0415
     from bot.commands.status import StatusReport  # noqa: PLC0415
 
     operators = Operators(client, lambda: live.access.value.admins)

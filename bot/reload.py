@@ -130,7 +130,7 @@ class LiveSettings:
             return False
         return True
 
-    def obey(self, orders: Orders) -> None:
+    def apply_orders(self, orders: Orders) -> None:
         """Replace the orders, and all values that follow from them, in one step.
 
         Raises SettingsInvalid if the settings are not complete for them.

@@ -21,8 +21,8 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 # A log line begins with a verb: what the bot cannot do, does now, or has done.
 # fmt: off
 FIRST_WORDS = {
-    "Cannot", "Connect", "Connected", "Copy", "Create", "Delete", "Ended", "Finish", "Forgot",
-    "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Obey", "Open", "Postpone", "Refuse",
+    "Apply", "Cannot", "Connect", "Connected", "Copy", "Create", "Delete", "Ended", "Finish",
+    "Forgot", "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Open", "Postpone", "Refuse",
     "Reload", "Resume", "Retry", "Send", "Show", "Skip", "Spent", "Stop", "Synced", "Timed",
     "Use", "Wait",
 }

@@ -236,10 +236,10 @@ def test_what_holds_follows_from_the_last_settings_and_the_last_orders(
         if isinstance(step, Orders):
             if not bot.live.accepts(step):
                 with pytest.raises(SettingsInvalid):
-                    bot.live.obey(step)
+                    bot.live.apply_orders(step)
                 continue
             orders = step
-            bot.live.obey(step)
+            bot.live.apply_orders(step)
         else:
             wanted = load(**step)
             try:

@@ -51,10 +51,10 @@ class Budgets:
         """
         return await self.reservations.standings(person_id, guild_id) if self else []
 
-    async def read_bots(self) -> None:
+    async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""
         if self:
-            await self.reservations.read_bots()
+            await self.reservations.read_bot_account()
 
     def used_by_bot(self, period: Period) -> float:
         """Return the used part of the bot's budget; NaN if there is none, or before it is read."""

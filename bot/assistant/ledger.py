@@ -75,7 +75,7 @@ class Ledger:
         self._reading = asyncio.Lock()
 
     @property
-    def bots(self) -> Account | None:
+    def bot_account(self) -> Account | None:
         """The account of the bot, None before it was read."""
         return self._accounts.get((Scope.BOT, BOT_ID))
 

@@ -136,7 +136,7 @@ class Reservations:
         self._now = now
         self._settled = asyncio.Event()  # replaced whenever it is set
 
-    async def read_bots(self) -> None:
+    async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""
         with suppress(HistoryFailed):  # A question reads it again.
             await self._ledger.accounts({Scope.BOT: BOT_ID}, self._today())
@@ -144,7 +144,7 @@ class Reservations:
     def used_by_bot(self, period: Period) -> float:
         """Return the used part of the bot's budget; NaN if there is none, or before it is read."""
         rules, day = self._rules.value, self._today()
-        limit, account = rules.limits.get((Scope.BOT, period)), self._ledger.bots
+        limit, account = rules.limits.get((Scope.BOT, period)), self._ledger.bot_account
         if limit is None or account is None:
             return nan
         return rules.in_unit(account.spent_in(period, day)) / limit if limit else 1.0

@@ -9,8 +9,8 @@ import discord
 
 from bot.access import AccessLists
 from bot.commands.base import NotPermitted, Refused, strings_for
+from bot.commands.operator_access import Operators
 from bot.commands.operator_budgets import AskedBudget, asked_budget, budget_lines
-from bot.commands.operators import Operators
 from bot.commands.status import StatusReport
 from bot.live import Live
 from bot.llm.budget_rules import BudgetRules
@@ -41,7 +41,7 @@ class Rules(Protocol):
     def accepts(self, orders: Orders) -> bool:
         """Whether the settings are complete for *orders*."""
 
-    def obey(self, orders: Orders) -> None:
+    def apply_orders(self, orders: Orders) -> None:
         """Replace the orders, and all rules that follow from them."""
 
 
@@ -158,11 +158,12 @@ class OperatorDesk:
             if not self._rules.accepts(orders):  # Meanwhile, a reload took the prices away.
                 await store_orders(self._facts, before)
                 raise Refused(lambda t: t.operator_needs_prices)
-            self._rules.obey(orders)
-        log.info("Obey operator %d: %s", by, what, extra=as_event("order_given", person=by))
+            self._rules.apply_orders(orders)
+        given = as_event("order_given", person=by)
+        log.info("Apply order of operator %d: %s", by, what, extra=given)
 
 
-def _target(person: discord.User | discord.Member | None, server: str | None) -> Target:
+def _target(person: Person | None, server: str | None) -> Target:
     """Return the person, or the id of the server; raises Refused if it is not exactly one."""
     if person is not None and server is None:
         return person

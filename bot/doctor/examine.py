@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Final, NamedTuple
 
+from bot.doctor.access_check import check_access
 from bot.doctor.channel_check import check_channel
 from bot.doctor.database_check import check_database
 from bot.doctor.discord_api import DiscordApi, Problem
@@ -16,7 +17,6 @@ from bot.doctor.orders_check import in_force
 from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
-from bot.doctor.verdict import check_verdict
 from bot.settings import Settings
 
 ORDERS_SECONDS: Final = 5.0
@@ -107,7 +107,7 @@ async def _places(
     if (channel := options.channel) is not None:
         report[Check.CHANNEL] = await check_channel(api, channel, account.me["id"])
         if options.person is not None:
-            verdict = check_verdict(api, settings.access, options.person, channel)
+            verdict = check_access(api, settings.access, options.person, channel)
             report[Check.ACCESS] = await verdict
     return report
 

@@ -52,7 +52,7 @@ async def test_a_blocked_person_stays_blocked_over_reloads_and_restarts(
         async with stage.bot(**settings) as bot:
             answer = await operator(stage, "block", person=jun)
             assert answer == ENGLISH.operator_blocked.format(person=f"<@{jun}>")
-            assert f"Obey operator {mina}: block person {jun}" in bot.log
+            assert f"Apply order of operator {mina}: block person {jun}" in bot.log
             await ignored(stage, f"one {unique}")
             bot.process.send_signal(signal.SIGHUP)
             await stage.logged("Reload the settings: none changed")
@@ -63,7 +63,7 @@ async def test_a_blocked_person_stays_blocked_over_reloads_and_restarts(
             assert f"<@{jun}>" in await operator(stage, "status")
             answer = await operator(stage, "unblock", person=jun)
             assert answer == ENGLISH.operator_unblocked.format(person=f"<@{jun}>")
-            assert f"Obey operator {mina}: unblock person {jun}" in bot.log
+            assert f"Apply order of operator {mina}: unblock person {jun}" in bot.log
             await stage.asked(f"four {unique}", author=OTHER)
             assert ENGLISH.status_no_blocks in await operator(stage, "status")
 
@@ -86,7 +86,8 @@ async def test_a_blocked_server_keeps_the_command_alone(stand_ins: Stage, unique
         [here] = [one for one in stage.discord.world["guilds"] if one["name"] == "Sandbox"]
         answer = await operator(stage, "block", server=here["id"])
         assert answer == ENGLISH.operator_blocked_server.format(server=here["id"])
-        assert f"Obey operator {user_id(stage, OWNER)}: block server {here['id']}" in bot.log
+        owner = user_id(stage, OWNER)
+        assert f"Apply order of operator {owner}: block server {here['id']}" in bot.log
         question = await stage.ask(f"one {unique}")
         refused = await stage.use(await stage.channel(), "help")
         assert refused["content"] == ENGLISH.refused_place
@@ -106,7 +107,8 @@ async def test_a_budget_set_by_an_operator_holds_over_restarts(
             await stage.asked(f"one {unique}", author=OTHER)
             answer = await set_budget(stage, "person", "day", amount=0)
             assert answer == budget("0 tokens", ENGLISH.operator_budget_ordered)
-            assert f"Obey operator {mina}: set budget of person and day to 0 tokens" in bot.log
+            given = f"Apply order of operator {mina}: set budget of person and day to 0 tokens"
+            assert given in bot.log
             assert await bot.stop() == 0
         async with stage.bot(**settings):
             channel = await stage.channel()

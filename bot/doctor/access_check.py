@@ -9,7 +9,7 @@ from bot.doctor.discord_check import Json
 from bot.doctor.findings import Finding, ok, warn
 
 
-async def check_verdict(
+async def check_access(
     api: DiscordApi, lists: AccessLists, person_id: int, place_id: int
 ) -> list[Finding]:
     """Judge a person in a channel or thread, with their roles and what is above the channel."""
@@ -21,10 +21,10 @@ async def check_verdict(
         text = f"There is no person {person_id} in server {place.guild_id}."
         return [warn("access", text, "Copy the id again. (Developer Mode > Copy ID)")]
     roles = None if isinstance(member, Problem | None) else frozenset(map(int, member["roles"]))
-    return [judge_verdict(lists, place, person_id, roles)]
+    return [judge_access(lists, place, person_id, roles)]
 
 
-def judge_verdict(lists: AccessLists, place: Place, person_id: int, roles: Ids | None) -> Finding:
+def judge_access(lists: AccessLists, place: Place, person_id: int, roles: Ids | None) -> Finding:
     """Return the verdict and the rule that decided."""
     verdict = lists.verdict(place, person_id, roles)
     if verdict.allowed:

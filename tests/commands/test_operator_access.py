@@ -5,7 +5,7 @@ from typing import Any, cast
 import discord
 import pytest
 
-from bot.commands.operators import FRESH_SECONDS, Operators, owners_of
+from bot.commands.operator_access import FRESH_SECONDS, Operators, owners_of
 
 OWNER, MEMBER, INVITED, READER, STRANGER, OTHER_ROLE, NO_ROLE = 1, 2, 3, 4, 5, 6, 7
 ALONE: dict[str, Any] = {"owner": {"id": str(OWNER)}, "team": None}
