@@ -77,13 +77,14 @@ def unfinished_in(folder: Path, database: Path) -> list[Path]:
 def replaced(copies: Sequence[Copy]) -> list[Copy]:
     """Return those of *copies*, oldest first, that newer ones made before migrations replace.
 
-    A migration that fails is tried at each start. So the newest copy of each version stays, of the
-    newest versions; otherwise, copies of a database that is half migrated would replace that of the
-    last one in use.
+    The last ones stay. So does the newest of each of the last versions: a migration that fails is
+    tried at each start, and copies of a database that is half migrated would otherwise replace that
+    of the version in use.
     """
-    kept = {copy.version: copy for copy in copies}
-    newest = sorted(kept.values(), key=lambda copy: (copy.made, copy.number))[-MIGRATION_COPIES:]
-    return [copy for copy in copies if copy not in newest]
+    by_version = {copy.version: copy for copy in copies}
+    newest = sorted(by_version.values(), key=lambda copy: (copy.made, copy.number))
+    kept = {*copies[-MIGRATION_COPIES:], *newest[-MIGRATION_COPIES:]}
+    return [copy for copy in copies if copy not in kept]
 
 
 def expired(copies: Sequence[Copy], days: int, now: datetime) -> list[Copy]:

@@ -37,7 +37,7 @@ def rows(path: Path) -> list[tuple[str, str]]:
 
 def named(folder: Path, days_ago: float, origin: Origin = Origin.COMMAND, version: int = 3) -> Path:
     """Return a file that is named as a copy of bot.db which was made *days_ago*."""
-    name = copy_name(Path("bot.db"), version, origin, NOW - timedelta(days=days_ago))
+    name = copy_name(Path("bot.db"), 3, origin, NOW - timedelta(days=days_ago))
     (folder / name).write_text("an old copy")
     return folder / name
 
@@ -418,8 +418,7 @@ async def test_the_last_two_copies_before_migrations_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await created(path)
-    _old = named(path.parent, 9, Origin.MIGRATION, version=3)
-    newer = named(path.parent, 2, Origin.MIGRATION, version=4)
+    _old, newer = (named(path.parent, days, Origin.MIGRATION) for days in (9, 2))
     backup = named(path.parent, 400)
     monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS | {"Add": "CREATE TABLE more (x);"})
     await created_again(path)
@@ -431,7 +430,7 @@ async def test_the_last_two_copies_before_migrations_are_kept(
 async def test_a_migration_that_fails_at_each_start_loses_no_copy(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The copy of the version that was in use stays, and the newest of where it fails."""
+    """The copy of the version that was in use stays, beside the last two."""
     await created(path)
     steps = {"Add": "CREATE TABLE more (x);", "Fail": "CREATE TABLE more (x);"}
     monkeypatch.setattr(schema, "MIGRATIONS", MIGRATIONS | steps)
@@ -439,7 +438,7 @@ async def test_a_migration_that_fails_at_each_start_loses_no_copy(
         with pytest.raises(HistoryUnusable):
             await created_again(path)
     [in_use] = path.parent.glob(f"bot.db.v{VERSION}-*")
-    assert len(list(path.parent.glob(f"bot.db.v{VERSION + 1}-*"))) == 1
+    assert len(list(path.parent.glob(f"bot.db.v{VERSION + 1}-*"))) == 2
     with closing(sqlite3.connect(in_use)) as old:
         assert old.execute("PRAGMA user_version").fetchone() == (VERSION,)
 
