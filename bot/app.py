@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -85,6 +85,20 @@ log = logging.getLogger(__name__)
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """What the bot is built on. It is opened before the connection to Discord, and closed after."""
+
+    settings: Settings
+    live: LiveSettings
+    history: History
+    model: ChatModel
+    models: ModelCatalog
+    attachments: Attachments
+    metrics: Metrics = NO_METRICS
+    screener: Screener = NO_SCREENER
+
+
 async def run(settings: Settings, file: DatabaseFile) -> None:
     """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
     live = LiveSettings(settings)
@@ -123,7 +137,16 @@ async def _run(
         ) as attachments,
         moderation(settings.moderation_api, metrics) as screener,
         connection(
-            settings, live, history, model, models, attachments, metrics, screener
+            Resources(
+                settings=settings,
+                live=live,
+                history=history,
+                model=model,
+                models=models,
+                attachments=attachments,
+                metrics=metrics,
+                screener=screener,
+            )
         ) as connected,
     ):
         live.apply_orders(await _orders(history, settings.database_path))
@@ -184,43 +207,26 @@ async def moderation(
             await moderator.close()
 
 
-def connection(
-    settings: Settings,
-    live: LiveSettings,
-    history: History,
-    model: ChatModel,
-    models: ModelCatalog,
-    attachments: Attachments,
-    metrics: Metrics = NO_METRICS,
-    screener: Screener = NO_SCREENER,
-) -> Connection:
+def connection(resources: Resources) -> Connection:
     """Return the connection, not opened yet, of a bot that `build` makes."""
+    settings = resources.settings
     point_at(settings.discord_api_url, settings.discord_gateway_url)
     return Connection(
-        partial(build, settings, live, history, model, models, attachments, metrics, screener),
+        partial(build, resources),
         token=settings.discord_token.get_secret_value(),
-        facts=history.facts,
-        metrics=metrics,
+        facts=resources.history.facts,
+        metrics=resources.metrics,
         redact=settings.redaction,
     )
 
 
-def build(
-    settings: Settings,
-    live: LiveSettings,
-    history: History,
-    model: ChatModel,
-    models: ModelCatalog,
-    attachments: Attachments,
-    metrics: Metrics,
-    screener: Screener,
-    client: ChatClient,
-    pacer: Pacer,
-) -> Services:
+def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
     """Build the bot for *client*, from the bottom to the top.
 
     The function is long because the whole program is wired in this one place.
     """
+    settings, live, history = resources.settings, resources.live, resources.history
+    attachments, metrics = resources.attachments, resources.metrics
     languages = Languages(settings.language, client.locale_of)
     limit = UserRateLimit(live.questions_per_minute, metrics)
     budgets = Budgets(history.spending, live.budgets)
@@ -231,7 +237,7 @@ def build(
 
     channels = Channels(client, history.places, pacer)
     conversations = Conversations(
-        history, languages, screener, rename_thread=channels.rename_own_thread
+        history, languages, resources.screener, rename_thread=channels.rename_own_thread
     )
     gate = Gate(live.access, channels, metrics)
     edits = Edits(
@@ -245,10 +251,10 @@ def build(
         message_content=client.intents.message_content,
     )
     generator = Generator(
-        model,
+        resources.model,
         history,
         live.prompts,
-        models,
+        resources.models,
         budgets=budgets,
         images=PromptImages(settings.image_turns, questions.past_images),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
@@ -301,9 +307,9 @@ def build(
     add_export(surface, history)
     add_forget_me(surface, conversations, resume=catch_up.resume)
     add_help(surface, overrides, history.places, policy, live.access)
-    add_model(surface, overrides, models)
+    add_model(surface, overrides, resources.models)
     add_usage(surface, history.usage, live.prices, budgets)
-    add_system_prompt(surface, overrides, screener.check_system_prompt)
+    add_system_prompt(surface, overrides, resources.screener.check_system_prompt)
     desk = partial(_operator_desk, client, history, copies, budgets, live, time.time())
     add_operator(surface, cache(desk))
     add_ask(surface, channels, interactions.handle)

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import discord
 
-from bot.app import connection
+from bot.app import Resources, connection
 from bot.attachments.reader import Attachments
 from bot.commands.modals import Modals
 from bot.commands.surface import PersistentView
@@ -64,7 +64,14 @@ async def built(folder: Path) -> AsyncIterator[EntryPoints]:
             ModelCatalog(Live(OfferedModels("m", ())), model.list_models) as models,
             Attachments(settings.discord_api_url, max_bytes=1, images=False) as attachments,
             connection(
-                settings, LiveSettings(settings), history, model, models, attachments
+                Resources(
+                    settings=settings,
+                    live=LiveSettings(settings),
+                    history=history,
+                    model=model,
+                    models=models,
+                    attachments=attachments,
+                )
             ) as connected,
         ):
             client = connected.client

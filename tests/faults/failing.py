@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bot.app import connection
+from bot.app import Resources, connection
 from bot.attachments.reader import Attachments
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
@@ -247,9 +247,15 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
             Live(OfferedModels(model.default_model, (model.default_model,))), model.list_models
         )
         attachments = Attachments(discord.api_url, max_bytes=0, images=False)
-        async with connection(
-            settings, LiveSettings(settings), history, model, models, attachments
-        ) as connected:
+        resources = Resources(
+            settings=settings,
+            live=LiveSettings(settings),
+            history=history,
+            model=model,
+            models=models,
+            attachments=attachments,
+        )
+        async with connection(resources) as connected:
             running = asyncio.create_task(connected.run())
             try:
                 await discord.wait_until_connected(timeout_seconds=PATIENCE_SECONDS)
