@@ -52,31 +52,31 @@ def back_up(database: Path, folder: Path, keep_days: int) -> Backup:
     Raises BackupFailed. The copy is whole and checked, or there is none.
     """
     begun, now = time.monotonic(), datetime.now(UTC)
-    if not database.exists():
-        raise BackupFailed(
-            f"There is no database {database}, so there is nothing to back up. Name the bot's file "
-            "in DATABASE_URL."
-        )
     with _explained(database, folder):
+        if not database.exists():
+            raise BackupFailed(
+                f"There is no database {database}, so there is nothing to back up. Name the bot's "
+                "file in DATABASE_URL."
+            )
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for place in {folder, database.parent}:
-            _delete_left(place, database)
+        _delete_left(folder, database)
         address = f"{database.resolve().as_uri()}?mode=ro"
         with closing(sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)) as source:
             path = _copy(source, database, folder, Origin.COMMAND, now)
+        size = path.stat().st_size
+    try:
         made = Copy.at(path, database, Origin.COMMAND)
         copies = [one for one in copies_in(folder, database, Origin.COMMAND) if one != made]
         old = expired(copies, keep_days, now)
         for copy in old:
             copy.path.unlink(missing_ok=True)  # Another backup may do the same.
-        size = path.stat().st_size
-    try:
+        _delete_left(database.parent, database)
         Copies(database).record(path, int(now.timestamp()), keep_days)
     except OSError as error:
         raise BackupFailed(
-            f"The copy {path} was made, but not recorded beside the database {database} "
-            f"({error.strerror}), so /privacy and doctor do not know of it. Make the folder of the "
-            "database writable."
+            f"The copy {path} was made, but {error.filename} cannot be written or deleted "
+            f"({error.strerror}): older copies may stay, and /privacy and doctor do not know of "
+            "the new one. Make its folder writable."
         ) from error
     return Backup(path, size, time.monotonic() - begun, len(old))
 
@@ -175,7 +175,7 @@ def _explained(database: Path, folder: Path) -> Iterator[None]:
             raise BackupFailed(_no_space(database, folder)) from error
         raise BackupFailed(
             f"The database {database} cannot be copied to {folder} ({error.strerror}). Make the "
-            "folder writable, or name another one."
+            "database readable and the folder writable, or name another folder."
         ) from error
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_FULL:

@@ -216,6 +216,22 @@ async def test_a_missing_database_is_named(path: Path, folder: Path) -> None:
     assert not folder.exists()
 
 
+async def test_a_database_that_cannot_be_looked_up_is_named(path: Path, folder: Path) -> None:
+    too_long = path.with_name("x" * 300)
+    assert "(File name too long)" in await refused(too_long, folder)
+
+
+async def test_a_copy_that_cannot_be_recorded_is_named(path: Path, folder: Path) -> None:
+    """It is made all the same."""
+    async with open_database(path):
+        record = Path(f"{path}.last-backup")
+        record.mkdir()
+        sentence = await refused(path, folder)
+    [copy] = folder.iterdir()
+    assert sentence.startswith(f"The copy {copy} was made, but {record}")
+    assert not list(path.parent.glob("*.part"))
+
+
 async def test_a_damaged_database_is_not_copied(path: Path, folder: Path) -> None:
     path.write_text("Dear diary, " * 400)
     sentence = await refused(path, folder)
@@ -244,8 +260,8 @@ async def test_a_folder_that_is_a_file_is_named(path: Path, folder: Path) -> Non
     async with open_database(path):
         sentence = await refused(path, folder)
     assert sentence == (
-        f"The database {path} cannot be copied to {folder} (File exists). Make the folder "
-        "writable, or name another one."
+        f"The database {path} cannot be copied to {folder} (File exists). Make the database "
+        "readable and the folder writable, or name another folder."
     )
 
 
