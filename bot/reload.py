@@ -1,5 +1,6 @@
 """Reload the settings while the bot runs: all that may change at once, or nothing."""
 
+import json
 import logging
 import os
 import time
@@ -233,8 +234,14 @@ def with_orders(settings: Settings, orders: Orders) -> Settings:
 
 def changes(old: Settings, new: Settings) -> frozenset[str]:
     """Return the names of the fields that differ."""
-    fields = Settings.model_fields
-    return frozenset(name for name in fields if getattr(old, name) != getattr(new, name))
+    before, after = _comparable(old), _comparable(new)
+    return frozenset(name for name in before if before[name] != after[name])
+
+
+def _comparable(settings: Settings) -> dict[str, object]:
+    """Return the values by field; options as JSON, because 1 equals True in Python alone."""
+    options = json.dumps(settings.openai_options, sort_keys=True)
+    return {**dict(settings), "openai_options": options}
 
 
 def _names(fields: Iterable[str]) -> str:

@@ -192,6 +192,21 @@ def test_a_file_that_is_not_read_whole_changes_nothing(
     assert values(live) == before | {"shutdown_grace": 7.0}
 
 
+def test_an_option_that_python_takes_for_equal_is_taken_over(
+    bot: Bot, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server tells 1 from true; the sequence of the options means nothing."""
+    bot.reload(load(openai_options='{"logprobs": 1, "top_p": 1}'))
+    bot.reload(load(openai_options='{"top_p": 1, "logprobs": true}'))
+    assert bot.live.request_options("other")["logprobs"] is True
+    bot.reload(load(openai_options='{"logprobs": true, "top_p": 1}'))
+    assert caplog.messages == [
+        "Reload the settings: changed OPENAI_OPTIONS",
+        "Reload the settings: changed OPENAI_OPTIONS",
+        "Reload the settings: none changed",
+    ]
+
+
 def test_what_belongs_to_another_server_waits_with_its_address(
     bot: Bot, caplog: pytest.LogCaptureFixture
 ) -> None:
