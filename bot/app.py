@@ -2,15 +2,13 @@
 
 import asyncio
 import logging
-import os
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
@@ -66,8 +64,9 @@ from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
 from bot.recovery.watermark import Watermark
-from bot.reload import LiveSettings, Reloader, Terminal
+from bot.reload import LiveSettings, Reloader
 from bot.settings import Settings
+from bot.signals import reload_signal, stop_signal
 from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
@@ -81,8 +80,6 @@ if TYPE_CHECKING:
     from bot.monitoring.server import Monitor
 
 log = logging.getLogger(__name__)
-
-SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -379,39 +376,3 @@ def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:
         moderation_host=settings.moderation_host,
         redacts=settings.redact,
     )
-
-
-@contextmanager
-def stop_signal() -> Iterator[asyncio.Event]:
-    """Yield an event that SIGTERM or SIGINT sets; a second signal ends the process with code 1."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-
-    def on_signal() -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
-
-    for number in SIGNALS:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number in SIGNALS:
-            loop.remove_signal_handler(number)
-
-
-@contextmanager
-def reload_signal(reload: Callable[[], None], stop: Callable[[], None]) -> Iterator[None]:
-    """Call *reload* within the block when SIGHUP arrives, or *stop* if a closed terminal sent it.
-
-    One that arrived before the block, while the bot held it back, counts.
-    """
-    loop, terminal = asyncio.get_running_loop(), Terminal()
-    loop.add_signal_handler(signal.SIGHUP, lambda: stop() if terminal.is_closed else reload())
-    masked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masked)
-        loop.remove_signal_handler(signal.SIGHUP)

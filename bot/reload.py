@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Mapping
 from itertools import product
@@ -246,18 +245,3 @@ def _comparable(settings: Settings) -> dict[str, object]:
 
 def _names(fields: Iterable[str]) -> str:
     return ", ".join(sorted(fields)).upper()
-
-
-class Terminal:
-    """The terminal that the bot was started in, if any.
-
-    When it is closed, the system sends SIGHUP, which then asks for no reload.
-    """
-
-    def __init__(self) -> None:
-        self._was_open = os.isatty(0)
-
-    @property
-    def is_closed(self) -> bool:
-        """Whether there was a terminal, and it is closed."""
-        return self._was_open and not os.isatty(0)

@@ -20,6 +20,7 @@ EVERYWHERE: Final = {
     "metrics",
     "program",
     "secret_shapes",
+    "signals",
 }
 
 WIDTH: Final = 960

@@ -34,7 +34,7 @@ LAYERS = (
     {"errors"},
     {"conversation"},
     {"access", "backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
-    {"log_events", "secret_shapes"},
+    {"log_events", "secret_shapes", "signals"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
 PUBLIC_MODULES: dict[str, set[str]] = {

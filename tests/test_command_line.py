@@ -13,9 +13,9 @@ import pytest
 
 from bot import __version__, program
 from bot.__main__ import main
-from bot.app import stop_signal
 from bot.errors import SettingsInvalid
 from bot.settings import REMEDIES, Settings
+from bot.signals import stop_signal
 
 ROOT = Path(__file__).parents[1]
 GOOD = {"DISCORD_TOKEN": "abc", "OPENAI_API_KEY": "sk-x"}
@@ -244,7 +244,7 @@ async def test_a_signal_asks_the_bot_to_stop_and_handlers_are_restored(
 def test_a_second_signal_exits_at_once() -> None:
     code = (
         "import asyncio, os, signal\n"
-        "from bot.app import stop_signal\n"
+        "from bot.signals import stop_signal\n"
         "async def main():\n"
         "    with stop_signal() as stop:\n"
         "        os.kill(os.getpid(), signal.SIGTERM)\n"
