@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 3600.0  # A team changes rarely.
 ACCEPTED: Final = 2  # Discord: the state of a membership that was not only offered
-# Discord: the roles of members who may reset the token of the bot, say; "read_only" is the other.
+# Discord: the roles of team members who may change the bot; "read_only" is the only other one.
 OPERATING: Final = frozenset({"admin", "developer"})
 
 
@@ -23,7 +23,7 @@ class Operators:
     """Knows who operates the bot.
 
     *admins* returns the ids in the settings. If there are none, whoever owns the application at
-    Discord operates it, or the members of the team that owns it, except those who may only read.
+    Discord operates it, or members of its team who may change it.
     """
 
     def __init__(

@@ -44,6 +44,8 @@ async def test_others_are_neither_offered_the_command_nor_may_use_it(owned: Stag
         ("status", {}),
         ("block", {"person": user_id(owned, "Sora")}),
         ("unblock", {"server": "1"}),
+        ("budget", {"for": "person", "period": "day", "reset": "none"}),
+        ("budget", {}),
     ):
         refusal = await operator(owned, words, by=OTHER, force=True, **options)
         assert refusal == ENGLISH.operator_only
