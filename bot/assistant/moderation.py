@@ -22,14 +22,13 @@ from bot.errors import (
     SystemPromptFlagged,
     SystemPromptUnchecked,
 )
-from bot.llm.api_config import ModerationPolicy
+from bot.llm.api_config import VERDICT_SECONDS, ModerationPolicy
 from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
 
 log = logging.getLogger(__name__)
 
 HOLD_SECONDS: Final = 2.0  # A verdict usually takes 0.3 s, as long as the first words.
-VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
 NO_CATEGORIES: Final = frozenset[str]()
 RECHECKS: Final = 4  # at a time; after an absence there may be many edits
 WAIT_SECONDS: Final = {  # how long an answer waits for a verdict

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from bot.doctor.discord_api import RATE_LIMITED, UNAUTHORIZED, DiscordApi, Problem
-from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.findings import Finding, as_sentences, fail, ok, warn
 from bot.doctor.proxies import proxy_variable
 from bot.transport.reconnect import TOKEN_REFUSED
 
@@ -70,8 +70,8 @@ def judge_account(account: Account | Problem, url: str, clock_skew: float | None
 
 def _unreachable(problem: Problem, url: str) -> Finding:
     if problem.status == UNAUTHORIZED:
-        text, _, remedy = TOKEN_REFUSED.partition(": ")
-        return fail("token", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
+        what, _, advice = TOKEN_REFUSED.partition(": ")
+        return fail("token", *as_sentences(what, advice))
     host = urlsplit(url).hostname
     if problem.status == RATE_LIMITED or problem.status >= FAILED:
         text = f"Discord at {host} has a problem: {problem.text}."

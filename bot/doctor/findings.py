@@ -64,6 +64,11 @@ def fail(name: str, text: str, remedy: str) -> Finding:
     return Finding(Level.FAIL, name, text, remedy)
 
 
+def as_sentences(what: str, advice: str) -> tuple[str, str]:
+    """Return the halves of "OPENAI_MODEL is not valid: give a name" as a text and a remedy."""
+    return f"{what}.", f"{advice[:1].upper()}{advice[1:]}"
+
+
 def count(report: Report, level: Level) -> int:
     """Return how many findings of *report* have this level."""
     return sum(one.level is level for findings in report.values() for one in findings)

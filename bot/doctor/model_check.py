@@ -33,7 +33,7 @@ LEAST: Final = Prompt((Turn(Role.USER, "Hi"),), 1, 0, 100, reply_tokens=1)
 NO_QUESTION: Final = 0  # in place of the id of a question
 # With one token, these mean that the model answers.
 ANSWERED: Final = (OutputTruncated, ModelEmpty, ModelThoughtOnly)
-REMEDIES: Final = {
+REMEDIES: Final[dict[type[ModelError], str]] = {
     ModelKeyRefused: "Put a new key into OPENAI_API_KEY.",
     ModelAddressWrong: "Correct OPENAI_BASE_URL; it usually ends in v1.",
     ModelUnknown: "Check OPENAI_MODEL and OPENAI_BASE_URL.",
@@ -131,10 +131,7 @@ def _judge_model(model: ListedModel, settings: Settings, today: date) -> Iterato
 
 def _failure(error: ModelError, settings: Settings) -> Finding:
     said = error.explain(ENGLISH).partition(". ")[0].removesuffix(".")
-    remedy = next(
-        (what for kind, what in REMEDIES.items() if type(error) is kind),
-        "See docs/troubleshooting.md.",
-    )
+    remedy = REMEDIES.get(type(error), "See docs/troubleshooting.md.")
     variable = proxy_variable(settings.openai_base_url)
     if variable is not None and isinstance(error, ModelUnreachable | ModelTimeout):
         remedy = (

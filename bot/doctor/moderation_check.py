@@ -13,13 +13,12 @@ from bot.errors import (
     ModelUnknown,
     ModelUnreachable,
 )
-from bot.llm.api_config import ModerationConfig, ModerationPolicy
+from bot.llm.api_config import VERDICT_SECONDS, ModerationConfig, ModerationPolicy
 from bot.llm.moderation import ModerationApi
 
 HARMLESS: Final = "Hello"
-VERDICT_SECONDS: Final = 10.0  # A verdict that takes longer has failed.
 SLOW_SECONDS: Final = 2.0  # The first words of an answer wait no longer.
-REMEDIES: Final = {
+REMEDIES: Final[dict[type[ModelError], str]] = {
     ModelKeyRefused: "Put a key of that service into MODERATION_API_KEY.",
     ModelAddressWrong: "Correct MODERATION_BASE_URL; it usually ends in v1.",
     ModelUnknown: "Correct MODERATION_MODEL, or MODERATION_BASE_URL: not every server moderates.",
@@ -53,8 +52,5 @@ def _failure(config: ModerationConfig, host: str, error: ModelError) -> Finding:
         f"{'refused' if required else 'answered unchecked'}: "
         f"{' '.join(filter(None, (type(error).__name__, str(error))))}."
     )
-    remedy = next(
-        (what for kind, what in REMEDIES.items() if type(error) is kind),
-        "See docs/troubleshooting.md.",
-    )
+    remedy = REMEDIES.get(type(error), "See docs/troubleshooting.md.")
     return (fail if required else warn)("moderation", text, remedy)

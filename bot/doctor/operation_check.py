@@ -8,7 +8,7 @@ from typing import Any, Final
 from bot import program
 from bot.conversation.snowflakes import seconds_of
 from bot.doctor.budget_check import check_budgets
-from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.findings import Finding, as_sentences, fail, ok, warn
 from bot.errors import HistoryUnusable
 from bot.monitoring.probe import READY, WELL, ask, refusal
 from bot.settings import Settings
@@ -67,8 +67,8 @@ def _free(host: str, port: int) -> Finding:
         ):
             _bind(family, kind, protocol, address)
     except OSError as error:
-        text, _, remedy = refusal(host, port, error).rpartition(": ")
-        return fail("health", f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}")
+        what, _, advice = refusal(host, port, error).rpartition(": ")
+        return fail("health", *as_sentences(what, advice))
     return ok("health", f"Port {port} of {host} is free: the bot will open it.")
 
 

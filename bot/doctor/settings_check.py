@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bot.doctor.findings import Finding, and_more, fail, ok, warn
+from bot.doctor.findings import Finding, and_more, as_sentences, fail, ok, warn
 from bot.errors import SettingsInvalid
 from bot.settings import ENV_FILE, Settings, unread_lines, values_in_file
 
@@ -47,7 +47,7 @@ def read_settings() -> ReadSettings:
     try:
         settings = Settings.load()
     except SettingsInvalid as problems:
-        findings = [fail("setting_invalid", *_split(line)) for line in str(problems).splitlines()]
+        findings = [_invalid(line) for line in str(problems).splitlines()]
         if "discord_token" in problems.fields and not ENV_FILE.exists():
             text = f"There is no file .env in {Path.cwd()}: all settings are from the environment."
             remedy = "Copy .env.example to .env there, or start in the folder that has it."
@@ -56,10 +56,9 @@ def read_settings() -> ReadSettings:
     return ReadSettings(settings, frozenset(), (ok("settings", "All settings are valid."),))
 
 
-def _split(line: str) -> tuple[str, str]:
-    """Return the two halves of "OPENAI_MODEL is not valid: give the name of a model."."""
-    text, _, remedy = line.partition(": ")
-    return f"{text}.", f"{remedy[:1].upper()}{remedy[1:]}"
+def _invalid(line: str) -> Finding:
+    what, _, advice = line.partition(": ")
+    return fail("setting_invalid", *as_sentences(what, advice))
 
 
 def _without(fields: tuple[str, ...]) -> Settings | None:

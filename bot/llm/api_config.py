@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False, eq=False)
@@ -27,6 +27,9 @@ class ApiConfig:
     idle_seconds: float
     reply_seconds: float
     hides_conversation: bool = True
+
+
+VERDICT_SECONDS: Final = 10.0  # A verdict of a moderation service that takes longer has failed.
 
 
 class ModerationPolicy(Enum):

@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 
 from bot.assistant.answer import Answer, Job, StopReason
-from bot.assistant.moderation import HOLD_SECONDS, RECHECKS, VERDICT_SECONDS, Moderator
+from bot.assistant.moderation import HOLD_SECONDS, RECHECKS, Moderator
 from bot.assistant.ports import no_context
 from bot.assistant.screening import Withhold
 from bot.conversation.exchange import Exchange
@@ -21,7 +21,7 @@ from bot.conversation.prompt import NO_PROMPT, Prompt, build_prompt
 from bot.conversation.prompt_markup import image_line
 from bot.errors import HistoryFailed, ModelBusy, ReplyLost
 from bot.i18n.sentences import ENGLISH
-from bot.llm.api_config import ModerationPolicy
+from bot.llm.api_config import VERDICT_SECONDS, ModerationPolicy
 from tests.doubles import DoubleReply, an_exchange, run_virtually
 
 LOG, REFUSE, REQUIRE = ModerationPolicy
