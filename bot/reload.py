@@ -18,7 +18,8 @@ from bot.storage.orders import NO_ORDERS, Orders
 
 log = logging.getLogger(__name__)
 
-# The settings of `LiveSettings`, which a reload applies.
+# The settings of `LiveSettings`, which a reload applies. The others need a restart: what is built
+# from them is open, or was sent to Discord.
 RELOADED: Final = frozenset(
     {
         "admins",
@@ -42,35 +43,6 @@ RELOADED: Final = frozenset(
         "system_prompt",
         "token_prices",
         "user_messages_per_minute",
-    }
-)
-# The settings that need a restart: what is built from them is open, or was sent to Discord.
-RESTARTED: Final = frozenset(
-    {
-        "attachment_bytes",
-        "catch_up_hours",
-        "database_url",
-        "discord_api_url",
-        "discord_gateway_url",
-        "discord_token",
-        "first_token_timeout",
-        "health_host",
-        "health_port",
-        "image_turns",
-        "language",
-        "log_format",
-        "moderation",
-        "moderation_api_key",
-        "moderation_base_url",
-        "moderation_model",
-        "moderation_required",
-        "openai_api_key",
-        "openai_base_url",
-        "redact",
-        "reply_parts",
-        "reply_timeout",
-        "retention_days",
-        "stream_idle_timeout",
     }
 )
 UNREAD_LINE: Final = "line {} of .env sets nothing: write NAME=value, and close each quote."
@@ -201,7 +173,7 @@ class Reloader:
     def _take_over(self, wanted: Settings) -> tuple[frozenset[str], frozenset[str]]:
         """Return what changed at once, and what waits for a restart; raises SettingsInvalid."""
         changed = changes(self._in_force, wanted)
-        later = changed & RESTARTED
+        later = changed - RELOADED
         if "openai_base_url" in later:
             later |= changed & OF_THE_SERVER
         taken = changed - later
