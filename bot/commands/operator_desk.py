@@ -12,6 +12,7 @@ from bot.commands.base import NotPermitted, Refused, strings_for
 from bot.commands.operator_access import Operators
 from bot.commands.operator_budgets import AskedBudget, asked_budget, budget_lines
 from bot.commands.status import StatusReport
+from bot.i18n.sentences import Explain
 from bot.live import Live
 from bot.llm.budget_rules import BudgetRules
 from bot.log_events import as_event
@@ -73,13 +74,9 @@ class OperatorDesk:
         await self._admit(interaction)
         target = _target(person, server)
         await self._block(target, interaction.user.id)
-        strings = strings_for(interaction)
-        sentence = (
-            strings.operator_blocked_server.format(server=target)
-            if isinstance(target, int)
-            else strings.operator_blocked.format(person=target.mention)
+        await _confirm(
+            interaction, target, lambda t: t.operator_blocked, lambda t: t.operator_blocked_server
         )
-        await interaction.edit_original_response(content=sentence)
 
     async def unblock(
         self, interaction: discord.Interaction, person: Person | None, server: str | None
@@ -88,13 +85,12 @@ class OperatorDesk:
         await self._admit(interaction)
         target = _target(person, server)
         await self._unblock(target, interaction.user.id)
-        strings = strings_for(interaction)
-        sentence = (
-            strings.operator_unblocked_server.format(server=target)
-            if isinstance(target, int)
-            else strings.operator_unblocked.format(person=target.mention)
+        await _confirm(
+            interaction,
+            target,
+            lambda t: t.operator_unblocked,
+            lambda t: t.operator_unblocked_server,
         )
-        await interaction.edit_original_response(content=sentence)
 
     async def budget(
         self,
@@ -161,6 +157,17 @@ class OperatorDesk:
             self._rules.apply_orders(orders)
         given = as_event("order_given", person=by)
         log.info("Apply order of operator %d: %s", by, what, extra=given)
+
+
+async def _confirm(
+    interaction: discord.Interaction, target: Target, of_person: Explain, of_server: Explain
+) -> None:
+    strings = strings_for(interaction)
+    if isinstance(target, int):
+        sentence = of_server(strings).format(server=target)
+    else:
+        sentence = of_person(strings).format(person=target.mention)
+    await interaction.edit_original_response(content=sentence)
 
 
 def _target(person: Person | None, server: str | None) -> Target:
