@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 NOTICE_PERCENT: Final = 80
 WHOLE_PERCENT: Final = 100
-WAIT_SECONDS: Final = 1.0  # before what is left is looked at again
+WAIT_SECONDS: Final = 1.0  # between two looks at what is left
 
 
 @dataclass(frozen=True, slots=True)

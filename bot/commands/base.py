@@ -26,7 +26,7 @@ class Refused(app_commands.AppCommandError):
 
 
 class NotPermitted(Refused):
-    """The person lacks a right that no list of access is about; the log has the *reason*."""
+    """The person lacks a right that access lists do not cover; the log has the *reason*."""
 
     def __init__(self, explain: Explain, reason: str) -> None:
         super().__init__(explain)

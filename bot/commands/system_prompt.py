@@ -26,7 +26,7 @@ MODALS: Final[dict[Scope, str]] = {"channel": "system-channel", "guild": "system
 
 
 class _Setter(NamedTuple):
-    """Sets system prompts in *overrides* that *check* lets pass."""
+    """Sets system prompts in *overrides*, if *check* accepts them."""
 
     overrides: Overrides
     check: CheckSystemPrompt

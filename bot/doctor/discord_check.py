@@ -12,7 +12,7 @@ from bot.doctor.proxies import proxy_variable
 from bot.transport.reconnect import TOKEN_REFUSED
 
 MESSAGE_CONTENT: Final = 1 << 18 | 1 << 19  # Discord: flags of an application; 19 below 100 servers
-FAILED: Final = 500  # from this status on, the server has a fault
+FAILED: Final = 500  # from this status on, the fault is the server's
 FEW_IDENTIFIES: Final = 50
 SKEW_SECONDS: Final = 10.0
 GUILDS_A_PAGE: Final = 200  # Discord: the most

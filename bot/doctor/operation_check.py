@@ -73,7 +73,7 @@ def _free(host: str, port: int) -> Finding:
 
 
 def _bind(family: int, kind: int, protocol: int, address: Any) -> None:
-    """Bind a socket as a server does. It does not listen, so it is in the way of nobody."""
+    """Bind a socket as a server does. It does not listen, so it disturbs nobody."""
     with socket.socket(family, kind, protocol) as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
