@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -22,6 +22,7 @@ from bot.assistant.reservations import decide
 from bot.conversation.exchange import Conversation, Exchange
 from bot.conversation.prompt import Prompt
 from bot.conversation.reply_actions import ReplyAction
+from bot.conversation.token_estimate import estimate_tokens
 from bot.errors import (
     BudgetSpent,
     HistoryFailed,
@@ -311,7 +312,7 @@ async def test_every_request_of_an_answer_is_counted_before_the_next(
                 yield TokenUsage(1000, 1)
                 if len(self.seen) < 3:
                     raise ModelContextExceeded("too long")
-                yield Delta("Very well.")
+                yield Delta(VERY_WELL)
 
             yield events()
 
@@ -597,6 +598,9 @@ def test_ids_are_read_as_numbers_and_as_texts() -> None:
     assert not read_budgets("{}")
 
 
+VERY_WELL: Final = "Very well."
+
+
 @dataclass
 class MeteredModel:
     """Answers whoever asks, slowly, and keeps a ledger of its own of what it has reported.
@@ -648,9 +652,12 @@ class MeteredModel:
 
         async def events() -> AsyncIterator[Event]:
             await asyncio.sleep(self.random.uniform(0, 0.02))
-            yield Delta("Very well.")
+            yield Delta(VERY_WELL)
             prompt_tokens = int(prompt.tokens * self.random.uniform(0.8, 1.15))
-            usage = TokenUsage(prompt_tokens, self.random.randint(1, limit))
+            # A completion is never shorter than its text, which is counted if it is cut off.
+            usage = TokenUsage(
+                prompt_tokens, self.random.randint(estimate_tokens(VERY_WELL), limit)
+            )
             self._count(budget.question_id, usage)
             yield usage
             if fate < 0.2:
