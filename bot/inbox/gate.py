@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 
 LOG_SECONDS: Final = 60.0  # between two lines about one person
 MAX_PERSONS: Final = 10_000  # whose refusals are counted
-MAX_NOTED: Final = 10_000  # refused messages and interactions that were counted
+MAX_NOTED: Final = 10_000  # refused messages and interactions that are remembered
+UNKNOWN: Final = (Rule.UNKNOWN_CHANNEL, Rule.UNKNOWN_ROLES)  # They may be known later.
 MEMBER_SECONDS: Final = 60.0  # how long a fetched member is cached
 MAX_MEMBERS: Final = 1000
 FETCH_SECONDS: Final = 3.0  # A question waits for it.
@@ -48,7 +49,7 @@ class Gate:
         self._members = BoundedDict[tuple[int, int], tuple[float, discord.Member | None]](
             MAX_MEMBERS
         )
-        self._noted = BoundedDict[int, None](MAX_NOTED)
+        self._noted = BoundedDict[int, Rule](MAX_NOTED)
         self._refusals = RefusalLog()
 
     @property
@@ -77,8 +78,11 @@ class Gate:
     async def admits_missed(self, message: discord.Message) -> bool:
         """Whether the author of a missed *message* may use the bot.
 
+        A message that was refused when it came stays refused, even if the lists have changed since.
         Raises DiscordUnavailable; then backfill finds the message again later.
         """
+        if self._noted.get(message.id, UNKNOWN[0]) not in UNKNOWN:
+            return False
         place, author = _place_of(message), message.author
         verdict = await self._judge(place, author.id, role_ids(author))
         self._note("message", message.id, place, author.id, verdict)
@@ -148,7 +152,7 @@ class Gate:
         """
         if verdict.allowed or id_ in self._noted:
             return
-        self._noted[id_] = None
+        self._noted[id_] = verdict.rule
         self._metrics.refused(verdict.rule.value)
         left_out = self._refusals.left_out(person_id, self._clock())
         if left_out is not None:

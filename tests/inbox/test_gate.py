@@ -164,6 +164,16 @@ async def test_only_a_missed_message_waits_until_discord_tells_the_roles(world: 
     assert scene.metrics.reasons == ["unknown roles"]
 
 
+async def test_a_refused_message_stays_refused_after_the_lists_have_changed(world: World) -> None:
+    """Backfill finds it again, since it is not stored; only newer messages are admitted."""
+    scene = Scene(world, lists(blocked_users={MINA}))
+    refused = world.say("Hello")
+    assert not await scene.gate.admits(refused)
+    scene.live.value = lists()
+    assert not await scene.gate.admits_missed(refused)
+    assert await scene.gate.admits_missed(world.say("Hello again", id="1001"))
+
+
 @pytest.mark.parametrize(
     ("roles", "admitted"), [({OTHER_ROLE}, True), (set(), False), (None, False)]
 )
