@@ -143,6 +143,7 @@ async def test_nothing_is_sent_written_or_created(stage: Stage) -> None:
     assert {one["method"] for one in made} == {"GET"}
 
 
+@pytest.mark.variation
 async def test_a_log_that_a_crash_left_is_not_touched(stage: Stage) -> None:
     async with stage.bot() as bot:
         await stage.asked("Are you there?")
@@ -157,6 +158,7 @@ async def test_a_log_that_a_crash_left_is_not_touched(stage: Stage) -> None:
     assert {name: one for name, one in after.items() if not name.endswith("-shm")} == unchanged
 
 
+@pytest.mark.variation
 async def test_a_name_steers_no_terminal_and_needs_no_letters_of_it(
     stage: Stage, unique: str
 ) -> None:
@@ -174,6 +176,7 @@ async def test_a_name_steers_no_terminal_and_needs_no_letters_of_it(
     )
 
 
+@pytest.mark.variation
 async def test_the_report_fits_into_80_columns(stage: Stage) -> None:
     """With words that are longer, such as a link, in lines of their own."""
     text, code = await doctor(stage, COLUMNS="80", OPENAI_BASE_URL=CLOSED_PORT)
@@ -183,6 +186,7 @@ async def test_the_report_fits_into_80_columns(stage: Stage) -> None:
     assert text.splitlines()[-1].startswith("1 failure")
 
 
+@pytest.mark.variation
 async def test_strict_counts_warnings(stage: Stage) -> None:
     await stage.discord.settings(portal={"message_content": False})
     assert (await doctor(stage))[1] == 0
@@ -201,6 +205,7 @@ async def test_wrong_settings_are_all_listed_and_the_rest_is_checked(stage: Stag
     assert {"discord", "database", "model"} <= {one["check"] for one in found}
 
 
+@pytest.mark.variation
 async def test_without_a_token_and_key_the_rest_is_checked(stage: Stage) -> None:
     at_other = {"DISCORD_TOKEN": "", "OPENAI_API_KEY": ""}
     at_openai = at_other | {"OPENAI_BASE_URL": ""}
@@ -221,6 +226,7 @@ async def test_a_misspelt_setting_is_named(stage: Stage) -> None:
     assert "DISCORD_PREFIX in .env is no setting of this bot." in plain
 
 
+@pytest.mark.variation
 async def test_lines_of_the_env_file_that_set_nothing_are_named(stage: Stage) -> None:
     """The bot would go on without these settings."""
     await list_model(stage)
@@ -231,6 +237,7 @@ async def test_lines_of_the_env_file_that_set_nothing_are_named(stage: Stage) ->
     assert found["env_line"]["text"] == "Lines 1, 5, 6 of .env set nothing."
 
 
+@pytest.mark.variation
 async def test_a_missing_env_file_is_named_if_settings_are_missing(stage: Stage) -> None:
     found = await findings(stage, DISCORD_TOKEN="")
     assert str(stage.folder) in found["env_file"]["text"]
@@ -238,6 +245,7 @@ async def test_a_missing_env_file_is_named_if_settings_are_missing(stage: Stage)
     assert "env_file" not in await findings(stage, DISCORD_TOKEN="")
 
 
+@pytest.mark.variation
 async def test_an_unreadable_env_file_is_named(stage: Stage) -> None:
     (stage.folder / ".env").write_bytes(b"SYSTEM_PROMPT=\xff\xfe")
     found = await findings(stage)
@@ -265,12 +273,14 @@ async def test_the_missing_intent_is_named(stage: Stage) -> None:
     assert "Developer Portal" in found["message_content"]["remedy"]
 
 
+@pytest.mark.variation
 async def test_discord_that_does_not_answer_is_named(stage: Stage) -> None:
     found = await findings(stage, DISCORD_API_URL="http://127.0.0.1:1/api/v10")
     assert found["discord"]["level"] == "fail"
     assert "127.0.0.1" in found["discord"]["text"]
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(
     ("status", "remedy"), [(503, "discordstatus.com"), (404, "DISCORD_API_URL")]
 )
@@ -285,6 +295,7 @@ async def test_what_answers_in_place_of_discord_is_named(
     assert str(status) in found["text"]
 
 
+@pytest.mark.variation
 async def test_a_proxy_in_the_environment_is_named(stage: Stage) -> None:
     """The chat API is asked through it, and Discord is not."""
     proxy = {"HTTP_PROXY": "http://127.0.0.1:1", "NO_PROXY": "", "no_proxy": ""}
@@ -296,6 +307,7 @@ async def test_a_proxy_in_the_environment_is_named(stage: Stage) -> None:
     assert found["model_api"]["level"] == "ok"
 
 
+@pytest.mark.variation
 async def test_a_short_wait_that_discord_asks_for_is_no_problem(stage: Stage) -> None:
     """Discord lets a bot read its servers once a second; a bot in many reads more pages."""
     limit: dict[str, Any] = {"method": "GET", "path": "/users/@me/guilds"}
@@ -307,6 +319,7 @@ async def test_a_short_wait_that_discord_asks_for_is_no_problem(stage: Stage) ->
     assert "it asks to wait 60 s" in found["servers"]["text"]
 
 
+@pytest.mark.variation
 async def test_what_hangs_is_given_up(stage: Stage) -> None:
     """Discord and the API at the same time; all else is checked meanwhile."""
     await stage.discord.fault("delay", method="GET", path="/users/@me$", seconds=60)
@@ -318,6 +331,7 @@ async def test_what_hangs_is_given_up(stage: Stage) -> None:
     assert found["database_file"]["level"] == "ok"
 
 
+@pytest.mark.variation
 async def test_an_odd_answer_ends_its_own_check_alone(stage: Stage) -> None:
     """As from a proxy that answers everything with an empty object."""
     answer: dict[str, Any] = {"status": 200, "body": {}, "count": None}
@@ -327,6 +341,7 @@ async def test_an_odd_answer_ends_its_own_check_alone(stage: Stage) -> None:
     assert found["model_api"]["level"] == "ok"
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(("left", "level"), [(1000, "ok"), (20, "warn"), (0, "fail")])
 async def test_few_sign_ins_are_a_warning_and_none_a_failure(
     stage: Stage, left: int, level: str
@@ -346,6 +361,7 @@ async def test_few_sign_ins_are_a_warning_and_none_a_failure(
     assert found["identifies"]["level"] == level
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(("ahead", "level"), [(0, "ok"), (-300, "warn"), (300, "warn")])
 async def test_a_wrong_clock_is_named(stage: Stage, ahead: int, level: str) -> None:
     await stage.discord.settings(clock_ahead_seconds=ahead)
@@ -361,6 +377,7 @@ async def test_a_wrong_clock_is_named(stage: Stage, ahead: int, level: str) -> N
 # Servers and channels
 
 
+@pytest.mark.variation
 async def test_a_permission_that_a_server_does_not_grant_is_named(
     stage: Stage, unique: str
 ) -> None:
@@ -378,6 +395,7 @@ async def test_a_permission_that_a_server_does_not_grant_is_named(
         assert f"In Guild {unique}" not in text
 
 
+@pytest.mark.variation
 async def test_ids_that_name_nothing_are_named(stage: Stage) -> None:
     """By the setting that has them; ids that name something are left out."""
     channel, mina = await stage.channel(), stage.discord.user_id("Mina")
@@ -439,6 +457,7 @@ async def test_the_verdict_on_a_person_and_its_rule_are_printed(stage: Stage) ->
     )
 
 
+@pytest.mark.variation
 async def test_the_doctor_and_the_bot_agree_on_roles(stage: Stage, unique: str) -> None:
     channel = await new_guild_channel(stage, unique)
     guild = f"Guild {unique}"
@@ -456,6 +475,7 @@ async def test_the_doctor_and_the_bot_agree_on_roles(stage: Stage, unique: str) 
         assert await stage.requests_with(f"{unique} no") == []
 
 
+@pytest.mark.variation
 async def test_what_operators_set_wins_as_it_does_in_the_bot(stage: Stage) -> None:
     channel, mina = await stage.channel(), stage.discord.user_id("Mina")
     async with stage.bot():
@@ -472,6 +492,7 @@ async def test_what_operators_set_wins_as_it_does_in_the_bot(stage: Stage) -> No
     assert found["budget_day"]["level"] == "fail"
 
 
+@pytest.mark.variation
 async def test_a_person_who_is_not_in_the_server_is_named(stage: Stage) -> None:
     """No list decides about an id that was copied wrong."""
     place = await stage.channel()
@@ -480,6 +501,7 @@ async def test_a_person_who_is_not_in_the_server_is_named(stage: Stage) -> None:
     assert found["text"].startswith("There is no person 1234567890123456 in server ")
 
 
+@pytest.mark.variation
 async def test_who_without_where_is_refused(stage: Stage) -> None:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "bot", "doctor", "--who", "5"),
@@ -494,6 +516,7 @@ async def test_who_without_where_is_refused(stage: Stage) -> None:
     )
 
 
+@pytest.mark.variation
 async def test_what_a_channel_denies_is_named(stage: Stage) -> None:
     """Also for a thread, which has the overwrites of its channel.
 
@@ -511,6 +534,7 @@ async def test_what_a_channel_denies_is_named(stage: Stage) -> None:
         assert "lacks: Send Messages in Threads." in found["text"]
 
 
+@pytest.mark.variation
 async def test_a_channel_that_the_bot_does_not_see_is_named(stage: Stage) -> None:
     channel = await stage.channel()
     hidden = {"target": "ChatBot", "deny": ["VIEW_CHANNEL"]}
@@ -535,6 +559,7 @@ async def test_a_wrong_key_is_named_in_the_words_of_the_bot(stage: Stage) -> Non
     assert "The AI service refused my key." in found["model_api"]["text"]
 
 
+@pytest.mark.variation
 async def test_a_model_that_is_not_listed_is_named(stage: Stage) -> None:
     await list_model(stage, id="another")
     found = await findings(stage, OPENAI_MODEL="stand-im")
@@ -544,6 +569,7 @@ async def test_a_model_that_is_not_listed_is_named(stage: Stage) -> None:
     assert "model_unknown" not in await findings(stage, "--live", OPENAI_MODEL="stand-im")
 
 
+@pytest.mark.variation
 async def test_a_window_that_is_too_small_and_a_shutdown_are_named(stage: Stage) -> None:
     await list_model(stage, context_length=8192, shutdown_date="2020-01-01")
     found = await findings(stage, CONTEXT_TOKENS="8000", REPLY_TOKENS="2000")
@@ -551,6 +577,7 @@ async def test_a_window_that_is_too_small_and_a_shutdown_are_named(stage: Stage)
     assert "10000" in found["model_window"]["text"]
 
 
+@pytest.mark.variation
 async def test_only_live_asks_the_model(stage: Stage) -> None:
     await findings(stage)
     assert await stage.completions() == []
@@ -560,6 +587,7 @@ async def test_only_live_asks_the_model(stage: Stage) -> None:
     assert request.body["max_tokens"] == 1
 
 
+@pytest.mark.variation
 async def test_a_moderation_service_is_asked_about_a_harmless_word(stage: Stage) -> None:
     found = await findings(stage, **moderated(stage, "refuse"))
     assert found["moderation"]["level"] == "ok"
@@ -568,6 +596,7 @@ async def test_a_moderation_service_is_asked_about_a_harmless_word(stage: Stage)
     assert "moderation" not in await findings(stage)
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(
     ("required", "level", "then"),
     [("false", "warn", "answered unchecked"), ("true", "fail", "refused")],
@@ -586,6 +615,7 @@ async def test_a_moderation_service_that_gives_no_verdict_is_named(
     assert "ModelUnreachable" in found["moderation"]["text"]
 
 
+@pytest.mark.variation
 async def test_a_slow_moderation_service_is_named(stage: Stage) -> None:
     await stage.model.judge_when("Hello", delay_seconds=2.5)
     found = await findings(stage, **moderated(stage, "refuse"))
@@ -595,6 +625,7 @@ async def test_a_slow_moderation_service_is_named(stage: Stage) -> None:
 # The database
 
 
+@pytest.mark.variation
 async def test_a_newer_schema_is_named(stage: Stage) -> None:
     async with stage.bot():
         pass
@@ -605,6 +636,7 @@ async def test_a_newer_schema_is_named(stage: Stage) -> None:
     assert "newer version" in found["database_contents"]["text"]
 
 
+@pytest.mark.variation
 async def test_a_file_of_another_program_is_named(stage: Stage) -> None:
     with closing(sqlite3.connect(stage.folder / "bot.db")) as database:
         database.execute("CREATE TABLE recipes (name TEXT)")
@@ -613,6 +645,7 @@ async def test_a_file_of_another_program_is_named(stage: Stage) -> None:
     assert "another program" in found["database_contents"]["text"]
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize("content", [b"Dear diary, " * 400, b"Dear"])
 async def test_a_file_that_is_no_database_is_named(stage: Stage, content: bytes) -> None:
     (stage.folder / "bot.db").write_bytes(content)
@@ -622,6 +655,7 @@ async def test_a_file_that_is_no_database_is_named(stage: Stage, content: bytes)
     assert (stage.folder / "bot.db").read_bytes() == content
 
 
+@pytest.mark.variation
 async def test_a_file_that_others_may_read_is_named(stage: Stage) -> None:
     async with stage.bot():
         pass
@@ -685,6 +719,7 @@ def connected(path: Path, how: str, begin: str) -> Iterator[int]:
         other.stdin.close()
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(
     ("how", "begin", "name"),
     [("", "PRAGMA user_version", "database_writer"), ("?mode=ro", "BEGIN", "database_reader")],
@@ -702,6 +737,7 @@ async def test_a_second_writer_and_a_long_reader_are_named(
     assert f"(process {pid})" in found[name]["text"]
 
 
+@pytest.mark.variation
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
 async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
     async with stage.bot():
@@ -712,6 +748,7 @@ async def test_a_file_of_another_owner_is_named(stage: Stage) -> None:
     assert "uid 10001" in found["database_owner"]["text"]
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize("name", ["", "notes/bot.db"])
 async def test_a_path_that_cannot_be_a_file_is_named(stage: Stage, name: str) -> None:
     """A folder, and a file within a file."""
@@ -724,6 +761,7 @@ async def test_a_path_that_cannot_be_a_file_is_named(stage: Stage, name: str) ->
 # Operation
 
 
+@pytest.mark.variation
 async def test_a_bot_that_is_open_to_all_without_a_cap_is_named(stage: Stage) -> None:
     await list_model(stage)
     assert levels(await findings(stage, BUDGETS="")) == {"open_without_budget": "warn"}
@@ -732,6 +770,7 @@ async def test_a_bot_that_is_open_to_all_without_a_cap_is_named(stage: Stage) ->
     assert levels(await findings(stage, **mine)) == {}
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(("day", "level"), [("1000000", "ok"), ("1", "fail"), ("0", "fail")])
 async def test_what_is_left_of_the_budget_is_named(stage: Stage, day: str, level: str) -> None:
     """A budget that is used up is a reason why the bot says nothing."""
@@ -748,6 +787,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.variation
 async def test_the_health_port_is_asked_while_the_bot_runs(stage: Stage) -> None:
     port = str(free_port())
     async with stage.bot(HEALTH_PORT=port):
@@ -757,6 +797,7 @@ async def test_the_health_port_is_asked_while_the_bot_runs(stage: Stage) -> None
         assert other["health"]["level"] == "warn"
 
 
+@pytest.mark.variation
 async def test_a_health_port_that_another_program_has_is_named(stage: Stage) -> None:
     """The bot would not start; while the port is free, all is well."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -768,6 +809,7 @@ async def test_a_health_port_that_another_program_has_is_named(stage: Stage) -> 
     assert (await findings(stage, HEALTH_PORT=str(port)))["health"]["level"] == "ok"
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize("host", ["203.0.113.1", "nohost.invalid"])
 async def test_a_health_host_that_is_not_of_this_machine_is_named(stage: Stage, host: str) -> None:
     found = await findings(stage, HEALTH_PORT=str(free_port()), HEALTH_HOST=host)
@@ -775,6 +817,7 @@ async def test_a_health_host_that_is_not_of_this_machine_is_named(stage: Stage, 
     assert found["health"]["remedy"].startswith("Set HEALTH_HOST")
 
 
+@pytest.mark.variation
 async def test_the_last_backup_is_named(stage: Stage) -> None:
     async with stage.bot():
         await stage.asked("Are you there?")
