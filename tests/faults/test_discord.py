@@ -356,6 +356,7 @@ async def test_19_answer_stops_quietly_if_its_target_is_removed(
     guild = str((await stage.discord.create_guild(f"Guild {unique}"))["id"])
     await stage.discord.invite("Mina", guild)
     channel = await stage.channel(guild=guild)
+    await stage.asked(f"Have you joined? {next(NAMES)}.", channel=channel)
     question = {"guild_id": guild} | await stage.ask(unique, channel=channel)
     part = await stage.first_words_on(question)
     if with_second:
