@@ -8,8 +8,8 @@ T = TypeVar("T")
 class Live(Generic[T]):
     """Holds the *value* in force.
 
-    Whoever decides by a setting that a reload may change keeps the `Live`, not its value, and reads
-    the value at each decision. Only the reload replaces it.
+    A component that decides by a setting keeps the `Live`, not its value, and reads the value at
+    each decision. Only the reload replaces it.
     """
 
     def __init__(self, value: T) -> None:

@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Final
 
 NO_STATUS: Final = 0
-# Why questions are refused before the model is asked. The lists of access have rules of their own.
+# Why questions are refused before the model is asked. Access lists have other reasons: see `Rule`.
 BUDGET_SPENT: Final = "budget"
 QUEUE_FULL: Final = "queue full"
 RATE_LIMITED: Final = "rate limit"

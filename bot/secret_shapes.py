@@ -1,7 +1,7 @@
 """The shapes of keys and tokens, and how they are removed from a text.
 
-What has no shape of its own, such as `password = '…'`, is left alone on purpose: a program that
-removes whatever looks random removes commit hashes and pictures, too.
+A secret without a known shape, such as `password = '…'`, stays on purpose: a program that removes
+all random text also removes commit hashes and pictures.
 """
 
 import re

@@ -42,7 +42,7 @@ class Use(Enum):
 
 
 class Authorizer:
-    """Refuses commands, modals and buttons of whoever may not use the bot, or not here."""
+    """Refuses commands, modals and buttons if the person may not use the bot in this place."""
 
     def __init__(self, gate: Gate, in_flight: InFlight) -> None:
         self._gate = gate

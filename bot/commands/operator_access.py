@@ -22,8 +22,8 @@ OPERATING: Final = frozenset({"admin", "developer"})
 class Operators:
     """Knows who operates the bot.
 
-    *admins* returns the ids in the settings. If there are none, whoever owns the application at
-    Discord operates it, or members of its team who may change it.
+    *admins* returns the ids in the settings. If there are none, the owner of the application at
+    Discord is the operator, or the members of its team who may change the application.
     """
 
     def __init__(

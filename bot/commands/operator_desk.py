@@ -110,7 +110,7 @@ class OperatorDesk:
         await interaction.edit_original_response(content=text)
 
     async def _admit(self, interaction: discord.Interaction) -> None:
-        """Defer the answer, which nobody else sees; raises Refused unless an operator asks."""
+        """Defer an ephemeral answer; raises Refused if the person is not an operator."""
         await interaction.response.defer(ephemeral=True, thinking=True)
         if not await self._operators.include(interaction.user.id):
             raise NotPermitted(lambda t: t.operator_only, "not an operator")

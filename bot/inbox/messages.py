@@ -75,7 +75,7 @@ class Inbox:
     async def screen(self, message: discord.Message) -> Question | None:
         """Return what *message* asks, with a refusal if it is refused; None if it is ignored.
 
-        Whoever may not use the bot is ignored: nothing is stored, made or shown.
+        A message of a person who may not use the bot is ignored: nothing is stored or shown.
         """
         if message.id in self._unsaved or not await self._gate.admits(message):
             return None

@@ -42,7 +42,7 @@ class RecentEdits:
         return True
 
     def mark_refused(self, message_id: int) -> None:
-        """Note that whoever edited a question may not use the bot: its text stays as it was."""
+        """Keep the text of a question as it was: the person who edited it may not use the bot."""
         self._refused[message_id] = None
 
     def is_latest(self, message_id: int, version: Version) -> bool:

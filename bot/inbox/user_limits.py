@@ -53,7 +53,7 @@ class UserRateLimit:
 
     def _judge(self, person_id: int, at: float) -> Verdict:
         limit = self.questions_per_minute
-        # A deque of its own for each question, because the limit may have changed.
+        # A new deque for each question, because the limit may have changed.
         asked = deque(self._asked.get(person_id, ()), maxlen=2 * limit)
         self._asked[person_id] = asked
         if sum(_within_a_minute(at, asked_at) for asked_at in asked) < limit:

@@ -84,9 +84,9 @@ def _family(gauge: Gauge) -> GaugeMetricFamily:
 
 
 class PrometheusMetrics(Metrics):
-    """Counts in a registry of its own, with the memory and processor time of the process.
+    """Counts for Prometheus, and reports the memory and processor time of the process.
 
-    *prices* are those that answers cost at the moment when they are counted.
+    *prices* are the prices in force; an answer counts at the prices of its moment.
     """
 
     def __init__(self, prices: Live[Prices]) -> None:

@@ -17,7 +17,7 @@ LIVE: Final = "/livez"
 READY: Final = "/readyz"
 ALIVE: Final = "ok\n"  # the answer to LIVE
 ANSWER_BYTES: Final = 100_000  # more than the bot ever tells
-# What a server listens at to accept connections at all addresses, and where it is then reached.
+# A server at one of these addresses accepts connections at all addresses, also at the second one.
 ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 WHY_REFUSED: Final = {
     errno.EADDRINUSE: "another program listens at it: give another HEALTH_PORT",
