@@ -1,6 +1,8 @@
 """Fixtures that the tests of several rooms share."""
 
+import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Final
@@ -48,6 +50,19 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = [item for item in items if item.get_closest_marker("variation")]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if not item.get_closest_marker("variation")]
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_before() -> Iterator[None]:
+    """Leave the levels, handlers and hooks of the process's logging as they were."""
+    root, own = logging.getLogger(), logging.getLogger("bot")
+    levels, handlers, hook = (root.level, own.level), root.handlers[:], sys.excepthook
+    yield
+    sys.excepthook = hook
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = handlers
+    root.setLevel(levels[0])
+    own.setLevel(levels[1])
 
 
 @pytest.fixture

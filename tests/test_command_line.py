@@ -1,12 +1,10 @@
 """The command line: exit codes and sentences, never a traceback."""
 
 import asyncio
-import logging
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -27,16 +25,6 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    root, own = logging.getLogger(), logging.getLogger("bot")
-    levels, handlers = (root.level, own.level), root.handlers[:]
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    own.setLevel(levels[1])
 
 
 def ran(*arguments: str, **environment: str) -> tuple[str, str, int]:

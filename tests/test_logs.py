@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -15,19 +14,6 @@ from bot.logs import JsonFormatter, TextFormatter, set_up_logging
 from tests.e2e.conduct import check_log
 
 SECRET = "what somebody wrote"
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_before() -> Iterator[None]:
-    """Leave the levels and handlers of the process as they were."""
-    root, own = logging.getLogger(), logging.getLogger("bot")
-    levels, handlers, hook = (root.level, own.level), root.handlers[:], sys.excepthook
-    yield
-    sys.excepthook = hook
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    own.setLevel(levels[1])
 
 
 def a_failure() -> logging.LogRecord:

@@ -1,7 +1,5 @@
 """Reload: each setting is taken over, or named as one that needs a restart."""
 
-import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +77,6 @@ def values(live: LiveSettings) -> dict[str, Any]:
     """Return the values in force; those of functions are compared by what they return."""
     found = {name: one.value for name, one in vars(live).items() if isinstance(one, Live)}
     return found | {"options": live.request_options("other")}
-
-
-@pytest.fixture(autouse=True)
-def _level_as_before() -> Iterator[None]:
-    own = logging.getLogger("bot")
-    level = own.level
-    yield
-    own.setLevel(level)
 
 
 class Bot:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
@@ -532,6 +532,18 @@ class Driver:
                 timeout_seconds=deadline - time.monotonic(),
             )
             after = event["seq"]
+
+    async def wait_for_commands(self, *, timeout_seconds: float = PATIENCE_SECONDS) -> list[Json]:
+        """Return the registered commands as soon as there are any, or none after the timeout."""
+
+        def registers(event: Json) -> bool:
+            request = event["data"]
+            return bool(request["method"] == "PUT" and request["path"].endswith("/commands"))
+
+        if not await self.commands():
+            with suppress(TimeoutError):
+                await self.wait_for(registers, types=["request"], timeout_seconds=timeout_seconds)
+        return await self.commands()
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ PEOPLE: Final = ("Mina", "Jun", "Sora")
 TITLE_LENGTH: Final = 30
 QUIET_SECONDS: Final = 3.0  # Edits follow each other within 2 s; after that an answer is whole.
 BUSY_SECONDS: Final = 10.0  # Discord shows typing this long; a slow bot may need it.
+SYNC_SECONDS: Final = 10.0  # The bot registers its commands after it is online.
 SPOKEN: Final = frozenset({0, 19, 20})  # messages, replies, and answers to commands
 SHOWN: Final = ("message_create", "message_update", "interaction_response", "typing")
 MENTION: Final = re.compile(r"@chatbot\b", re.IGNORECASE)
@@ -236,7 +237,7 @@ class _Talk:
 
     async def _registered_name(self, typed: str) -> str:
         """Return the registered name of a command typed in any language."""
-        commands = await self._driver.commands()
+        commands = await self._driver.wait_for_commands(timeout_seconds=SYNC_SECONDS)
         names = {
             local: str(command["name"])
             for command in commands

@@ -31,7 +31,7 @@ SHORT_OUTAGE_SECONDS: Final = 9.0  # longer than all attempts of one call
 SOON_SECONDS: Final = 9.0  # for a busy machine; a hanging call would take 20 s
 ON_THE_WAY_SECONDS: Final = 1.0
 LONGEST_SECONDS: Final = 20.0  # over the 8 s of the limit, under the 31 s without its end
-CALL_SECONDS: Final = 60.0  # longer than the bot waits for any call
+NEVER_SECONDS: Final = 3600.0  # The stand-in would obey the call then, longer than the bot waits.
 INVALID: Final = frozenset({401, 403, 429})  # Discord bans after 10,000 of these in 10 minutes.
 INVALID_PER_INCIDENT: Final = 3
 PAGE: Final = "<html><body>502 Bad Gateway</body></html>"
@@ -103,8 +103,8 @@ OUTAGES: Final[dict[str, Fault]] = {
     "edits, 503": refused(503) | EDIT | {"count": None},
 }
 HANGING: Final[dict[str, Fault]] = {
-    "a first part, never": {"action": "delay", "seconds": CALL_SECONDS} | CREATE,
-    "an edit, never": {"action": "delay", "seconds": CALL_SECONDS} | EDIT,
+    "a first part, never": {"action": "delay", "seconds": NEVER_SECONDS} | CREATE,
+    "an edit, never": {"action": "delay", "seconds": NEVER_SECONDS} | EDIT,
 }
 LOST: Final[dict[str, Fault]] = {
     "a first part": {"action": "drop_after"} | CREATE,
@@ -534,7 +534,7 @@ async def test_17_channel_with_hanging_backfill_delays_no_others(
         await stage.said(hanging, person, f"{unique} before")
         path = f"^/channels/{hanging}/"
         await stage.discord.fault(
-            "delay", method="GET", path=path, seconds=CALL_SECONDS, count=None
+            "delay", method="GET", path=path, seconds=NEVER_SECONDS, count=None
         )
         await stage.discord.gateway("invalid_session", resumable=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -228,3 +229,12 @@ async def test_id_in_the_path_must_be_a_number(api: Api) -> None:
     answer = await api.request("GET", "/channels/general")
     assert answer.code == 50035
     assert code_at(answer.body, "channel_id") == "NUMBER_TYPE_COERCE"
+
+
+async def test_the_driver_waits_until_commands_are_registered(api: Api, people: Driver) -> None:
+    waiting = asyncio.create_task(people.wait_for_commands())
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await api.request("PUT", f"/applications/{people.bot_id}/commands", [ASK])
+    assert [command["name"] for command in await waiting] == [ASK["name"]]
+    assert len(await people.wait_for_commands()) == 1
