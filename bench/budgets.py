@@ -16,6 +16,7 @@ from bot.live import Live
 from bot.llm.budget_rules import NO_BUDGETS, BudgetRules, Period, Scope
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 from bot.storage.usage import UsageRow, UsageTotal, today
 
 TIMES: Final = 500
@@ -31,7 +32,7 @@ USAGE: Final = UsageRow(today(), GUILD_ID, 1, PERSON_ID, "m", UsageTotal(1000, 2
 async def main() -> None:
     """Print the best burst of each step."""
     with tempfile.TemporaryDirectory() as folder, DatabaseFile.hold(Path(folder, "bot.db")) as file:
-        async with History.open(file) as history:
+        async with SqliteDatabase.open(file) as database, History.over(database) as history:
             on = Budgets(history.spending, Live(ALL))
             off = Budgets(history.spending, Live(NO_BUDGETS))
 

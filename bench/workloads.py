@@ -17,7 +17,7 @@ from bench.figures import Figure, Found, at_most, at_most_times, milliseconds
 from bench.stage import LATENCY_SECONDS, ROOT, Stage, Subject, a_stage
 from bot.sandbox.model_script import Script
 from bot.storage.database_file import DatabaseFile
-from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 
 Workload = Callable[[str, Found], Awaitable[None]]
 ROUND_TRIP_MS: Final = LATENCY_SECONDS * 1000
@@ -121,7 +121,7 @@ async def stored(name: str, found: Found) -> None:
 
 async def _fill(path: Path, count: int, busy_id: int) -> None:
     with DatabaseFile.hold(path) as file:
-        async with History.open(file):
+        async with SqliteDatabase.open(file):
             pass
     await asyncio.to_thread(_insert, path, count, busy_id)
 

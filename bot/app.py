@@ -72,6 +72,7 @@ from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 from bot.storage.orders import Orders, read_orders
 from bot.storage.retention import Retention
+from bot.storage.sqlite import SqliteDatabase
 from bot.transport.pacer import Pacer
 from bot.transport.patches import point_at
 
@@ -123,7 +124,8 @@ async def _run(
     metrics = NO_METRICS if monitor is None else monitor.metrics
     api = replace(settings.api, options=live.request_options, reply_tokens=live.longest_reply)
     async with (
-        History.open(file, metrics) as history,
+        SqliteDatabase.open(file, metrics) as database,
+        History.over(database) as history,
         ChatCompletions.open(api, metrics) as model,
         ModelCatalog(live.models, model.list_models) as models,
         Attachments(

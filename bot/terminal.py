@@ -47,6 +47,7 @@ from bot.sandbox.process import NO_PROXY, running
 from bot.settings import Settings
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 
 CHANNEL_ID: Final = 1  # There is one conversation, with one person.
 PERSON_ID: Final = 1
@@ -329,7 +330,8 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
         print(languages.default.terminal_without_memory, file=sys.stderr)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))
         file = stack.enter_context(DatabaseFile.hold(Path(folder, name)))
-    history = await stack.enter_async_context(History.open(file))
+    database = await stack.enter_async_context(SqliteDatabase.open(file))
+    history = await stack.enter_async_context(History.over(database))
     # The conversation is the operator's own, so errors may repeat it.
     api = replace(settings.api, hides_conversation=False)
     model = await stack.enter_async_context(ChatCompletions.open(api))

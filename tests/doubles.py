@@ -28,9 +28,9 @@ from bot.llm.http_errors import may_cost
 from bot.llm.model_catalog import ModelCatalog, OfferedModels
 from bot.llm.models import ListedModel
 from bot.llm.request_budget import RequestBudget
-from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 
 T = TypeVar("T")
 PATIENCE_SECONDS = 60.0
@@ -252,19 +252,18 @@ def an_exchange(
 
 
 @asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
+async def open_database(path: Path) -> AsyncIterator[SqliteDatabase]:
     """Open the database *path*, as the program does."""
     with DatabaseFile.hold(path) as file:
-        async with Database.open(file) as database:
+        async with SqliteDatabase.open(file) as database:
             yield database
 
 
 @asynccontextmanager
 async def open_history(path: Path) -> AsyncIterator[History]:
     """Open the store in the file *path*, as the program does."""
-    with DatabaseFile.hold(path) as file:
-        async with History.open(file) as history:
-            yield history
+    async with open_database(path) as database, History.over(database) as history:
+        yield history
 
 
 async def keep(history: History, *exchanges: Exchange, state: State = State.ANSWERED) -> None:

@@ -109,6 +109,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "preferences",
         "schema",
         "spending",
+        "sqlite",
         "usage",
     },
     "transport": {
@@ -288,7 +289,7 @@ def test_pure_modules_do_no_io(name: str) -> None:
 
 
 def test_only_patches_of_libraries_use_private_names() -> None:
-    """`transport` has those of discord.py, `storage.database` those of aiosqlite."""
+    """`transport` has those of discord.py, `storage.sqlite` those of aiosqlite."""
     users = {
         name
         for name in OWN

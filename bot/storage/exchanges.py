@@ -9,9 +9,7 @@ from typing import Final, Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
 from bot.errors import HistoryFailed
-from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database import Database
-from bot.storage.database_file import DatabaseFile
 from bot.storage.erasure import Erasure
 from bot.storage.exchange_queries import ExchangeQueries
 from bot.storage.exchange_rows import (
@@ -39,7 +37,7 @@ _REPLY: Final = "reply = :reply, cut = :cut, tokens = :tokens, state = :state, u
 
 
 class History(ExchangeQueries):
-    """The store of all exchanges, with the stores beside it in the same file."""
+    """The store of all exchanges, with the stores beside it in the same database."""
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
@@ -53,18 +51,17 @@ class History(ExchangeQueries):
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, file: DatabaseFile, metrics: Metrics = NO_METRICS) -> AsyncIterator[Self]:
-        """Open the store in a locked file; raises HistoryUnusable."""
-        async with Database.open(file, metrics) as database:
-            history = cls(database)
-            await erase_at_start(history.erasure, history.facts)
-            try:
-                yield history
-            finally:
-                await erase_at_end(database, history.erasure, history.facts)
+    async def over(cls, database: Database) -> AsyncIterator[Self]:
+        """Yield the store in an open database; erase at the start and at the end what is due."""
+        history = cls(database)
+        await erase_at_start(history.erasure, history.facts)
+        try:
+            yield history
+        finally:
+            await erase_at_end(database, history.erasure, history.facts)
 
     def stop_waiting(self) -> None:
-        """Fail at once from now on if another program locks the file: the bot is stopping."""
+        """Fail at once from now on where a store would wait: the bot is stopping."""
         self._database.stop_waiting()
 
     async def size_bytes(self) -> int:

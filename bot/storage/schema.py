@@ -11,8 +11,8 @@ from bot.log_events import as_event
 log = logging.getLogger(__name__)
 
 APPLICATION_ID: Final = 0x43484154  # "CHAT": the file's header names the program that owns it.
-# SQLite waits so long for a lock, in its thread, where nothing can interrupt it. Database tries
-# again after that.
+# SQLite waits so long for a lock, in its thread, where nothing can interrupt it. SqliteDatabase
+# tries again after that.
 BUSY_SECONDS: Final = 0.1
 
 

@@ -24,9 +24,10 @@ from bot.markdown.splitter import MESSAGE_LIMIT
 from bot.reload import LiveSettings
 from bot.sandbox.driver import Driver, running_discord
 from bot.settings import Settings
-from bot.storage.database import Database, Row
+from bot.storage.database import Row
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 from tests.doubles import DoubleModel
 from tests.e2e.conftest import GLANCE_SECONDS, Bot, Stage
 from tests.faults.gateway_fuzz import LIMITS
@@ -60,7 +61,7 @@ def writes_fail(stage: Stage, bot: Bot) -> Iterator[None]:
         resource.prlimit(bot.process.pid, resource.RLIMIT_FSIZE, limits)
 
 
-class FailingDatabase(Database):
+class FailingDatabase(SqliteDatabase):
     """A Database in which chosen calls fail, counted from the last `fail`."""
 
     units = 0

@@ -374,7 +374,7 @@ async def test_07_commands_wait_while_the_database_is_locked(own_stage: Stage, u
     assert formless["content"] == ENGLISH.command_memory_failed
     warnings = [line for line in stage.log.splitlines() if " WARNING " in line]
     assert [line.partition(" bot.")[2].partition(":")[0] for line in warnings] == [
-        "storage.database",
+        "storage.sqlite",
         "commands.responses",
     ]
 

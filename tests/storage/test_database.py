@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import HistoryFailed
-from bot.storage import database
-from bot.storage.database import Database
+from bot.storage import sqlite
+from bot.storage.sqlite import SqliteDatabase
 from tests.doubles import file_bytes, open_database
 from tests.storage.files import INSERT
 
@@ -20,19 +20,19 @@ TWO = ("INSERT INTO facts VALUES (:first, '')", "INSERT INTO facts VALUES (:seco
 
 
 @pytest.fixture
-async def opened(path: Path) -> AsyncIterator[Database]:
+async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
     async with open_database(path) as one:
         yield one
 
 
-async def test_a_failed_transaction_changes_nothing(opened: Database) -> None:
+async def test_a_failed_transaction_changes_nothing(opened: SqliteDatabase) -> None:
     with pytest.raises(HistoryFailed, match="IntegrityError"):
         await opened.change_all(*TWO, first="a", second="a")
     assert await opened.fetch("SELECT * FROM facts") == []
     assert await opened.change_all(*TWO, first="a", second="c") == [1, 1]
 
 
-async def test_transactions_never_interleave(opened: Database) -> None:
+async def test_transactions_never_interleave(opened: SqliteDatabase) -> None:
     """All tasks share one connection, so interleaved units would share a transaction."""
     failing = [opened.change_all(*TWO, first=f"bad{n}", second=f"bad{n}") for n in range(20)]
     good = [opened.change(INSERT, f"good{n}", "") for n in range(20)]
@@ -44,7 +44,7 @@ async def test_transactions_never_interleave(opened: Database) -> None:
 
 
 @pytest.mark.parametrize("steps", range(25))
-async def test_a_cancelled_transaction_is_atomic(opened: Database, steps: int) -> None:
+async def test_a_cancelled_transaction_is_atomic(opened: SqliteDatabase, steps: int) -> None:
     """Wherever it is cancelled: both rows or none, and no transaction is left open."""
     unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="b"))
     for _ in range(steps):
@@ -56,7 +56,7 @@ async def test_a_cancelled_transaction_is_atomic(opened: Database, steps: int) -
 
 
 async def test_a_cancelled_callers_failure_is_not_logged(
-    opened: Database, caplog: pytest.LogCaptureFixture
+    opened: SqliteDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     unit = asyncio.create_task(opened.change_all(*TWO, first="a", second="a"))
     await asyncio.sleep(0)
@@ -76,14 +76,14 @@ async def test_a_closed_database_raises_history_failed(path: Path) -> None:
             await unit
 
 
-async def test_another_reader_does_not_block_writing(opened: Database, path: Path) -> None:
+async def test_another_reader_does_not_block_writing(opened: SqliteDatabase, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM facts").fetchall()
         assert await opened.change(INSERT, "a", "b") == 1
 
 
-async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: Path) -> None:
+async def test_a_lock_of_another_program_is_waited_for(opened: SqliteDatabase, path: Path) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writing = asyncio.create_task(opened.change(INSERT, "a", "b"))
@@ -94,10 +94,13 @@ async def test_a_lock_of_another_program_is_waited_for(opened: Database, path: P
 
 
 async def test_transactions_share_the_wait_for_a_lock(
-    opened: Database, path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    opened: SqliteDatabase,
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """Later units fail at once, readers can read, and units wait again for the next lock."""
-    monkeypatch.setattr(database, "LOCKED_SECONDS", 1.5)
+    monkeypatch.setattr(sqlite, "LOCKED_SECONDS", 1.5)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         began = time.monotonic()
@@ -120,7 +123,9 @@ async def test_transactions_share_the_wait_for_a_lock(
     ]
 
 
-async def test_no_transaction_waits_after_waiting_is_stopped(opened: Database, path: Path) -> None:
+async def test_no_transaction_waits_after_waiting_is_stopped(
+    opened: SqliteDatabase, path: Path
+) -> None:
     """A unit that waits already fails, too."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -135,7 +140,9 @@ async def test_no_transaction_waits_after_waiting_is_stopped(opened: Database, p
         other.execute("ROLLBACK")
 
 
-async def test_parameters_are_never_part_of_the_statement(opened: Database, path: Path) -> None:
+async def test_parameters_are_never_part_of_the_statement(
+    opened: SqliteDatabase, path: Path
+) -> None:
     await opened.change(INSERT, "'); DROP TABLE facts; --", "x")
     assert await opened.fetch("SELECT value FROM facts") == [("x",)]
     assert b"DROP TABLE facts" in file_bytes(path)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import HistoryUnusable
-from bot.storage import database
+from bot.storage import sqlite
 from tests.doubles import an_exchange, keep, open_database, open_history
 from tests.storage.files import INSERT, refusal
 
@@ -121,7 +121,7 @@ async def test_a_folder_that_even_root_cannot_write_to_is_refused() -> None:
 async def test_a_locked_database_is_refused_after_a_while(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "LOCKED_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "LOCKED_SECONDS", 0.05)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HistoryUnusable, match=r"database is locked.*end other programs"):

@@ -16,6 +16,7 @@ from bot.errors import HistoryFailed
 from bot.storage.exchange_queries import CONTEXT_SQL, PAGE_ROWS
 from bot.storage.exchange_rows import IS_OPEN
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 from bot.storage.usage import UsageRow, UsageTotal
 from tests.doubles import an_exchange, keep, open_database, open_history
 from tests.storage.memory import CHANNEL, PLENTY, THREAD, open_ids, rows, seen, system_prompt
@@ -388,6 +389,7 @@ async def test_an_answered_question_may_still_fail(history: History, path: Path)
 async def test_no_statement_scans_a_whole_table(history: History) -> None:
     """Checks SQLite's plans of all statements that a typical use of the store runs."""
     statements = set[str]()
+    assert isinstance(history._database, SqliteDatabase)
     connection = history._database._connection
     await connection.set_trace_callback(statements.add)
     one, thread = an_exchange(20), an_exchange(30, channel=20, parent=1)

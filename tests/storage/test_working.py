@@ -12,6 +12,7 @@ from bot.metrics import Metrics
 from bot.storage import exchanges
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.sqlite import SqliteDatabase
 
 
 class Units(Metrics):
@@ -33,7 +34,10 @@ def units() -> Units:
 @pytest.fixture
 async def history(path: Path, units: Units) -> AsyncIterator[History]:
     with DatabaseFile.hold(path) as file:
-        async with History.open(file, units) as opened:
+        async with (
+            SqliteDatabase.open(file, units) as database,
+            History.over(database) as opened,
+        ):
             units.seen.clear()
             yield opened
 
