@@ -1,5 +1,6 @@
 """Fixtures that the tests of several rooms share."""
 
+import itertools
 import logging
 import signal
 import sys
@@ -14,6 +15,7 @@ from hypothesis import HealthCheck, settings
 from bot.backoff import Backoff
 from bot.llm import client as model_module
 from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.postgres_server import PostgresServer, ServerMissing, running_server
 from bot.storage.exchanges import History
 from tests.doubles import open_history
 from tests.fork_server import ForkServer, Start
@@ -22,6 +24,7 @@ from tests.world import World
 LONG_FIRST: Final = {
     name: number for number, name in enumerate(("faults", "standin", "browser", "e2e"))
 }
+DATABASES: Final = itertools.count(1)
 
 # Hypothesis allows 0.2 s for an example by default, which a busy machine exceeds. In CI its own
 # profile also tries the same examples each time.
@@ -88,6 +91,24 @@ def start(fork_server: ForkServer) -> Start:
 def path(tmp_path: Path) -> Path:
     """Return the path of a database that does not exist yet."""
     return tmp_path / "bot.db"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Yield the PostgreSQL server that the tests of a worker share; a test makes its database."""
+    try:
+        with running_server() as server:
+            yield server
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> Iterator[str]:
+    """Return the URL of an empty PostgreSQL database that no other test uses."""
+    name = f"test_{next(DATABASES)}"
+    yield postgres.create(name)
+    postgres.drop(name)
 
 
 @pytest.fixture
