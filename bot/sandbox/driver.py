@@ -171,7 +171,11 @@ class Driver:
         await self.call("DELETE", f"/channels/{channel}")
 
     async def create_guild(self, name: str, **more: object) -> Json:
-        """Make a guild; *more*: `with_bot=False` leaves the bot out, `channels`, `locale`."""
+        """Make a guild.
+
+        *more*: `with_bot=False` leaves the bot out, `channels`, `locale`, `shard` (a shard and the
+        number of shards) gives it an id that belongs to that shard.
+        """
         return dict(await self.call("POST", "/guilds", {"name": name} | more))
 
     async def edit_guild(self, guild: str, **changes: object) -> Json:
@@ -366,6 +370,7 @@ class Driver:
         d or op, d), refuse (seconds, status), refuse_resume (code, count), hold_sessions (seconds:
         READY and RESUMED come later), hello (interval, count), ready (changes, drop, count),
         duplicate, swallow (count, event: a pattern), reorder (count, seconds).
+        `shard` limits close, abort, reconnect, invalid_session and silence to that shard.
         """
         await self.call("POST", "/gateway", {"action": action} | more)
 

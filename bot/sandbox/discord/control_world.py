@@ -107,6 +107,7 @@ class WorldControl:
             with_bot=bool(spec.get("with_bot", True)),
             channel_count=int(spec.get("channels", 1)),
             locale=str(spec.get("locale", "en-US")),
+            shard=(int(spec["shard"][0]), int(spec["shard"][1])) if "shard" in spec else None,
         )
         return self._places.guild_overview(guild)
 

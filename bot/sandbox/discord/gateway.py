@@ -44,7 +44,7 @@ class Gateway:
         self.heartbeats = 0
         self.invalid_sessions = 0
         self.presence: Json | None = None
-        self._last_identify = -1e9
+        self._identified: dict[int, float] = {}  # when, by rate limit key
 
     def dispatch(
         self,
@@ -76,6 +76,20 @@ class Gateway:
         if event not in _WITH_CONTENT or session.intents & Intent.MESSAGE_CONTENT:
             return data
         return blank_content(data, self._state.world.bot.id, in_guild=guild_id is not None)
+
+    def dispatch_interaction(self, data: Json, guild_id: int | None) -> None:
+        """Send an interaction, which needs no intent, to the sessions of its shard."""
+        for session in list(self.sessions.values()):
+            if self._receives_interactions(session, guild_id):
+                self._emit(session, "INTERACTION_CREATE", data)
+
+    def _receives_interactions(self, session: Session, guild_id: int | None) -> bool:
+        world, foreign = self._state.world, self._state.knobs.foreign_shard
+        guild = None if guild_id is None else world.guilds[guild_id]
+        is_foreign = guild is not None and world.bot.id not in guild.members
+        if is_foreign and foreign >= 0:
+            return session.is_shard(foreign)
+        return session.owns_guild(guild_id) and (is_foreign or guild is None or guild.available)
 
     def announce_guild(self, guild: Guild) -> None:
         """Send GUILD_CREATE for *guild* to every session with the intent."""
@@ -138,7 +152,12 @@ class Gateway:
             session.detach()
             if code in _ENDS_SESSION and not connection.closed_by_us:
                 self.sessions.pop(session.id, None)
-        self._state.journal.note("gateway_disconnect", code=code, by_us=connection.closed_by_us)
+        self._state.journal.note(
+            "gateway_disconnect",
+            code=code,
+            by_us=connection.closed_by_us,
+            shard=list(session.shard) if session is not None else None,
+        )
 
     async def _watch_heartbeats(self, connection: Connection) -> None:
         while True:
@@ -221,11 +240,11 @@ class Gateway:
     def _identify(self, connection: Connection, data: Json) -> tuple[int, str] | None:
         intents, shard = data.get("intents"), data.get("shard", [0, 1])
         knobs = self._state.knobs
-        self._state.journal.note("gateway_identify", intents=intents)
+        self._state.journal.note("gateway_identify", intents=intents, shard=shard)
         self.identifies += 1
         if data.get("token") != self._state.token:
             return 4004, "Authentication failed."
-        if not _valid_shard(shard):
+        if not _valid_shard(shard) or shard[1] % knobs.shard_multiple:
             return 4010, "Invalid shard."
         if not isinstance(intents, int) or intents & ~VALID:
             return 4013, "Invalid intent(s)."
@@ -234,10 +253,11 @@ class Gateway:
         if self.identifies > knobs.identify_limit:
             self._state.reset_token()
             return 4004, "Authentication failed."
-        if time.monotonic() - self._last_identify < knobs.identify_interval_seconds:
-            self._refuse_session(connection)
+        key, now = shard[0] % knobs.max_concurrency, time.monotonic()
+        if now - self._identified.get(key, -1e9) < knobs.identify_interval_seconds:
+            self._refuse_session(connection, shard)
             return None
-        self._last_identify = time.monotonic()
+        self._identified[key] = now
         return self._admit(
             connection, lambda: self._begin(connection, intents, (shard[0], shard[1]))
         )
@@ -262,16 +282,20 @@ class Gateway:
             if close is not None:
                 await self.hang_up(connection, *close)
 
-    def _begin(self, connection: Connection, intents: int, shard: tuple[int, int]) -> None:
+    def _begin(
+        self, connection: Connection, intents: int, shard: tuple[int, int]
+    ) -> tuple[int, str] | None:
         state, world = self._state, self._state.world
         session = Session(secrets.token_hex(16), intents, shard, connection=connection)
-        connection.session = session
-        self.sessions[session.id] = session
         guilds = [
             guild
             for guild in world.guilds.values()
             if world.bot.id in guild.members and session.owns_guild(guild.id)
         ]
+        if len(guilds) > state.knobs.guilds_per_shard:
+            return 4011, "Sharding required."
+        connection.session = session
+        self.sessions[session.id] = session
         application = payloads.application_object(world, state.knobs.portal)
         ready = {
             "v": 10,
@@ -289,11 +313,12 @@ class Gateway:
             "_trace": [],
         }
         session.emit("READY", self.faults.mangled(ready))
-        state.journal.note("gateway_ready", session=session.id, intents=intents)
+        state.journal.note("gateway_ready", session=session.id, intents=intents, shard=list(shard))
         if intents & Intent.GUILDS:
             for guild in guilds:
                 if guild.available:
                     session.emit("GUILD_CREATE", self._guild_create(session, guild))
+        return None
 
     def _resume(self, connection: Connection, data: Json) -> tuple[int, str] | None:
         if data.get("token") != self._state.token:
@@ -320,7 +345,9 @@ class Gateway:
             self.hang_up_soon(before, 4000)
         self.resumes += 1
         session.attach(connection, seq)
-        self._state.journal.note("gateway_resume", session=session.id, seq=seq)
+        self._state.journal.note(
+            "gateway_resume", session=session.id, seq=seq, shard=list(session.shard)
+        )
         return None
 
     def _expired(self, session: Session) -> bool:
@@ -330,9 +357,9 @@ class Gateway:
             return True
         return False
 
-    def _refuse_session(self, connection: Connection) -> None:
+    def _refuse_session(self, connection: Connection, shard: list[int] | None = None) -> None:
         self.invalid_sessions += 1
-        self._state.journal.note("gateway_invalid_session")
+        self._state.journal.note("gateway_invalid_session", shard=shard)
         connection.send({"op": INVALID_SESSION, "d": False})
 
     def _send_members(self, session: Session, data: Json) -> None:
@@ -370,6 +397,7 @@ class Gateway:
                     "id": session.id,
                     "intents": session.intents,
                     "seq": session.seq,
+                    "shard": list(session.shard),
                     "connected": session.connection is not None,
                 }
                 for session in self.sessions.values()

@@ -73,34 +73,50 @@ class GatewayFaults:
             raise ValueError(f"There is no gateway fault {spec.get('action')!r}: {list(actions)}")
         await action(spec)
 
+    def _struck(self, spec: Json) -> list[Connection]:
+        """Return the connections of the shard that *spec* names, all if it names none."""
+        shard = spec.get("shard")
+        return [
+            connection
+            for connection in self._gateway.connections
+            if shard is None
+            or (connection.session is not None and connection.session.shard[0] == shard)
+        ]
+
+    def _forget_sessions(self, spec: Json) -> None:
+        shard = spec.get("shard")
+        for session in list(self._gateway.sessions.values()):
+            if shard is None or session.shard[0] == shard:
+                del self._gateway.sessions[session.id]
+
     async def _close(self, spec: Json) -> None:
         code, reason = int(spec.get("code", 4000)), str(spec.get("reason", ""))
         if spec.get("forget_session"):
-            self._gateway.sessions.clear()
+            self._forget_sessions(spec)
         # A client that does not read for a while must not hold up the control interface.
-        for connection in self._gateway.connections:
+        for connection in self._struck(spec):
             self._gateway.hang_up_soon(connection, code, reason)
 
     async def _abort(self, spec: Json) -> None:
         if spec.get("forget_session"):
-            self._gateway.sessions.clear()
-        for connection in list(self._gateway.connections):
+            self._forget_sessions(spec)
+        for connection in self._struck(spec):
             connection.abort()
 
-    async def _reconnect(self, _spec: Json) -> None:
-        for connection in self._gateway.connections:
+    async def _reconnect(self, spec: Json) -> None:
+        for connection in self._struck(spec):
             connection.send({"op": 7, "d": None})
 
     async def _invalid_session(self, spec: Json) -> None:
         resumable = bool(spec.get("resumable", False))
         if not resumable:
-            self._gateway.sessions.clear()
-        for connection in self._gateway.connections:
+            self._forget_sessions(spec)
+        for connection in self._struck(spec):
             connection.send({"op": 9, "d": resumable})
 
     async def _silence(self, spec: Json) -> None:
         seconds = float(spec.get("seconds") or FOREVER)
-        for connection in self._gateway.connections:
+        for connection in self._struck(spec):
             connection.be_silent(seconds)
         if spec.get("new_connections"):
             self._mute_new_until = time.monotonic() + seconds

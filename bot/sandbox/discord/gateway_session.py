@@ -55,5 +55,9 @@ class Session:
 
     def owns_guild(self, guild_id: int | None) -> bool:
         """Return whether this shard gets the events of *guild_id*; the first shard gets DMs."""
-        number, total = self.shard
-        return (0 if guild_id is None else (guild_id >> 22) % total) == number
+        return self.is_shard(0 if guild_id is None else guild_id >> 22)
+
+    def is_shard(self, number: int) -> bool:
+        """Return whether this is the shard *number*, modulo the number of shards."""
+        shard, total = self.shard
+        return number % total == shard

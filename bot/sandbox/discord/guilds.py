@@ -83,9 +83,14 @@ def create_guild(
     with_bot: bool,
     channel_count: int = 1,
     locale: str = "en-US",
+    shard: tuple[int, int] | None = None,
 ) -> Guild:
-    """Make a guild with so many text channels; all people are members."""
-    guild = state.world.add_guild(name, owner)
+    """Make a guild with so many text channels; all people are members.
+
+    Its id belongs to *shard*, which is the number of a shard and how many there are.
+    """
+    guild_id = None if shard is None else state.world.snowflakes.next_of(*shard)
+    guild = state.world.add_guild(name, owner, guild_id=guild_id)
     guild.locale = locale
     for user in state.world.users.values():
         if not user.bot and user.id not in guild.members:

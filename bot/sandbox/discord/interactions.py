@@ -112,9 +112,7 @@ def begin(
     state.interactions[interaction.id] = interaction
     state.journal.note("interaction_create", interaction=interaction.as_json(state))
     event = _payload(state, channel, interaction)
-    # A bot that only a person installed receives this event without being a member.
-    guild_id = None if installs.is_user_install(owners) else channel.guild_id
-    state.gateway.dispatch("INTERACTION_CREATE", event, guild_id=guild_id)
+    state.gateway.dispatch_interaction(event, channel.guild_id)
     state.spawn(_fail_unless_answered(state, interaction))
     return interaction
 

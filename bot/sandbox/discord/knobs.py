@@ -71,6 +71,13 @@ class Knobs:
     session_lifetime_seconds: float = 180.0
     identify_interval_seconds: float = 5.0
     identify_limit: int = 1000
+    max_concurrency: int = 1  # Discord: IDENTIFYs per interval, one for each rate limit key
+    shards: int = 1  # the number that GET /gateway/bot recommends
+    shard_multiple: int = 1  # Bots in more than 150,000 guilds may use only multiples of a number.
+    guilds_per_shard: int = 2500
+    # Discord does not document which shard gets the interactions from a guild without the bot. Here
+    # it is this one, modulo the number of shards; below 0, the one that the guild's id belongs to.
+    foreign_shard: int = 0
     interaction_deadline_seconds: float = 3.0
     interaction_lifetime_seconds: float = 900.0
     expired_token: str = "invalid_webhook_token"  # a refusal; bots report others, too

@@ -27,15 +27,15 @@ async def get_gateway(call: Call) -> tuple[int, Any]:
 
 async def get_gateway_bot(call: Call) -> tuple[int, Any]:
     """GET /gateway/bot."""
-    total = call.state.knobs.identify_limit
+    knobs, total = call.state.knobs, call.state.knobs.identify_limit
     return 200, {
         "url": call.state.gateway_url,
-        "shards": 1,
+        "shards": knobs.shards,
         "session_start_limit": {
             "total": total,
             "remaining": max(0, total - call.state.gateway.identifies),
             "reset_after": 86_400_000,
-            "max_concurrency": 1,
+            "max_concurrency": knobs.max_concurrency,
         },
     }
 

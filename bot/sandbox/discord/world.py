@@ -76,6 +76,12 @@ class Snowflakes:
         self._last = max(self._last + 1, self.at(self._clock()))
         return self._last
 
+    def next_of(self, shard: int, total: int) -> int:
+        """Return the next id that belongs to this shard of *total*, some milliseconds ahead."""
+        behind = (shard - (self.next() >> 22)) % total
+        self._last += behind << 22
+        return self._last
+
     def at(self, unix_seconds: float) -> int:
         """Return the first id of the millisecond *unix_seconds*."""
         return (int(unix_seconds * 1000) - EPOCH_MS) << 22
@@ -276,9 +282,9 @@ class World:
         self.users[user.id] = user
         return user
 
-    def add_guild(self, name: str, owner: User) -> Guild:
+    def add_guild(self, name: str, owner: User, *, guild_id: int | None = None) -> Guild:
         """Add a guild with its everyone role and its owner."""
-        guild = Guild(self._new_id(), name, owner.id)
+        guild = Guild(guild_id or self._new_id(), name, owner.id)
         guild.roles[guild.id] = Role(guild.id, "@everyone", permissions.EVERYONE)
         self.guilds[guild.id] = guild
         self.add_member(guild, owner)
