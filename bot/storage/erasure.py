@@ -8,7 +8,13 @@ from typing import Final
 
 from bot.errors import HistoryFailed
 from bot.storage.database import Database
-from bot.storage.exchange_rows import DELETION_PENDING, IS_OPEN, IS_UNANSWERED, TOKEN_CLEARED
+from bot.storage.exchange_rows import (
+    DELETION_PENDING,
+    IS_NOT_WITHDRAWN,
+    IS_OPEN,
+    IS_UNANSWERED,
+    TOKEN_CLEARED,
+)
 from bot.storage.usage import ANONYMISE_USAGE
 
 # SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A file above the first
@@ -28,12 +34,12 @@ _ERASED: Final = f"{_WITHOUT_WORDS}, {_CANCELLED}"
 # CROSS JOIN makes SQLite look up the exchanges of the few resets instead of reading all exchanges.
 _FORGOTTEN: Final = """
     SELECT e.message_id FROM resets r CROSS JOIN exchanges e
-        ON e.channel_id = r.channel_id AND e.private_to = 0 AND e.message_id < r.before_id
-        WHERE e.author_id <> 0
+        WHERE e.channel_id = r.channel_id AND e.private_to = 0 AND e.message_id < r.before_id
+            AND e.author_id <> 0
     UNION ALL
     SELECT e.message_id FROM resets r CROSS JOIN exchanges e
-        ON e.message_id = r.channel_id AND e.message_id < r.before_id
-        WHERE e.author_id <> 0
+        WHERE e.message_id = r.channel_id AND e.message_id < r.before_id
+            AND e.author_id <> 0
 """
 
 # How many exchanges a reset forgets, without those that an earlier reset forgot.
@@ -47,13 +53,20 @@ _COUNT_RESET: Final = """
         coalesce((SELECT before_id FROM resets WHERE channel_id = :channel), 0))
 """
 
-_THESE: Final = "(SELECT value FROM json_each(:places))"
+_THESE: Final = "(SELECT value FROM json_each(:places) AS place)"
+# A reset never moves back.
+_LATER_RESET: Final = """
+    ON CONFLICT (channel_id) DO UPDATE SET before_id = excluded.before_id
+        WHERE resets.before_id < excluded.before_id
+"""
 _FORGET_PLACES: Final = (
-    """
-    INSERT INTO resets SELECT value, max(value, coalesce((SELECT max(message_id) FROM exchanges
-        WHERE channel_id = value AND private_to = 0 AND author_id <> 0), 0)) + 1
-    FROM json_each(:places) WHERE true
-    ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
+    # Up to the newest question, or if there is none, up to the message that opened a thread.
+    f"""
+    INSERT INTO resets SELECT value, 1 + coalesce((SELECT max(message_id) FROM exchanges
+        WHERE channel_id = value AND private_to = 0 AND author_id <> 0 AND message_id > value),
+        value)
+    FROM json_each(:places) AS place WHERE true
+    {_LATER_RESET}
     """,
     f"""
     UPDATE exchanges SET unshown = NULL, {TOKEN_CLEARED}, {_CANCELLED}
@@ -115,15 +128,12 @@ class Erasure:
         named = {"channel": channel_id, "before": before_id, "person": person_id}
         [(count,)] = await self._database.fetch(_COUNT_RESET, **named)
         await self._database.change_all(
-            """
-            INSERT INTO resets VALUES (:channel, :before)
-            ON CONFLICT DO UPDATE SET before_id = max(before_id, excluded.before_id)
-            """,
+            f"INSERT INTO resets VALUES (:channel, :before) {_LATER_RESET}",
             f"""
             UPDATE exchanges SET state = 'cancelled', unshown = :unshown
             WHERE {IS_OPEN} AND :channel IN (channel_id, message_id)
                 AND private_to IN (0, :person)
-                AND message_id < :before AND unshown IS NOT '{DELETION_PENDING}'
+                AND message_id < :before AND {IS_NOT_WITHDRAWN}
             """,
             f"""
             UPDATE exchanges SET {_ERASED} WHERE channel_id = :channel AND private_to > 0
@@ -144,7 +154,7 @@ class Erasure:
         [changed] = await self._database.change_all(
             f"""
             UPDATE exchanges SET {_ERASED}, unshown = '{DELETION_PENDING}'
-            WHERE message_id = :message AND unshown IS NOT '{DELETION_PENDING}'
+            WHERE message_id = :message AND {IS_NOT_WITHDRAWN}
                 AND (author_id <> 0 OR unshown IS NOT NULL OR EXISTS
                     (SELECT 1 FROM parts WHERE parts.message_id = exchanges.message_id))
             """,
@@ -177,8 +187,9 @@ class Erasure:
         The question that opened a thread goes with the thread. System prompts, models and usage of
         the places are deleted at once.
         """
-        for start in range(0, len(place_ids), FORGET_PLACES):
-            places = json.dumps(place_ids[start : start + FORGET_PLACES])
+        unique = [*dict.fromkeys(place_ids)]  # PostgreSQL writes no row twice in one statement.
+        for start in range(0, len(unique), FORGET_PLACES):
+            places = json.dumps(unique[start : start + FORGET_PLACES])
             await self._database.change_all(*_FORGET_PLACES, places=places)
             self.mark_pending()
 
@@ -242,7 +253,7 @@ class Erasure:
             await self._database.change_all(
                 f"""
                 UPDATE exchanges SET {_ERASED}
-                WHERE message_id IN (SELECT value FROM json_each(:ids))
+                WHERE message_id IN (SELECT value FROM json_each(:ids) AS question)
                 """,
                 ids=json.dumps([message_id for (message_id,) in ids]),
             )

@@ -1,6 +1,8 @@
 """Read exchanges: what a conversation remembers, whose reply a message shows, what is open."""
 
 from collections.abc import AsyncIterator
+from itertools import groupby
+from operator import itemgetter
 from typing import Final
 
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion
@@ -11,6 +13,7 @@ from bot.storage.exchange_rows import (
     IS_COMPLETE,
     IS_NOT_RESET,
     IS_OPEN,
+    MESSAGE_ID_AT,
     exchange_of,
 )
 
@@ -30,7 +33,7 @@ CONTEXT_SQL: Final = f"""
     SELECT {COLUMNS} FROM exchanges
     WHERE channel_id = :parent AND private_to = 0
         AND message_id <= :channel AND message_id < :before
-        AND message_id > max(:forgotten, :parent_forgotten)
+        AND message_id > :parent_forgotten
         AND {IS_COMPLETE} AND NOT {_OPENED_A_RESET_THREAD}
     ORDER BY message_id DESC LIMIT :rows
 """
@@ -48,14 +51,15 @@ class ExchangeQueries(Store):
         """
         person_id = conversation.person_id
         resets = {} if person_id else await self._resets_of(conversation)
+        forgotten = resets.get(conversation.channel_id, -1)
         exchanges = self._newest_first(
             CONTEXT_SQL,
             before_id,
             channel=conversation.channel_id,
             person=person_id,
             parent=None if person_id else conversation.parent_id,
-            forgotten=resets.get(conversation.channel_id, -1),
-            parent_forgotten=resets.get(conversation.parent_id, -1),
+            forgotten=forgotten,
+            parent_forgotten=max(forgotten, resets.get(conversation.parent_id, -1)),
         )
         newest_first: list[Exchange] = []
         async for exchange in exchanges:
@@ -190,21 +194,24 @@ class ExchangeQueries(Store):
         """Return the questions that are not answered, or not shown whole, oldest first."""
         rows = await self._database.fetch(
             f"""
-            SELECT {COLUMNS}, attempts, unshown,
-                (SELECT group_concat(part_id) FROM parts WHERE parts.message_id = e.message_id)
-            FROM exchanges e WHERE {IS_OPEN} ORDER BY message_id
+            SELECT {COLUMNS}, attempts, unshown, part_id
+            FROM exchanges LEFT JOIN parts USING (message_id)
+            WHERE {IS_OPEN} ORDER BY message_id, part_id
             """
         )
-        return [
-            OpenQuestion(
-                exchange=exchange_of(columns),
-                attempts=attempts,
-                parts=tuple(sorted(map(int, parts.split(",")))) if parts else (),
-                complete=unshown is not None,
-                deletion_pending=unshown == DELETION_PENDING,
+        found = list[OpenQuestion]()
+        for _, parts in groupby(rows, key=itemgetter(MESSAGE_ID_AT)):  # a row for each part
+            (*columns, attempts, unshown, first), *others = parts
+            found.append(
+                OpenQuestion(
+                    exchange=exchange_of(columns),
+                    attempts=attempts,
+                    parts=() if first is None else (first, *(row[-1] for row in others)),
+                    complete=unshown is not None,
+                    deletion_pending=unshown == DELETION_PENDING,
+                )
             )
-            for *columns, attempts, unshown, parts in rows
-        ]
+        return found
 
     async def recent_questions(self, since_id: int) -> list[tuple[int, int, int | None]]:
         """Return the messages since *since_id* that asked and are not forgotten, oldest first.

@@ -18,12 +18,14 @@ _RECEIVED: Final = tuple(
     column for column in _COLUMNS if column not in {"reply", "cut", "tokens", "pressed_id"}
 )
 COLUMNS: Final = ", ".join(_COLUMNS)
+MESSAGE_ID_AT: Final = _COLUMNS.index("message_id")
 RECEIVED_COLUMNS: Final = ", ".join(_RECEIVED)
 RECEIVED_PARAMETERS: Final = ", ".join(f":{column}" for column in _RECEIVED)
 
 # The column "unshown" holds the notices that are still to be shown under a reply, as JSON, or this
 # word in their place.
 DELETION_PENDING: Final = "withdrawn"  # The parts of the reply are still to be deleted.
+IS_NOT_WITHDRAWN: Final = f"coalesce(unshown, '') <> '{DELETION_PENDING}'"
 IS_UNANSWERED: Final = "state IN ('received', 'answering')"
 IS_OPEN: Final = f"({IS_UNANSWERED} OR unshown IS NOT NULL)"
 IS_COMPLETE: Final = f"author_id <> 0 AND reply <> '' AND NOT {IS_UNANSWERED}"
@@ -43,6 +45,7 @@ def parameters_of(exchange: Exchange) -> dict[str, object]:
     for column in ("author", "question", "embedded", "quoted", "reply"):
         values[column] = scrubbed(values[column])
     return values | {
+        "cut": int(exchange.cut),
         "channel_id": conversation.channel_id,
         "parent_id": conversation.parent_id,
         "guild_id": conversation.guild_id,

@@ -14,8 +14,8 @@ from bot.storage.erasure import Erasure
 from bot.storage.exchange_queries import ExchangeQueries
 from bot.storage.exchange_rows import (
     COLUMNS,
-    DELETION_PENDING,
     IS_NOT_RESET,
+    IS_NOT_WITHDRAWN,
     IS_OPEN,
     IS_UNANSWERED,
     RECEIVED_COLUMNS,
@@ -34,6 +34,11 @@ from bot.storage.usage import UsageStore
 CHECKED: Final = "checked"  # a fact: when the database last worked again after a failure
 CHECK_SECONDS: Final = 2.0
 _REPLY: Final = "reply = :reply, cut = :cut, tokens = :tokens, state = :state, unshown = :unshown"
+_ONE_ATTEMPT_AT_MOST: Final = "attempts = CASE WHEN attempts > 1 THEN 1 ELSE attempts END"
+# An exchange that only one person sees stays so.
+_MADE_PRIVATE: Final = """
+    private_to = CASE WHEN private_to < :private_to THEN :private_to ELSE private_to END
+"""
 
 
 class History(ExchangeQueries):
@@ -106,7 +111,7 @@ class History(ExchangeQueries):
             f"""
             INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
             SELECT :state, {RECEIVED_PARAMETERS}
-            WHERE :private_to <> 0 OR NOT EXISTS (SELECT 1 FROM resets
+            WHERE CAST(:private_to AS BIGINT) <> 0 OR NOT EXISTS (SELECT 1 FROM resets
                 WHERE channel_id = :channel_id AND before_id > :message_id)
             ON CONFLICT DO NOTHING
             """,
@@ -134,7 +139,7 @@ class History(ExchangeQueries):
         The quote is left alone if it is no longer *quoted_before*: it was edited meanwhile.
         """
         await self._update(
-            "files = :files, quoted = iif(quoted = :before, :quoted, quoted)",
+            "files = :files, quoted = CASE WHEN quoted = :before THEN :quoted ELSE quoted END",
             exchange,
             before=scrubbed(quoted_before),
         )
@@ -163,12 +168,12 @@ class History(ExchangeQueries):
             f"""
             UPDATE exchanges SET attempts = attempts + 1,
                 state = CASE state WHEN 'received' THEN 'answering' ELSE state END,
-                private_to = max(private_to, ?)
-            WHERE message_id = ? AND {IS_OPEN} AND unshown IS NOT '{DELETION_PENDING}'
+                {_MADE_PRIVATE}
+            WHERE message_id = :message_id AND {IS_OPEN} AND {IS_NOT_WITHDRAWN}
             RETURNING {COLUMNS}, attempts, unshown, state
             """,
-            exchange.conversation.person_id,
-            exchange.message_id,
+            private_to=exchange.conversation.person_id,
+            message_id=exchange.message_id,
         )
         if not rows:
             return None
@@ -179,7 +184,7 @@ class History(ExchangeQueries):
     async def mark_attempted(self, message_id: int) -> None:
         """Record that there was an attempt at a question, which could not be recorded then."""
         await self._database.change(
-            "UPDATE exchanges SET attempts = max(attempts, 1) WHERE message_id = ?", message_id
+            "UPDATE exchanges SET attempts = 1 WHERE message_id = ? AND attempts < 1", message_id
         )
 
     async def undo_attempt(self, message_id: int) -> None:
@@ -189,7 +194,8 @@ class History(ExchangeQueries):
         """
         await self._database.change(
             f"""
-            UPDATE exchanges SET attempts = iif(unshown IS NULL, max(attempts - 1, 1), 1)
+            UPDATE exchanges SET attempts =
+                CASE WHEN unshown IS NULL AND attempts > 1 THEN attempts - 1 ELSE 1 END
             WHERE message_id = ? AND {IS_OPEN}
             """,
             message_id,
@@ -227,7 +233,7 @@ class History(ExchangeQueries):
         stores nothing, if the question was forgotten meanwhile.
         """
         return await self._update(
-            f"{_REPLY}, attempts = min(attempts, 1), private_to = max(private_to, :private_to)",
+            f"{_REPLY}, {_ONE_ATTEMPT_AT_MOST}, {_MADE_PRIVATE}",
             exchange,
             f"({IS_UNANSWERED} OR state = 'answered' AND :state = 'failed') AND {IS_NOT_RESET}",
             state=state,
@@ -291,7 +297,7 @@ class History(ExchangeQueries):
         await self._database.change(
             f"""
             UPDATE exchanges SET unshown = NULL, attempts = 0, {TOKEN_CLEARED}
-            WHERE message_id = ? AND unshown IS NOT '{DELETION_PENDING}'
+            WHERE message_id = ? AND {IS_NOT_WITHDRAWN}
             """,
             message_id,
         )

@@ -15,7 +15,12 @@ class Facts(Store):
 
     async def set(self, name: str, value: str) -> None:
         """Set the value of *name*."""
-        await self._database.change("INSERT OR REPLACE INTO facts VALUES (?, ?)", name, value)
+        await self._database.change(
+            "INSERT INTO facts VALUES (?, ?)"
+            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            name,
+            value,
+        )
 
 
 class ModelStore(Store):
@@ -31,7 +36,8 @@ class ModelStore(Store):
     async def set_calibration(self, model: str, calibration: Calibration) -> None:
         """Store the calibration of the token estimates for *model*."""
         await self._database.change(
-            "INSERT OR REPLACE INTO calibrations VALUES (?, ?, ?, ?)",
+            "INSERT INTO calibrations VALUES (?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
+            " factor = excluded.factor, weight = excluded.weight, samples = excluded.samples",
             model,
             calibration.factor,
             calibration.weight,
@@ -50,7 +56,9 @@ class ModelStore(Store):
     async def set_context_window(self, model: str, window: ContextWindow, *, until: int) -> None:
         """Store the context window of *model*, valid *until* a Unix time."""
         await self._database.change(
-            "INSERT OR REPLACE INTO context_windows VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO context_windows VALUES (?, ?, ?, ?, ?) ON CONFLICT (model) DO UPDATE SET"
+            " prompt_tokens = excluded.prompt_tokens, total_tokens = excluded.total_tokens,"
+            " reply_tokens = excluded.reply_tokens, until = excluded.until",
             model,
             window.prompt,
             window.total,

@@ -1,19 +1,20 @@
 """Store the channels and threads where people ask, and the guilds that the bot is in."""
 
-import json
 from collections.abc import Mapping
+from itertools import chain
 from typing import Final
 
 from bot.storage.database import Store
 
+ADDED_GUILDS: Final = 500  # in a statement; SQLite takes 32766 parameters
 # Records a place; writes nothing if the place is known.
 UPSERT_PLACE: Final = """
     INSERT INTO places (place_id, parent_id, guild_id, own)
     VALUES (:channel_id, :parent_id, :guild_id, 0)
-    ON CONFLICT DO UPDATE SET guild_id = excluded.guild_id,
-        parent_id = coalesce(excluded.parent_id, parent_id)
-    WHERE guild_id IS NOT excluded.guild_id
-        OR parent_id IS NULL AND excluded.parent_id IS NOT NULL
+    ON CONFLICT (place_id) DO UPDATE SET guild_id = excluded.guild_id,
+        parent_id = coalesce(excluded.parent_id, places.parent_id)
+    WHERE coalesce(places.guild_id, 0) <> coalesce(excluded.guild_id, 0)
+        OR places.parent_id IS NULL AND excluded.parent_id IS NOT NULL
 """
 
 
@@ -26,7 +27,7 @@ class Places(Store):
         """Record a thread of the bot's own, in which follow-ups need no mention."""
         await self._database.change(
             "INSERT INTO places (place_id, parent_id, guild_id, own) VALUES (?, ?, ?, 1)"
-            " ON CONFLICT DO UPDATE SET own = 1",
+            " ON CONFLICT (place_id) DO UPDATE SET own = 1",
             place_id,
             parent_id,
             guild_id,
@@ -54,7 +55,7 @@ class Places(Store):
     async def channels_with_threads(self) -> list[int]:
         """Return the channels in which the bot has threads of its own."""
         return await self._ids(
-            "SELECT DISTINCT parent_id FROM places WHERE own AND parent_id IS NOT NULL"
+            "SELECT DISTINCT parent_id FROM places WHERE own <> 0 AND parent_id IS NOT NULL"
         )
 
     async def parent_of(self, place_id: int) -> int | None:
@@ -75,11 +76,14 @@ class Places(Store):
         *since* has for each the newest message id when the bot joined: up to that, messages are not
         for the bot.
         """
-        await self._database.change(
-            "INSERT INTO guilds SELECT key, value FROM json_each(?) WHERE true"
-            " ON CONFLICT DO NOTHING",
-            json.dumps(since),
-        )
+        guilds = [*since.items()]
+        for start in range(0, len(guilds), ADDED_GUILDS):
+            batch = guilds[start : start + ADDED_GUILDS]
+            rows = ", ".join(["(?, ?)"] * len(batch))
+            await self._database.change(
+                f"INSERT INTO guilds (guild_id, since_id) VALUES {rows} ON CONFLICT DO NOTHING",
+                *chain.from_iterable(batch),
+            )
 
     async def is_own_thread(self, place_id: int) -> bool:
         """Whether *place_id* is a thread that was recorded as the bot's own."""
@@ -90,7 +94,7 @@ class Places(Store):
         """Record a hint in a thread of the bot's own; return whether it is the first one there."""
         changed = await self._database.change(
             "INSERT INTO places (place_id, own, hinted) VALUES (?, 1, 1)"
-            " ON CONFLICT DO UPDATE SET hinted = 1 WHERE hinted = 0",
+            " ON CONFLICT (place_id) DO UPDATE SET hinted = 1 WHERE places.hinted = 0",
             place_id,
         )
         return changed == 1

@@ -15,11 +15,17 @@ NO_GUILD: Final = 0  # direct messages
 DAY_SECONDS: Final = 86_400
 EPOCH: Final = date(1970, 1, 1)
 _COLUMNS: Final[dict[By, str]] = {"person": "person_id", "channel": "channel_id", "day": "day"}
-_SUMS: Final = "sum(prompt_tokens), sum(completion_tokens), sum(answers), sum(estimated)"
+# PostgreSQL's sums of BIGINT are NUMERIC.
+_SUMS: Final = ", ".join(
+    f"CAST(sum({column}) AS BIGINT)"
+    for column in ("prompt_tokens", "completion_tokens", "answers", "estimated")
+)
 _ADDED: Final = """
-    ON CONFLICT DO UPDATE SET prompt_tokens = prompt_tokens + excluded.prompt_tokens,
-        completion_tokens = completion_tokens + excluded.completion_tokens,
-        answers = answers + excluded.answers, estimated = estimated + excluded.estimated
+    ON CONFLICT (person_id, day, guild_id, channel_id, model) DO UPDATE SET
+        prompt_tokens = usage.prompt_tokens + excluded.prompt_tokens,
+        completion_tokens = usage.completion_tokens + excluded.completion_tokens,
+        answers = usage.answers + excluded.answers,
+        estimated = usage.estimated + excluded.estimated
 """
 # Usage in direct messages is deleted: their channel would identify the person.
 ANONYMISE_USAGE: Final = (
@@ -135,7 +141,7 @@ class UsageStore(Store):
     async def answers_on(self, day: int) -> int:
         """Return how many answers were given on a day."""
         [(answers,)] = await self._database.fetch(
-            "SELECT coalesce(sum(answers), 0) FROM usage WHERE day = ?", day
+            "SELECT CAST(coalesce(sum(answers), 0) AS BIGINT) FROM usage WHERE day = ?", day
         )
         return int(answers)
 

@@ -17,9 +17,9 @@ from bot.storage.exchange_queries import CONTEXT_SQL, PAGE_ROWS
 from bot.storage.exchange_rows import IS_OPEN
 from bot.storage.exchanges import History
 from bot.storage.sqlite import SqliteDatabase
-from bot.storage.usage import UsageRow, UsageTotal
 from tests.doubles import an_exchange, keep, open_database, open_history
 from tests.storage.memory import CHANNEL, PLENTY, THREAD, open_ids, rows, seen, system_prompt
+from tests.storage.tour import use_often
 
 
 async def test_a_message_is_received_once(history: History) -> None:
@@ -392,59 +392,7 @@ async def test_no_statement_scans_a_whole_table(history: History) -> None:
     assert isinstance(history._database, SqliteDatabase)
     connection = history._database._connection
     await connection.set_trace_callback(statements.add)
-    one, thread = an_exchange(20), an_exchange(30, channel=20, parent=1)
-    private = an_exchange(40, origin=FromInteraction("x"))
-    private = replace(private, conversation=Conversation(1, None, 7, person_id=one.author_id))
-    for each in (one, thread, private):
-        await history.receive(each)
-        await history.begin(each)
-        await history.store_resolved(each)
-        await history.set_place(each.message_id, 20)
-        await history.add_part(each.message_id, each.message_id + 1)
-        await history.context(each.conversation, token_budget=PLENTY)
-        await history.complete(replace(each, reply="Because."), State.ANSWERED)
-        await history.mark_shown(each.message_id)
-    await history.undo_attempt(20)
-    await history.mark_attempted(20)
-    assert await history.knows(21)
-    assert await history.question_of(21) == 20
-    assert await history.parts_of(20) == (21,)
-    assert await history.shown_in(31, thread.conversation)
-    await history.find(20)
-    await history.was_received(20)
-    assert await history.is_open(30) is False
-    await history.begin_regeneration(20, "Not whole.")
-    await history.set_reply_token(an_exchange(40, origin=FromInteraction("y", pressed_id=50)))
-    await history.complete_regeneration(replace(one, reply="Since."), State.ANSWERED, [])
-    await history.quoting(20)
-    await history.amend(one)
-    await history.open_questions()
-    await history.recent_questions(10)
-    await history.remove_part(31)
-    await history.store_files(one, quoted_before=one.quoted)
-    assert [each.message_id async for each in history.by_author(one.author_id)] == [40, 30, 20]
-    await history.preferences.set_model("channel", one.conversation, "m")
-    await history.preferences.overrides(thread.conversation)
-    await history.preferences.set_model("channel", one.conversation, "")
-    await history.usage.add(UsageRow(5, 7, 20, 99, "m", UsageTotal(1, 1, 1)))
-    await history.usage.totals_since(99, [5, 4, 3, 0])
-    for by in ("person", "channel", "day"):
-        await history.usage.totals_in_guild(7, 5, by)
-    await history.usage.rows_of(99, 10)
-    await history.usage.delete_before(5)
-    await history.erasure.forget(30)
-    await history.erasure.forget_person(one.author_id)
-    await history.erasure.forget_before(10)
-    await history.erasure.reset(1, 90, "Reset.", person_id=one.author_id)
-    await history.erasure.forget_places([1, 2])
-    await history.erasure.erase()
-    await history.erasure.delete_ids_before(10)
-    places = history.places
-    await places.add_guilds({7: 1})
-    await places.threads_below(1)
-    await places.guilds_with_places()
-    await places.in_guild(7)
-    await history.erasure.forget_guild(7)
+    await use_often(history)
     await connection.set_trace_callback(None)  # type: ignore[arg-type]
     plans = dict[str, str]()
     for statement in statements:
