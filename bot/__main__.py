@@ -10,6 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import argparse
+    from contextlib import AbstractContextManager
+
+    from bot.settings import Settings
+    from bot.storage.database_file import DatabaseFile
+    from bot.storage.location import PostgresLocation
 
 MOST_DAYS: Final = 3650
 REFUSED: Final = 2  # exit code: the program cannot start; the printed sentence says why
@@ -32,7 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as missing:
         from bot.program import how_to_install  # noqa: PLC0415
 
-        sentence = f"The package {missing.name} is not installed. {how_to_install()}"
+        sentence = (
+            f"The package {missing.name} is not installed. {how_to_install(missing.name or '')}"
+        )
         print(sentence, file=sys.stderr)
         return REFUSED
     except BrokenPipeError:  # The reader of the output has exited, as in `chat | head`.
@@ -199,13 +206,12 @@ def _run() -> int:
     from bot.errors import StartRefused  # noqa: PLC0415
     from bot.logs import log_refusal, set_up_logging  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
-    from bot.storage.database_file import DatabaseFile  # noqa: PLC0415
 
     settings = Settings.load()
     gc.collect()  # the garbage of building them, while there are few objects to search
     set_up_logging(settings.log_level, settings.log_format)
     try:
-        with DatabaseFile.hold(settings.database_path) as file:
+        with _database(settings) as database:
             # Late, because importing openai is slow. Meanwhile a thread checks the file. Commands
             # that need no event loop, such as `health`, start sooner without asyncio.
             import asyncio  # noqa: PLC0415
@@ -214,13 +220,27 @@ def _run() -> int:
 
             gc.freeze()
             gc.enable()
-            asyncio.run(run(settings, file))
+            asyncio.run(run(settings, database))
     except StartRefused as refusal:
         if settings.log_format == "text":
             raise
         log_refusal(str(refusal))
         return REFUSED
     return 0
+
+
+def _database(settings: "Settings") -> "AbstractContextManager[DatabaseFile | PostgresLocation]":
+    """Return what holds the file for this process; PostgreSQL has its locks itself."""
+    from bot.storage.location import PostgresLocation  # noqa: PLC0415
+
+    location = settings.database
+    if isinstance(location, PostgresLocation):
+        from contextlib import nullcontext  # noqa: PLC0415
+
+        return nullcontext(location)
+    from bot.storage.database_file import DatabaseFile  # noqa: PLC0415
+
+    return DatabaseFile.hold(location.path)
 
 
 def _exit_now(_number: int, _frame: object) -> None:
@@ -238,6 +258,13 @@ def _backup(options: "argparse.Namespace") -> int:
 
     settings = Settings.load(discord_token="not-needed", openai_api_key="not-needed")
     database = settings.database_path
+    if database is None:
+        from bot.errors import BackupFailed  # noqa: PLC0415
+
+        raise BackupFailed(
+            f"The database is PostgreSQL ({settings.database}), which has its own tool: pg_dump "
+            '--format=custom --file=bot.dump "$DATABASE_URL"'
+        )
     folder = Path(options.folder) if options.folder else database.parent / "backups"
     made = back_up(database, folder, options.keep)
     if isinstance(sys.stdout, TextIOWrapper):  # The terminal may lack letters of the folder's name.

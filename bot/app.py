@@ -7,8 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
@@ -70,9 +69,10 @@ from bot.signals import reload_signal, stop_signal
 from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.location import Location, PostgresLocation
+from bot.storage.opening import copies_of, open_database
 from bot.storage.orders import Orders, read_orders
 from bot.storage.retention import Retention
-from bot.storage.sqlite import SqliteDatabase
 from bot.transport.pacer import Pacer
 from bot.transport.patches import point_at
 
@@ -97,34 +97,38 @@ class Resources:
     screener: Screener = NO_SCREENER
 
 
-async def run(settings: Settings, file: DatabaseFile) -> None:
-    """Run the bot with the database *file* until a signal ends it; raises StartRefused."""
+DatabaseSource = DatabaseFile | PostgresLocation
+
+
+async def run(settings: Settings, source: DatabaseSource) -> None:
+    """Run the bot with the database *source* until a signal ends it; raises StartRefused."""
     live = LiveSettings(settings)
     reloader = Reloader(settings, live)
     # First, because opening the database may take long.
     with stop_signal() as stop, reload_signal(reloader.reload, stop.set):
         if settings.health_port is None:
-            await _run(settings, live, file, stop)
+            await _run(settings, live, source, stop)
             return
         # Late, because most bots open no port, and aiohttp's server takes memory.
         from bot.monitoring.server import monitored  # noqa: PLC0415
 
         host, port = settings.health_host, settings.health_port
         async with monitored(host, port, live.prices) as monitor:
-            await _run(settings, live, file, stop, monitor)
+            await _run(settings, live, source, stop, monitor)
 
 
 async def _run(
     settings: Settings,
     live: LiveSettings,
-    file: DatabaseFile,
+    source: DatabaseSource,
     stop: asyncio.Event,
     monitor: "Monitor | None" = None,
 ) -> None:
     metrics = NO_METRICS if monitor is None else monitor.metrics
+    unusable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     api = replace(settings.api, options=live.request_options, reply_tokens=live.longest_reply)
     async with (
-        SqliteDatabase.open(file, metrics) as database,
+        open_database(source, metrics, refused=partial(_end_with, unusable)) as database,
         History.over(database) as history,
         ChatCompletions.open(api, metrics) as model,
         ModelCatalog(live.models, model.list_models) as models,
@@ -148,15 +152,21 @@ async def _run(
             )
         ) as connected,
     ):
-        live.apply_orders(await _orders(history, settings.database_path))
+        live.apply_orders(await _orders(history, settings.database))
         if monitor is not None:
             monitor.condition = partial(_condition, connected, history)
         running = asyncio.create_task(connected.run())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        ends: set[asyncio.Future[Any]] = {running, stopping, unusable}
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()
         if running.done():
             running.result()
+        elif unusable.done():  # Another instance may answer by now.
+            history.stop_waiting()
+            running.cancel()
+            await asyncio.wait({running})
+            unusable.result()
         else:
             log.info("Stop the bot: a signal asks for it", extra=as_event("stopping"))
             await connected.client.drain(live.shutdown_grace.value)
@@ -164,14 +174,19 @@ async def _run(
             await asyncio.wait({running})
 
 
-async def _orders(history: History, path: Path) -> Orders:
+def _end_with(unusable: asyncio.Future[None], error: HistoryUnusable) -> None:
+    if not unusable.done():
+        unusable.set_exception(error)
+
+
+async def _orders(history: History, database: Location) -> Orders:
     """Return what operators set; without it, people whom they blocked would be answered."""
     try:
         return await read_orders(history.facts)
     except HistoryFailed as error:
         raise HistoryUnusable(
-            f"What /operator set cannot be read from the database {path} ({error}). End other "
-            "programs that use it, or name another file in DATABASE_URL."
+            f"What /operator set cannot be read from the database {database} ({error}). End other "
+            "programs that use it, or name another database in DATABASE_URL."
         ) from error
 
 
@@ -288,7 +303,7 @@ def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
     backfill = Backfill(planner, inbox, resumption, catch_up, guilds, watermark, period)
     reconciliation = Reconciliation(client, history, channels, edits, pacer, period)
-    copies = Copies(settings.database_path)
+    copies = copies_of(settings.database)
     retention = Retention(
         history.erasure,
         history.usage,

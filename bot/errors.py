@@ -10,6 +10,7 @@ BotError
 │   ├── HealthPortRefused     HEALTH_PORT cannot be opened
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read
 ├── HistoryFailed             one read or write of the database failed
+│   └── HistoryInDoubt        a write may have been stored: its answer was lost
 ├── SystemPromptTooLong       with its numbers
 ├── SystemPromptFlagged       the moderation service flagged it
 ├── SystemPromptUnchecked     it must be checked, but the moderation service fails
@@ -114,6 +115,13 @@ class HistoryFailed(BotError):
     def __init__(self, why: str, *, is_transient: bool = True) -> None:
         super().__init__(why)
         self.is_transient = is_transient
+
+
+class HistoryInDoubt(HistoryFailed):
+    """The connection was lost before the database could say whether a write was stored.
+
+    It must not be repeated unless that changes nothing.
+    """
 
 
 class SystemPromptTooLong(BotError):

@@ -24,8 +24,11 @@ def settings_example() -> str:
     return str(packed) if packed.exists() else packed.name
 
 
-def how_to_install() -> str:
-    """Return how to install a package that is missing."""
+def how_to_install(package: str = "") -> str:
+    """Return how to install a *package* that is missing."""
+    if package == "asyncpg":
+        checkout, extra = "scripts/setup postgres", "pip install 'discord-chat-bot[postgres]'"
+        return f"PostgreSQL needs it: {checkout if _is_checkout() else extra}"
     if _is_checkout():
         return "scripts/run installs what is needed, scripts/run sandbox what its page needs, too."
     return "Install what the sandbox's page needs: pip install 'discord-chat-bot[sandbox]'"

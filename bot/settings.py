@@ -36,6 +36,7 @@ from bot.llm.model_catalog import OfferedModels
 from bot.llm.models import is_model_name
 from bot.llm.prices import NO_PRICES, Prices, read_prices
 from bot.secret_shapes import redacted
+from bot.storage.location import DatabaseUnknown, Location, SqliteLocation, location_of
 
 DEFAULT_MODEL: Final = "gpt-6-luna"
 OPENAI_HOST: Final = "api.openai.com"
@@ -114,7 +115,10 @@ REMEDIES: Final = {
         "add each model that people may choose to TOKEN_PRICES, or give the budgets in tokens with "
         '"unit": "tokens"'
     ),
-    "database_url": "give an address like sqlite:///data/bot.db",
+    "database_url": (
+        "give an address like sqlite:///data/bot.db or postgresql://user:password@host:5432/name; "
+        "percent-encode special characters in a user name or password"
+    ),
     "health_port": "give a port from 1 to 65535, or leave it empty to open none",
     "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
     "discord_api_url": "give an address like https://discord.com/api/v10",
@@ -311,7 +315,7 @@ class Settings(BaseModel):
     image_turns: int = Field(3, ge=0, le=10)
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
-    database_url: str = "sqlite:///data/bot.db"
+    database_url: str = Field("sqlite:///data/bot.db", repr=False)
     first_token_timeout: Seconds = 60
     stream_idle_timeout: Seconds = 45
     reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)
@@ -326,13 +330,11 @@ class Settings(BaseModel):
 
     @field_validator("database_url")
     @classmethod
-    def _sqlite_file(cls, url: str) -> str:
-        scheme, _, rest = url.partition(":")
-        if scheme.partition("+")[0].lower() != "sqlite":
-            raise PydanticCustomError("other_database", "not SQLite")
-        path = rest.removeprefix("///")
-        if not rest.startswith("///") or not path.strip("/") or path.startswith(":memory:"):
-            raise ValueError
+    def _names_a_database(cls, url: str) -> str:
+        try:
+            location_of(url)
+        except DatabaseUnknown:
+            raise PydanticCustomError("other_database", "not supported") from None
         return url
 
     @field_validator("budgets")
@@ -406,9 +408,15 @@ class Settings(BaseModel):
         return "" if config is None else urlsplit(config.base_url).hostname or ""
 
     @property
-    def database_path(self) -> Path:
-        """The SQLite file that DATABASE_URL names."""
-        return Path(self.database_url.partition(":///")[2])
+    def database(self) -> Location:
+        """The database that DATABASE_URL names."""
+        return location_of(self.database_url)
+
+    @property
+    def database_path(self) -> Path | None:
+        """The SQLite file that DATABASE_URL names, None if it is not SQLite."""
+        database = self.database
+        return database.path if isinstance(database, SqliteLocation) else None
 
     @property
     def access(self) -> AccessLists:
@@ -545,6 +553,6 @@ def _problem(field: str, kind: str) -> str:
         return f"{field.upper()} needs a price for each model that people may choose: {advice}."
     problem = {
         "missing": "is missing",
-        "other_database": "names another database, but only SQLite is supported",
+        "other_database": "names another database than SQLite or PostgreSQL",
     }.get(kind, "is not valid")
     return f"{field.upper()} {problem}: {remedy(field)}."

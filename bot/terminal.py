@@ -312,6 +312,11 @@ def _decoded(data: bytes, name: str) -> str:
     return scrubbed(text)
 
 
+def _beside(settings: Settings) -> Path:
+    """Return a path in the folder of the bot's database, or where that is by default."""
+    return settings.database_path or Path("data", DATABASE_NAME)
+
+
 async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     """Open the model and the database of the chat; *stack* closes them."""
     values: dict[str, Any] = {"discord_token": "not-needed"}
@@ -325,7 +330,7 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     languages = Languages(settings.language)
     name = OFFLINE_DATABASE_NAME if offline else DATABASE_NAME
     try:
-        file = stack.enter_context(DatabaseFile.hold(settings.database_path.with_name(name)))
+        file = stack.enter_context(DatabaseFile.hold(_beside(settings).with_name(name)))
     except HistoryInUse:
         print(languages.default.terminal_without_memory, file=sys.stderr)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chat-"))

@@ -105,6 +105,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "facts",
         "orders",
         "inspection",
+        "location",
         "places",
         "preferences",
         "schema",
@@ -133,6 +134,7 @@ LIBRARIES = {
         "transport",
     },
     "aiosqlite": {"storage"},
+    "asyncpg": {"storage"},
     "sqlite3": {"storage"},
     "openai": {"llm"},
     "httpx2": {"llm"},
@@ -186,7 +188,17 @@ PURE_MODULES = {
     "replies.plan",
     "transport.payload_checks",
 }
-IMPURE = {"aiohttp", "aiosqlite", "asyncio", "discord", "logging", "os", "pathlib", "time"}
+IMPURE = {
+    "aiohttp",
+    "aiosqlite",
+    "asyncio",
+    "asyncpg",
+    "discord",
+    "logging",
+    "os",
+    "pathlib",
+    "time",
+}
 
 
 @cache

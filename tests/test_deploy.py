@@ -77,6 +77,7 @@ PERSISTENT: Final = {
 def test_the_database_is_on_what_outlives_a_deployment(name: str) -> None:
     url = ENVIRONMENTS[name]["DATABASE_URL"]
     settings = Settings.load(discord_token="x", openai_api_key="x", database_url=url)
+    assert settings.database_path is not None
     assert settings.database_path.parent == Path(PERSISTENT[name])
 
 

@@ -235,7 +235,7 @@ def test_requirements_pin_every_dependency() -> None:
     pinned = {canonicalize_name(one.name): str(one.specifier) for one, _ in pins()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["files"], *extras["metrics"]]
+    wanted = [*project["dependencies"], *extras["files"], *extras["metrics"], *extras["postgres"]]
     for dependency in map(Requirement, wanted):
         pin = pinned[canonicalize_name(dependency.name)]
         assert dependency.specifier.contains(pin.removeprefix("=="))

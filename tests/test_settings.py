@@ -16,6 +16,7 @@ from bot.llm.api_config import ModerationPolicy
 from bot.llm.prices import NO_PRICES, Prices
 from bot.reload import OF_THE_SERVER, RELOADED
 from bot.settings import DEFAULT_MODEL, REMEDIES, RESERVED_OPTIONS, Settings, remedy
+from bot.storage.location import PostgresLocation
 from tests.test_reload import OTHERS
 
 FIELDS = set(Settings.model_fields)
@@ -233,16 +234,64 @@ def test_credentials_in_the_address_are_no_part_of_the_host(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["postgres://hunter2@host/db", "mysql+aio://x", "postgresql:", "bot.db", "C:\\bot.db"]
+    "url", ["mysql+aio://hunter2@x", "postgre://hunter2@host/db", "bot.db", "C:\\bot.db"]
 )
 def test_an_unsupported_database_is_named(
     problems: Callable[..., tuple[str, ...]], url: str
 ) -> None:
     [problem] = problems(DATABASE_URL=url)
     assert problem == (
-        "DATABASE_URL names another database, but only SQLite is supported: "
-        "give an address like sqlite:///data/bot.db."
+        "DATABASE_URL names another database than SQLite or PostgreSQL: "
+        "give an address like sqlite:///data/bot.db or postgresql://user:password@host:5432/name; "
+        "percent-encode special characters in a user name or password."
     )
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql:",
+        "postgresql://",
+        "postgres://host",
+        "postgres://host/",
+        "postgres:///chat",
+        "postgres://host:hunter2/chat",
+        "postgres://bot:hunter/2@host/chat",
+        "postgres://bot:hunter2@host/chat/more",
+        "postgres://bot:hunter2@host/chat?sslmode",
+        "postgres://bot:hunter2@host/chat#hunter2",
+    ],
+)
+def test_an_incomplete_address_of_postgres_is_refused_without_its_password(
+    problems: Callable[..., tuple[str, ...]], url: str
+) -> None:
+    [problem] = problems(DATABASE_URL=url)
+    assert problem.startswith("DATABASE_URL is not valid: give an address like sqlite:///")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://bot:hunter2@db.example.org/chat", "chat at db.example.org"),
+        ("postgres://bot:hunter2@10.0.0.7:6000/chat", "chat at 10.0.0.7:6000"),
+        ("postgresql+asyncpg://bot:hunter2@[::1]:5432/chat", "chat at ::1:5432"),
+        ("PostgreSQL://bot:p%40ss%2Fhunter2@host/chat?sslmode=require", "chat at host"),
+        ("postgres://bot@/chat?host=/run/postgresql&password=hunter2", "chat at /run/postgresql"),
+        ("postgres://host/ch%C3%A4t", "chät at host"),
+    ],
+)
+def test_addresses_of_postgres(load: Load, url: str, shown: str) -> None:
+    """The password is in none of its texts."""
+    settings = load(DATABASE_URL=url)
+    assert settings.database_path is None
+    assert str(settings.database) == shown
+    assert "hunter2" not in f"{settings!r} {settings.database!r} {settings.database}"
+
+
+def test_special_characters_of_a_password_are_decoded(load: Load) -> None:
+    location = load(DATABASE_URL="postgres://b%40t:p%40ss%2F:@host/chat").database
+    assert isinstance(location, PostgresLocation)
+    assert (location.user, location.password) == ("b@t", "p@ss/:")
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,13 @@ def check_budgets(settings: Settings) -> list[Finding]:
     rules = settings.budget_rules
     if not rules:
         return list(judge_openness(settings))
+    path = settings.database_path
+    if path is None:
+        return []
 
     def spent(since: int) -> Amount:
         days = rows_of(
-            settings.database_path,
+            path,
             "spent",
             "SELECT nanos, tokens FROM spent WHERE scope = ? AND scope_id = ? AND day >= ?",
             *(Scope.BOT.value, BOT_ID, since),

@@ -9,7 +9,7 @@ from bot.doctor.channel_check import check_channel
 from bot.doctor.database_check import check_database
 from bot.doctor.discord_api import DiscordApi, Problem
 from bot.doctor.discord_check import Account, judge_account, read_account
-from bot.doctor.findings import Check, Finding, Report, fail
+from bot.doctor.findings import Check, Finding, Report, fail, ok
 from bot.doctor.ids_check import check_ids
 from bot.doctor.model_check import check_model
 from bot.doctor.operation_check import check_operation
@@ -69,7 +69,7 @@ def _probes(
     """Return the probes whose settings are not *wrong*."""
     probes = list[Coroutine[None, None, Report]]()
     if "database_url" not in wrong:
-        checking = asyncio.to_thread(check_database, settings.database_path)
+        checking = asyncio.to_thread(_database, settings)
         probes.append(_bounded(Check.DATABASE, _of(Check.DATABASE, checking)))
         checking = asyncio.to_thread(check_operation, settings)
         probes.append(_bounded(Check.OPERATION, _of(Check.OPERATION, checking)))
@@ -85,6 +85,15 @@ def _probes(
         checking = check_moderation(settings.moderation_api, settings.moderation_host)
         probes.append(_bounded(Check.MODERATION, _of(Check.MODERATION, checking)))
     return probes
+
+
+def _database(settings: Settings) -> list[Finding]:
+    path = settings.database_path
+    if path is None:
+        return [
+            ok("database", f"The database is PostgreSQL: {settings.database}. It is not opened.")
+        ]
+    return check_database(path)
 
 
 async def _discord(settings: Settings, options: Options) -> Report:

@@ -21,6 +21,8 @@ BACKUP_DAYS: Final = 7
 def check_operation(settings: Settings) -> list[Finding]:
     """Check the budgets, the backups of the database and the health port."""
     path = settings.database_path
+    if path is None:
+        return check_budgets(settings)
     try:
         first, held = first_question(path), is_held(path)
         last = Copies(path).last_backup()

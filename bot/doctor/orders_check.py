@@ -16,7 +16,7 @@ MAX_NAMED: Final = 10
 def in_force(settings: Settings) -> tuple[Settings, list[Finding]]:
     """Return the settings with the orders in the database, and the findings about these."""
     try:
-        orders = orders_of(settings.database_path)
+        orders = NO_ORDERS if (path := settings.database_path) is None else orders_of(path)
     except (OSError, HistoryUnusable):  # The check of the database says why.
         return settings, []
     if orders == NO_ORDERS:

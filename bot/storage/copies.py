@@ -179,3 +179,21 @@ class Copies:
         for copy in old:
             copy.path.unlink()
         return len(old)
+
+
+class NoCopies(Copies):
+    """The copies of a database that is no file, none of which this program makes."""
+
+    def __init__(self) -> None:
+        """Know nothing of any file."""
+
+    def last_backup(self) -> None:
+        """Return None."""
+
+    def kept_days(self) -> int:
+        """Return 0."""
+        return 0
+
+    def delete_expired(self, now: datetime) -> int:  # noqa: ARG002
+        """Return 0."""
+        return 0

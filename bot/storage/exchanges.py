@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final, Self
 
 from bot.conversation.exchange import Attempt, Exchange, FromInteraction, State, scrubbed
-from bot.errors import HistoryFailed
+from bot.errors import HistoryFailed, HistoryInDoubt
 from bot.storage.database import Database
 from bot.storage.erasure import Erasure
 from bot.storage.exchange_queries import ExchangeQueries
@@ -107,7 +107,7 @@ class History(ExchangeQueries):
         # A command outside of servers may be used in a place that the bot can never read.
         by_command = isinstance(exchange.origin, FromInteraction)
         unreadable = by_command and conversation.guild_id is None
-        stored, *_ = await self._database.change_all(
+        insert = self._database.change_all(
             f"""
             INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
             SELECT :state, {RECEIVED_PARAMETERS}
@@ -119,7 +119,18 @@ class History(ExchangeQueries):
             **parameters_of(exchange),
             state=state,
         )
+        try:
+            stored, *_ = await insert
+        except HistoryInDoubt:
+            if not await self.is_untouched(exchange.message_id, state):
+                raise
+            return True
         return stored == 1
+
+    async def is_untouched(self, message_id: int, state: State) -> bool:
+        """Whether a question is stored as it was inserted, and its answer has not begun."""
+        sql = "SELECT 1 FROM exchanges WHERE message_id = ? AND state = ? AND attempts = 0"
+        return bool(await self._database.fetch(sql, message_id, state))
 
     async def store_resolved(self, exchange: Exchange) -> None:
         """Store what was looked up after the question was received: its place and its quote."""

@@ -71,7 +71,7 @@ async def test_all_invalid_settings_are_reported_at_once(tmp_path: Path) -> None
         "OPENAI_OPTIONS": "{broken-json",
         "ALLOWED_GUILDS": "my-server",
         "LOG_FORMAT": "xml-please",
-        "DATABASE_URL": "postgres://me:secret-word@host/bot",
+        "DATABASE_URL": "mysql://me:secret-word@host/bot",
     }
     code, output = await ended(tmp_path, bare_environment() | values)
     *lines, hint = output.strip().splitlines()
@@ -79,7 +79,7 @@ async def test_all_invalid_settings_are_reported_at_once(tmp_path: Path) -> None
     assert {line.split()[0] for line in lines} == {"DISCORD_TOKEN", *values}
     assert ".env.example" in hint
     [database] = [line for line in lines if line.startswith("DATABASE_URL")]
-    assert "only SQLite is supported" in database
+    assert "another database than SQLite or PostgreSQL" in database
     assert not any(value in output for value in values.values())
     assert "secret-word" not in output
 

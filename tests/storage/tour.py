@@ -76,6 +76,7 @@ async def use_seldom(history: History) -> None:
     pressed = an_exchange(70, channel=7, guild=None, origin=FromInteraction("x"))
     assert await history.receive(one)
     assert not await history.receive(one)
+    assert await history.is_untouched(60, State.RECEIVED)
     assert await history.receive(pressed)
     assert await history.reject(an_exchange(80, channel=8))
     await history.add_part(60, 61)

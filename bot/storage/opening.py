@@ -1,0 +1,41 @@
+"""Open the database that the settings name, whichever engine holds it."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from bot.errors import HistoryUnusable
+from bot.metrics import NO_METRICS, Metrics
+from bot.storage.copies import Copies, NoCopies
+from bot.storage.database import Database
+from bot.storage.database_file import DatabaseFile
+from bot.storage.location import Location, PostgresLocation
+
+
+@asynccontextmanager
+async def open_database(
+    source: DatabaseFile | PostgresLocation,
+    metrics: Metrics = NO_METRICS,
+    *,
+    refused: Callable[[HistoryUnusable], None],
+) -> AsyncIterator[Database]:
+    """Open a locked file or a database of PostgreSQL; raises HistoryUnusable.
+
+    *refused* is called if the database becomes unusable for good while it is open.
+    """
+    if isinstance(source, DatabaseFile):
+        # Late, as below: each engine's library takes memory.
+        from bot.storage.sqlite import SqliteDatabase  # noqa: PLC0415
+
+        async with SqliteDatabase.open(source, metrics) as file:
+            yield file
+        return
+    # Late, because asyncpg is an extra, which most bots have no use for.
+    from bot.storage.postgres_opening import open_postgres  # noqa: PLC0415
+
+    async with open_postgres(source, metrics, refused=refused) as database:
+        yield database
+
+
+def copies_of(location: Location) -> Copies:
+    """Return the copies of a database that this program made: of a file alone."""
+    return NoCopies() if isinstance(location, PostgresLocation) else Copies(location.path)

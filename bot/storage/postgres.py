@@ -1,0 +1,242 @@
+"""Run units of work on PostgreSQL, one at a time in one session, and translate its errors."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Final, Self, TypeVar
+
+from bot.errors import HistoryFailed, HistoryInDoubt
+from bot.metrics import NO_METRICS, Metrics
+from bot.storage.database import Row
+from bot.storage.location import PostgresLocation
+from bot.storage.postgres_errors import FAILURES, is_lost, is_refused, is_transient, reason
+from bot.storage.postgres_link import Link, Refused
+from bot.storage.postgres_session import STATEMENT_TIMEOUT, Admit, Notified, Session
+from bot.storage.postgres_statements import compiled
+from bot.storage.postgres_units import Call, Change, Fetch, Step, Transaction, Unit
+
+ANSWER_SECONDS: Final = 35.0  # The server ends a statement after 30 s: a longer silence is a loss.
+HURRIED_SECONDS: Final = 2.0  # for what runs while the bot stops, or whose caller is cancelled
+VACUUM_SECONDS: Final = 3600.0
+STATUS_PAUSE_SECONDS: Final = 0.2
+VACUUM: Final = "VACUUM exchanges, parts, facts, system_prompts, usage"
+DO_NOTHING: Final = "ON CONFLICT DO NOTHING"
+
+T = TypeVar("T")
+
+
+class PostgresDatabase:
+    """One session with the server. Units of work never interleave, and each fails as a whole.
+
+    While the server is away, units of work wait. They share one limit, OUTAGE_SECONDS since the
+    session was lost: once it has passed, all fail at once until there is a session again.
+
+    A write is never repeated if it may be stored: it fails with HistoryInDoubt. A transaction knows
+    better, because the server can be asked what became of it.
+    """
+
+    def __init__(self, link: Link, metrics: Metrics = NO_METRICS) -> None:
+        self._link = link
+        self._metrics = metrics
+        self._unit = asyncio.Lock()
+        self._running: Session | None = None
+        self._is_failing = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        location: PostgresLocation,
+        metrics: Metrics = NO_METRICS,
+        *,
+        admit: Admit,
+        refused: Refused,
+    ) -> AsyncIterator[Self]:
+        """Open the database; raises HistoryUnusable.
+
+        *admit* prepares each session, and *refused* is called if it refuses a later one.
+        """
+        link = Link(location, admit, refused)
+        try:
+            await link.start()
+            yield cls(link, metrics)
+        finally:
+            await link.close()
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether a unit failed and none has written since, or the server is away."""
+        return self._is_failing or self._link.session is None
+
+    @property
+    def session(self) -> Session | None:
+        """The session that units of work run in, None while there is none.
+
+        It says when it is lost, and by which process the server serves it.
+        """
+        return self._link.session
+
+    def stop_waiting(self) -> None:
+        """Fail at once from now on if the server is away."""
+        self._link.stop_waiting()
+        if self._running is not None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(HURRIED_SECONDS, self._cut_if_running, self._running)
+
+    async def listen(self, channel: str, notified: Notified) -> None:
+        """Call *notified* with each text that is sent to *channel*; raises HistoryFailed."""
+
+        async def listen(_session: Session) -> None:
+            await self._link.listen(channel, notified)
+
+        await self._run("read", Call(listen))
+
+    async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
+        """Run one statement as a unit of work and return its rows."""
+        writes = _writes(sql)
+        unit = Fetch(_step(sql, parameters, named), writes=writes)
+        return await self._run("write" if writes else "read", unit)
+
+    async def fetch_in(
+        self, session: Session, sql: str, *parameters: object, **named: object
+    ) -> list[Row]:
+        """Run one statement in *session* and no other; raises HistoryFailed if it is lost."""
+        unit = Fetch(_step(sql, parameters, named), writes=_writes(sql))
+        return await self._measured("write", partial(self._in_turn, unit, only=session))
+
+    async def change(self, sql: str, *parameters: object, **named: object) -> int:
+        """Run one statement as a unit of work and return how many rows it changed."""
+        return await self._run("write", Change(_step(sql, parameters, named)))
+
+    async def change_all(self, *statements: str, **named: object) -> list[int]:
+        """Run *statements* in one transaction and return how many rows each changed.
+
+        They share the parameters *named*. One statement that changes nothing if it is run again
+        needs no transaction: that saves four round trips before a question is answered.
+        """
+        steps = [_step(sql, (), named) for sql in statements]
+        if len(steps) == 1 and DO_NOTHING in statements[0]:
+            return [await self._run("write", Change(steps[0]))]
+        return await self._run("write", Transaction(steps))
+
+    async def truncate_log(self) -> bool:
+        """Return True: the log is the server's own business."""
+        return True
+
+    async def rewrite(self) -> None:
+        """Remove what the tables still hold of rows that were overwritten, not the log."""
+
+        async def vacuum(session: Session) -> None:
+            await session.execute("SET statement_timeout = 0")
+            await session.execute(VACUUM)
+            await session.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+
+        await self._run("erase", Call(vacuum), seconds=VACUUM_SECONDS)
+
+    async def size_bytes(self) -> int:
+        """Return 0: a table is never rewritten as a whole, so that nothing depends on its size."""
+        return 0
+
+    async def _run(self, kind: str, unit: Unit[T], seconds: float = ANSWER_SECONDS) -> T:
+        return await self._measured(kind, partial(self._in_turn, unit, seconds=seconds))
+
+    async def _measured(self, kind: str, work: "partial[Coroutine[Any, Any, T]]") -> T:
+        """Run *work* in its turn, and note how it ended."""
+        began = time.perf_counter()
+        try:
+            result = await work()
+        except HistoryFailed as error:
+            self._is_failing |= error.is_transient
+            self._metrics.database_used(kind, time.perf_counter() - began, failed=True)
+            raise
+        self._is_failing = self._is_failing and kind == "read"  # A full disk can still be read.
+        self._metrics.database_used(kind, time.perf_counter() - began, failed=False)
+        return result
+
+    async def _in_turn(
+        self, unit: Unit[T], seconds: float = ANSWER_SECONDS, only: Session | None = None
+    ) -> T:
+        """Run *unit* after those before it, as soon as there is a session."""
+        async with self._unit:
+            while True:
+                session = await self._link.usable() if only is None else only
+                if session is not self._link.session:
+                    raise HistoryFailed("the session was lost")
+                try:
+                    return await self._finished(session, unit.run(session), seconds)
+                except FAILURES as error:
+                    if not is_lost(error):
+                        why = reason(error)
+                        raise HistoryFailed(why, is_transient=is_transient(error)) from error
+                    self._link.lose(session, reason(error))
+                    in_doubt = unit.may_be_stored and not is_refused(error)
+                    if in_doubt and await self._is_stored(unit, error):
+                        return unit.result
+
+    async def _finished(self, session: Session, work: Coroutine[Any, Any, T], seconds: float) -> T:
+        """Return what *work* returns, and never leave it running: the next unit comes after it.
+
+        If the caller is cancelled, the cancellation takes effect once it has ended.
+        """
+        task = asyncio.ensure_future(work)
+        self._running = session
+        try:
+            limit = seconds if self._link.may_wait else HURRIED_SECONDS
+            await asyncio.wait({task}, timeout=limit)
+            if not task.done():
+                await _cut(session, task)
+                raise TimeoutError(f"no answer within {limit:.0f} s")
+        except asyncio.CancelledError:
+            await asyncio.wait({task}, timeout=HURRIED_SECONDS)
+            await _cut(session, task)
+            raise
+        finally:
+            self._running = None
+        return task.result()
+
+    async def _is_stored(self, unit: Unit[Any], error: BaseException) -> bool:
+        """Ask the server what became of a unit whose answer was lost; raises HistoryInDoubt."""
+        doubt = HistoryInDoubt(f"in doubt, the connection was lost: {reason(error)}")
+        status: str | None = "in progress" if unit.transaction else None
+        while status == "in progress":
+            try:
+                session = await self._link.usable()
+                outcome = session.outcome(unit.transaction)
+                status = await self._finished(session, outcome, ANSWER_SECONDS)
+            except HistoryFailed:
+                raise doubt from error
+            except FAILURES as again:
+                if not is_lost(again):
+                    raise doubt from error
+                self._link.lose(session, reason(again))
+            if status == "in progress":
+                await asyncio.sleep(STATUS_PAUSE_SECONDS)
+        if status is None:
+            raise doubt from error
+        return status == "committed"
+
+    def _cut_if_running(self, session: Session) -> None:
+        if self._running is session:
+            session.terminate()
+
+
+async def _cut(session: Session, task: Awaitable[object]) -> None:
+    """End *task* by cutting its session, unless it has ended."""
+    future = asyncio.ensure_future(task)
+    if not future.done():
+        session.terminate()
+        future.cancel()
+        await asyncio.wait({future})
+    if not future.cancelled():
+        future.exception()  # Nobody else reads a failure; asyncio would log it.
+
+
+def _step(sql: str, parameters: tuple[object, ...], named: dict[str, object]) -> Step:
+    statement = compiled(sql)
+    return statement.text, statement.arguments(parameters, named)
+
+
+def _writes(sql: str) -> bool:
+    return sql.lstrip().startswith(("UPDATE", "INSERT", "DELETE"))

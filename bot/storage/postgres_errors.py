@@ -1,0 +1,181 @@
+"""What an error of PostgreSQL means: whether waiting helps, and what an operator reads about it."""
+
+import ssl
+from typing import Final
+
+import asyncpg
+
+from bot.errors import HistoryInUse, HistoryUnusable
+from bot.storage.location import PostgresLocation
+
+# The session is gone, or of no use: the next one may work.
+LOST: Final = (
+    OSError,  # refused, reset, no such host, no answer in time
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.IdleSessionTimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+# The server is in trouble: the same unit of work may succeed later.
+PASSING: Final = (
+    asyncpg.InsufficientResourcesError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TransactionRollbackError,
+    asyncpg.ObjectNotInPrerequisiteStateError,
+    asyncpg.PostgresSystemError,
+    asyncpg.InvalidCachedStatementError,
+)
+# What asyncpg raises; a value may be of a wrong type or too large.
+FAILURES: Final = (
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    ValueError,
+    TypeError,
+)
+OLDEST_VERSION: Final = 14
+DATA: Final = "22"  # the class of errors about a value, which their message repeats
+POOLER_ADVICE: Final = (
+    "DATABASE_URL must name the server itself, or a pooler in session mode. At Supabase, use port "
+    "5432 instead of 6543; at Neon, the host without -pooler."
+)
+
+
+class ReadOnlyServer(OSError):
+    """The server is a standby, which takes no writes; another may have its place soon."""
+
+    def __init__(self) -> None:
+        super().__init__("the server is a read-only standby")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the session is lost, so that the next one has to be waited for."""
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)  # closed, or in the middle of something
+    return isinstance(error, (*LOST, asyncpg.InternalClientError))
+
+
+def is_refused(error: BaseException) -> bool:
+    """Whether the server answered that it did nothing, although the session is of no use."""
+    return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same unit of work may succeed later."""
+    return is_lost(error) or isinstance(error, PASSING)
+
+
+def reason(error: BaseException) -> str:
+    """Return why something failed, without any value that was stored."""
+    kind = type(error).__name__
+    if isinstance(error, asyncpg.PostgresError):
+        state = str(getattr(error, "sqlstate", None) or "")
+        return kind if state.startswith(DATA) else f"{kind}: {_message(error)}"
+    if isinstance(error, OSError):
+        return f"{kind}: {error.strerror or error}" if str(error) else kind
+    # The message of the others may repeat a value.
+    return f"{kind}: {error}" if is_lost(error) else kind
+
+
+def refusal(error: BaseException, location: PostgresLocation) -> HistoryUnusable | None:
+    """Return why the database cannot be opened, None if it may be possible later."""
+    sentence = _sentence(error, location)
+    return HistoryUnusable(sentence) if sentence else None
+
+
+def unreachable(why: str, location: PostgresLocation, seconds: float) -> HistoryUnusable:
+    """Return that the server could not be reached for so long."""
+    return HistoryUnusable(
+        f"PostgreSQL at {location.server} cannot be reached ({why}); tried for {seconds:.0f} s. "
+        "Start it, or correct host and port in DATABASE_URL."
+    )
+
+
+def pooler(location: PostgresLocation) -> HistoryUnusable:
+    """Return that statements come to the server by changing connections."""
+    return HistoryUnusable(
+        f"A connection pooler in transaction mode is in front of PostgreSQL at {location.server}, "
+        f"so that locks do not hold. {POOLER_ADVICE}"
+    )
+
+
+def too_old(location: PostgresLocation, version: int) -> HistoryUnusable:
+    """Return that the server is too old."""
+    return HistoryUnusable(
+        f"PostgreSQL at {location.server} is version {version}, and {OLDEST_VERSION} or newer is "
+        "needed. Update the server, or name another one in DATABASE_URL."
+    )
+
+
+def not_utf8(location: PostgresLocation, encoding: str) -> HistoryUnusable:
+    """Return that the database cannot store all characters."""
+    return HistoryUnusable(
+        f"The database {location} stores text as {encoding}, and UTF8 is needed. Create another "
+        "one (createdb --encoding=UTF8 --template=template0), and name it in DATABASE_URL."
+    )
+
+
+def in_use(location: PostgresLocation) -> HistoryInUse:
+    """Return that another instance has the database open."""
+    return HistoryInUse(
+        f"Another instance of this program is using the database {location}. Stop it first, or "
+        "name another database in DATABASE_URL."
+    )
+
+
+def _sentence(error: BaseException, location: PostgresLocation) -> str:
+    """Return what an operator reads if waiting does not help, else ""."""
+    server = f"PostgreSQL at {location.server}"
+    match error:
+        case ssl.SSLError():
+            why = getattr(error, "verify_message", "") or error.reason or "no TLS"
+            return _tls(server, str(why))
+        case ConnectionError() if "SSL upgrade" in str(error):
+            return _tls(server, "the server offers no TLS")
+        case asyncpg.ClientConfigurationError():
+            return (
+                f"The options of DATABASE_URL after ? are not valid for {server}. Correct them: "
+                "they are those of libpq, such as sslmode=require."
+            )
+        case asyncpg.InvalidPasswordError():
+            return (
+                f"{server} refuses the password of the user {location.user}. Correct user and "
+                "password in DATABASE_URL, and percent-encode special characters in them."
+            )
+        case asyncpg.InvalidAuthorizationSpecificationError():
+            return (
+                f"{server} refuses the user ({_message(error)}). Correct the user in DATABASE_URL, "
+                "or allow it in the server's pg_hba.conf."
+            )
+        case asyncpg.InvalidCatalogNameError():
+            return (
+                f"The database {location.database} does not exist at {server}. Create it (createdb "
+                "--encoding=UTF8), or correct its name in DATABASE_URL."
+            )
+        case asyncpg.InsufficientPrivilegeError():
+            return (
+                f"The user may not make tables in the database {location.database} at {server} "
+                f"({_message(error)}). Make the user its owner: ALTER DATABASE … OWNER TO …."
+            )
+        case asyncpg.ProtocolViolationError() if "startup parameter" in _message(error):
+            return str(pooler(location))
+        case asyncpg.UndefinedObjectError() | asyncpg.CantChangeRuntimeParamError():
+            return f"{server} refuses a setting ({_message(error)}). Correct DATABASE_URL after ?."
+    return ""
+
+
+def _tls(server: str, why: str) -> str:
+    return (
+        f"The encrypted connection to {server} fails ({why}). Correct sslmode and sslrootcert in "
+        "DATABASE_URL, or the server's certificate."
+    )
+
+
+def _message(error: asyncpg.PostgresError) -> str:
+    """Return the message of the server, without its detail, which may repeat what is stored."""
+    return str(error.args[0]) if error.args else type(error).__name__

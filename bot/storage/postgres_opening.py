@@ -1,0 +1,93 @@
+"""Open the database at a PostgreSQL server: check the server, then make the tables."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Final
+
+from bot.errors import HistoryFailed
+from bot.metrics import NO_METRICS, Metrics
+from bot.storage.location import PostgresLocation
+from bot.storage.postgres import PostgresDatabase
+from bot.storage.postgres_errors import (
+    OLDEST_VERSION,
+    ReadOnlyServer,
+    not_utf8,
+    pooler,
+    too_old,
+)
+from bot.storage.postgres_instance import IS_HELD, LOCK, InstanceLock
+from bot.storage.postgres_link import Refused
+from bot.storage.postgres_schema import prepare
+from bot.storage.postgres_session import Session
+
+CHECK_SECONDS: Final = 5.0
+_PID: Final = "SELECT pg_backend_pid()"
+_SERVER: Final = """
+    SELECT current_setting('server_encoding'),
+        pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'
+"""
+
+
+@asynccontextmanager
+async def open_postgres(
+    location: PostgresLocation, metrics: Metrics = NO_METRICS, *, refused: Refused
+) -> AsyncIterator[PostgresDatabase]:
+    """Open the database with its newest tables, for this process alone; raises HistoryUnusable.
+
+    *refused* is called if the database becomes unusable later: another instance has it, or a pooler
+    was put in front of it.
+    """
+    admit = partial(_admit, location, InstanceLock(location))
+    async with PostgresDatabase.open(location, metrics, admit=admit, refused=refused) as database:
+        watch = asyncio.create_task(_watch(database, location, refused))
+        try:
+            yield database
+        finally:
+            watch.cancel()
+            await asyncio.wait({watch})
+
+
+async def _admit(location: PostgresLocation, lock: InstanceLock, session: Session) -> None:
+    """Check and prepare a new session; raises HistoryUnusable or what asyncpg raises."""
+    if session.server_version < OLDEST_VERSION:
+        raise too_old(location, session.server_version)
+    [(encoding, is_read_only)] = await session.fetch(_SERVER)
+    if is_read_only:
+        raise ReadOnlyServer
+    if encoding != "UTF8":
+        raise not_utf8(location, encoding)
+    await _refuse_pooler(location, session)
+    await lock.take(session)
+    await prepare(session)
+
+
+async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:
+    """Raise HistoryUnusable if statements of one connection run in changing sessions.
+
+    A pooler announces a process of the server that is none. A second connection then takes the
+    session of the first away, if that is possible at all.
+    """
+    [(pid,)] = await session.fetch(_PID)
+    if pid == session.pid:
+        return
+    other = await Session.open(location)
+    try:
+        await other.execute("BEGIN")
+        [(others_pid,)] = await other.fetch(_PID)
+        [(pid_now,)] = await session.fetch(_PID)
+    finally:
+        other.terminate()
+    if others_pid == pid or pid_now != pid:
+        raise pooler(location)
+
+
+async def _watch(database: PostgresDatabase, location: PostgresLocation, refused: Refused) -> None:
+    """Check now and then that the session still has its lock; this also finds a lost session."""
+    while True:
+        await asyncio.sleep(CHECK_SECONDS)
+        with suppress(HistoryFailed):
+            if not await database.fetch(IS_HELD.replace("$1", "?").replace("$2", "?"), *LOCK):
+                refused(pooler(location))
+                return
