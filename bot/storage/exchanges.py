@@ -83,7 +83,7 @@ class History(ExchangeQueries):
 
     async def receive(self, exchange: Exchange) -> bool:
         """Store a question; False if it came before, or was asked before a reset of its channel."""
-        return await self._insert(exchange, State.RECEIVED)
+        return await self._store_new(exchange, State.RECEIVED)
 
     async def reject(self, exchange: Exchange) -> bool:
         """Record the id of a rejected question, without its text; return the same as `receive`.
@@ -100,14 +100,22 @@ class History(ExchangeQueries):
             question="",
             origin=FromInteraction("") if isinstance(origin, FromInteraction) else origin,
         )
-        return await self._insert(without_text, State.FAILED)
+        return await self._store_new(without_text, State.FAILED)
+
+    async def _store_new(self, exchange: Exchange, state: State) -> bool:
+        try:
+            return await self._insert(exchange, state)
+        except HistoryInDoubt:
+            if not await self.is_untouched(exchange.message_id, state):
+                raise
+            return True
 
     async def _insert(self, exchange: Exchange, state: State) -> bool:
         conversation = exchange.conversation
         # A command outside of servers may be used in a place that the bot can never read.
         by_command = isinstance(exchange.origin, FromInteraction)
         unreadable = by_command and conversation.guild_id is None
-        insert = self._database.change_all(
+        stored, *_ = await self._database.change_all(
             f"""
             INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
             SELECT :state, {RECEIVED_PARAMETERS}
@@ -119,12 +127,6 @@ class History(ExchangeQueries):
             **parameters_of(exchange),
             state=state,
         )
-        try:
-            stored, *_ = await insert
-        except HistoryInDoubt:
-            if not await self.is_untouched(exchange.message_id, state):
-                raise
-            return True
         return stored == 1
 
     async def is_untouched(self, message_id: int, state: State) -> bool:
