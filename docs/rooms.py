@@ -20,6 +20,7 @@ EVERYWHERE: Final = {
     "metrics",
     "program",
     "secret_shapes",
+    "shards",
     "signals",
 }
 
@@ -35,10 +36,11 @@ MIDDLES: Final = {
     "recovery": 440,
     "inbox": 340,
     "terminal": 850,
-    "assistant": 140,
-    "attachments": 340,
-    "monitoring": 700,
-    "replies": 560,
+    "assistant": 90,
+    "attachments": 240,
+    "cluster": 390,
+    "monitoring": 690,
+    "replies": 540,
     "reload": 530,
     "settings": 850,
     "llm": 90,

@@ -29,11 +29,14 @@ LAYERS = (
     {"client", "commands"},
     {"recovery"},
     {"inbox", "terminal"},
-    {"assistant", "attachments", "monitoring", "replies", "settings"},
+    {"assistant", "attachments", "cluster", "monitoring", "replies", "settings"},
     {"llm", "storage", "transport"},
     {"errors"},
     {"conversation"},
-    {"access", "backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"},
+    {
+        *("access", "backoff", "bounded", "i18n", "live", "logs", "markdown", "metrics", "program"),
+        "shards",
+    },
     {"log_events", "secret_shapes", "signals"},
 )
 # The modules of each room that other rooms import; `app` may import all to build the bot.
@@ -99,12 +102,14 @@ PUBLIC_MODULES: dict[str, set[str]] = {
     "storage": {
         "backup",
         "copies",
+        "database",
         "database_file",
         "exchange_queries",
         "exchanges",
         "facts",
         "orders",
         "inspection",
+        "leases",
         "location",
         "places",
         "preferences",
@@ -157,6 +162,7 @@ PURE = {
     "markdown",
     "metrics",
     "secret_shapes",
+    "shards",
 }
 PURE_MODULES = {
     "attachments.text_encoding",

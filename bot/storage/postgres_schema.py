@@ -123,6 +123,34 @@ MIGRATIONS: Final = {
         );
         CREATE INDEX spent_by_day ON spent (day);
         """,
+    # A shard without a holder is free. The lock of a session is what counts; the rows are for
+    # people, and for a process whose session was lost. The day's IDENTIFYs are those of the bot.
+    "Record which process holds which shard, and when each may send its next IDENTIFY": """
+        CREATE TABLE processes (
+            process TEXT PRIMARY KEY,
+            pid BIGINT NOT NULL,
+            backend_start TIMESTAMPTZ NOT NULL,
+            total BIGINT NOT NULL,
+            started_at TIMESTAMPTZ NOT NULL,
+            seen_at TIMESTAMPTZ NOT NULL
+        );
+        CREATE TABLE shards (
+            total BIGINT NOT NULL,
+            shard BIGINT NOT NULL,
+            holder TEXT,
+            pid BIGINT,
+            backend_start TIMESTAMPTZ,
+            epoch BIGINT NOT NULL,
+            seen_at TIMESTAMPTZ NOT NULL,
+            PRIMARY KEY (total, shard)
+        );
+        CREATE TABLE identify_slots (key BIGINT PRIMARY KEY, free_at TIMESTAMPTZ NOT NULL);
+        CREATE TABLE identify_budget (
+            name TEXT PRIMARY KEY,
+            left_over DOUBLE PRECISION NOT NULL,
+            at TIMESTAMPTZ NOT NULL
+        );
+        """,
 }
 VERSION: Final = len(MIGRATIONS)
 COMPATIBLE: Final = 1  # the oldest version whose program may run on what MIGRATIONS make

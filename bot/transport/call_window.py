@@ -62,6 +62,11 @@ class CallWindow:
         """Give no slots for *seconds*, because Discord refuses all calls."""
         self._blocked_until = max(self._blocked_until, self._clock() + seconds)
 
+    def limit(self, limits: Mapping[int, int]) -> None:
+        """Use other *limits* from now on."""
+        self._limits = limits
+        self._grant()
+
     def waiting(self) -> int:
         """Return how many calls wait for a slot."""
         return len(self._waiting)
@@ -114,7 +119,7 @@ class CallWindow:
                     break
                 first.granted.set_result(self._start())
             heapq.heappop(self._waiting)
-        if self._waiting:
+        if self._waiting and self._limits[self._waiting[0].priority]:
             free_at = [at + self._seconds for at in islice(self._completed, 1)]
             free_at += [at + self._stalled_seconds for at in islice(self._in_flight.values(), 1)]
             free_at = [min(free_at, default=0.0), self._blocked_until]

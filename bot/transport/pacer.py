@@ -1,8 +1,9 @@
 """Limit all REST calls, by priority, and pace the edits in each channel: decision 007."""
 
+import asyncio
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from enum import IntEnum
 from typing import Final, NamedTuple
@@ -43,12 +44,23 @@ REQUESTS_PER_SECOND: Final[Mapping[int, int]] = {
 # This leaves 10 calls for people, and hardly any for backfill, in the first second.
 EARLIER_CALLS: Final = 33
 
+SHARE_SECONDS: Final = 2.0  # A call of the last holder of a shard counts so long at most.
+
 # Discord: 3 edits of messages older than an hour, in 6 s and channel (code 30046). Intermediate
 # edits leave one for the final edit.
 OLD_EDIT_WINDOW_SECONDS: Final = 6.0
 OLD_EDITS: Final[Mapping[int, int]] = {Priority.FINAL: 3, Priority.RESPONSE: 3, Priority.EDIT: 2}
 # Discord: an hour; the margin is for the difference between Discord's clock and this one.
 OLD_SECONDS: Final = HOUR_SECONDS - 300
+
+
+def shared(limits: Mapping[int, int], part: float) -> Mapping[int, int]:
+    """Return the limits of a process that has a *part* of the shards.
+
+    A process with a shard may make one call, or its answers would never end.
+    """
+    least = 1 if part else 0
+    return {priority: max(least, int(limit * part)) for priority, limit in limits.items()}
 
 
 class _Bucket(NamedTuple):
@@ -60,7 +72,8 @@ class _Bucket(NamedTuple):
 class Pacer:
     """Gives calls their slots. Times are in seconds of *clock*; *now* returns those since 1970.
 
-    *earlier_calls* are those of the second before that were made without this pacer.
+    *earlier_calls* are those of the second before that were made without this pacer. *passed* is
+    awaited right before each request that changes something, and may raise ConnectionError.
     """
 
     def __init__(
@@ -69,9 +82,13 @@ class Pacer:
         now: Callable[[], float] = time.time,
         *,
         earlier_calls: int = 0,
+        passed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
+        self.passed = passed
         self._clock = clock
         self._now = now
+        self._share = 1.0
+        self._raising: asyncio.TimerHandle | None = None
         self._calls = CallWindow(
             REQUESTS_PER_SECOND,
             WINDOW_SECONDS,
@@ -107,6 +124,25 @@ class Pacer:
     def waiting(self) -> int:
         """Return how many calls wait for a slot."""
         return self._calls.waiting()
+
+    def share(self, part: float) -> None:
+        """Use this *part* of the bot's requests; other processes have the rest.
+
+        A smaller part counts at once. A larger one counts a little later, when what the process
+        sent that had it before is no longer in Discord's window.
+        """
+        if self._raising is not None:
+            self._raising.cancel()
+            self._raising = None
+        if part > self._share:
+            loop = asyncio.get_running_loop()
+            self._raising = loop.call_later(SHARE_SECONDS, self._use, part)
+        else:
+            self._use(part)
+
+    def _use(self, part: float) -> None:
+        self._share = part
+        self._calls.limit(shared(REQUESTS_PER_SECOND, part))
 
     def block(self, seconds: float) -> None:
         """Give no slots for *seconds*, because Discord refuses all calls."""

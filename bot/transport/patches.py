@@ -116,13 +116,18 @@ def point_at(api_url: str, gateway_url: str) -> None:
 
 
 class RateLimitTrace(aiohttp.TraceConfig):
-    """Passes the rate limits in Discord's responses on to *pacer*, and remembers the global one."""
+    """Passes the rate limits in Discord's responses on to *pacer*, and remembers the global one.
+
+    If *pacer* says so, it holds requests back that change something.
+    """
 
     def __init__(self, pacer: Pacer, metrics: Metrics = NO_METRICS) -> None:
         super().__init__()
         self._pacer = pacer
         self._metrics = metrics
         self._retry_after_seconds = 0.0
+        if pacer.passed is not None:
+            self.on_request_start.append(self._on_start)
         self.on_request_end.append(self._on_end)
         self.on_request_exception.append(self._on_exception)
 
@@ -131,6 +136,16 @@ class RateLimitTrace(aiohttp.TraceConfig):
         seconds, self._retry_after_seconds = self._retry_after_seconds, 0.0
         known = seconds + GLOBAL_LIMIT_MARGIN_SECONDS if seconds else GLOBAL_LIMIT_SECONDS
         return min(known, GLOBAL_LIMIT_SECONDS)
+
+    async def _on_start(
+        self,
+        _session: aiohttp.ClientSession,
+        _context: SimpleNamespace,
+        request: aiohttp.TraceRequestStartParams,
+    ) -> None:
+        """Let no process change anything once another one may have its shards."""
+        if self._pacer.passed is not None and request.method != "GET":
+            await self._pacer.passed()
 
     async def _on_exception(
         self,

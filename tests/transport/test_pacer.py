@@ -15,11 +15,13 @@ from bot.transport.pacer import (
     OLD_EDITS,
     OLD_SECONDS,
     REQUESTS_PER_SECOND,
+    SHARE_SECONDS,
     STALLED_SECONDS,
     TYPING_INTERVAL_SECONDS,
     WINDOW_SECONDS,
     Pacer,
     Priority,
+    shared,
 )
 from tests.doubles import Clock, run_virtually
 
@@ -390,3 +392,44 @@ def test_no_six_seconds_at_discord_see_more_edits_of_old_messages(seed: int) -> 
     most = max(OLD_EDITS.values())
     for first, after in zip(counted, counted[most:], strict=False):
         assert after - first >= OLD_EDIT_WINDOW_SECONDS
+
+
+def test_process_makes_its_share_of_the_calls() -> None:
+    """The calls of all processes together are those of one."""
+
+    async def scene() -> list[float]:
+        loop = asyncio.get_running_loop()
+        pacer, sent = Pacer(loop.time), list[float]()
+
+        async def call() -> None:
+            async with pacer.slot(Priority.FINAL):
+                sent.append(loop.time())
+
+        pacer.share(1 / 4)
+        await asyncio.gather(*(call() for _ in range(44)))
+        return sent
+
+    sent = run_virtually(scene())
+    for start in sent:
+        assert sum(start <= at < start + WINDOW_SECONDS for at in sent) <= 45 // 4
+
+
+def test_larger_share_counts_once_the_calls_of_its_last_holder_are_over() -> None:
+    async def scene() -> float:
+        loop = asyncio.get_running_loop()
+        pacer = Pacer(loop.time)
+        pacer.share(0)
+        waiting = asyncio.create_task(take_turn(pacer, Priority.FINAL))
+        await asyncio.sleep(60)
+        assert not waiting.done(), "a process without shards makes no calls"
+        began = loop.time()
+        pacer.share(1)
+        await waiting
+        return loop.time() - began
+
+    assert run_virtually(scene()) == pytest.approx(SHARE_SECONDS)
+
+
+def test_process_with_one_of_many_shards_still_makes_a_call() -> None:
+    assert set(shared(REQUESTS_PER_SECOND, 1 / 100).values()) == {1}
+    assert set(shared(REQUESTS_PER_SECOND, 0).values()) == {0}

@@ -1,0 +1,1 @@
+"""What several processes of one bot agree on through PostgreSQL: who holds which shard."""

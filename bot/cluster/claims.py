@@ -1,0 +1,27 @@
+"""Decide which shards a process takes, from the locks that all processes hold."""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from bot.storage.leases import Lock
+
+
+class Claims(NamedTuple):
+    """What to do: take the *free* shards, in this order, or wait for those of another total."""
+
+    free: tuple[int, ...] = ()
+    other_totals: tuple[int, ...] = ()
+
+
+def claims(locks: Collection[Lock], held: Collection[int], *, total: int, most: int) -> Claims:
+    """Return what a process that holds *held* of *total* shards takes; *most* is 0 for all.
+
+    Two numbers of shards never run side by side: Discord would send each event twice.
+    """
+    other_totals = sorted({lock.total for lock in locks} - {total})
+    if other_totals:
+        return Claims(other_totals=tuple(other_totals))
+    taken = {lock.shard for lock in locks} | set(held)
+    free = [shard for shard in range(total) if shard not in taken]
+    room = max(0, most - len(held)) if most else total
+    return Claims(free=tuple(free[:room]))

@@ -1,0 +1,83 @@
+"""Stop a process that may have lost its shards from acting at Discord."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+# The server ends a session that is silent after 20 s at the earliest: until then nobody else can
+# take the shards.
+HOLD_SECONDS: Final = 15.0
+
+
+class FenceClosed(ConnectionError):
+    """A request is not made, because another process may hold the shards."""
+
+    def __init__(self) -> None:
+        super().__init__("this process may have lost its shards")
+
+
+def awake_clock() -> float:
+    """Return seconds that go on while the process is stopped, or the machine sleeps."""
+    if hasattr(time, "CLOCK_BOOTTIME"):
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+class Fence:
+    """Whether nobody else can hold the shards of this process.
+
+    That is sure for HOLD_SECONDS after the start of a statement that found the locks, unless the
+    session is lost: then they are free at once. A process that is *alone* need not care.
+    """
+
+    def __init__(self, clock: Callable[[], float] = awake_clock) -> None:
+        self.clock = clock
+        self.alone = False
+        self._found_at = -HOLD_SECONDS + clock()
+        self._has_session = False
+        self._changed = asyncio.Event()
+
+    @property
+    def seconds_left(self) -> float:
+        """How long the shards are surely held, if the session is not lost."""
+        return self._found_at + HOLD_SECONDS - self.clock()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests may be made now."""
+        return self.alone or (self._has_session and self.seconds_left > 0)
+
+    def open(self, found_at: float) -> None:
+        """Note that a statement that began at *found_at* found all locks."""
+        self._found_at = max(self._found_at, found_at)
+        self._has_session = True
+        self._change()
+
+    def suspend(self) -> None:
+        """Note that the session is lost: requests wait."""
+        self._has_session = False
+        self._change()
+
+    def close(self) -> None:
+        """Note that the shards are lost: requests fail."""
+        self._has_session = False
+        self._found_at = self.clock() - HOLD_SECONDS
+        self._change()
+
+    async def passed(self) -> None:
+        """Return when a request may be made; raises FenceClosed if that is too late."""
+        while not self.is_open:
+            left = self.seconds_left
+            if left <= 0:
+                raise FenceClosed
+            changed = self._changed
+            try:
+                async with asyncio.timeout(left):
+                    await changed.wait()
+            except TimeoutError:
+                continue
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

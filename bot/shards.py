@@ -1,0 +1,42 @@
+"""Shards: Discord divides a bot's guilds among its connections by the id of the guild."""
+
+from typing import Final, NamedTuple
+
+TIMESTAMP_SHIFT: Final = 22  # Discord: what an id has below its time
+
+
+class Shard(NamedTuple):
+    """One of *total* connections to Discord."""
+
+    id: int
+    total: int
+
+    @property
+    def is_first(self) -> bool:
+        """Whether it has the direct messages, and does what is to be done once for the bot."""
+        return self.id == 0
+
+    def owns(self, guild_id: int | None) -> bool:
+        """Whether the events of a guild come to this shard, or of direct messages if it is None."""
+        if guild_id is None:
+            return self.is_first
+        return (guild_id >> TIMESTAMP_SHIFT) % self.total == self.id
+
+    def fact(self, name: str) -> str:
+        """Return the name under which this shard stores its fact *name*.
+
+        A bot with one shard stores it as the versions before there were shards.
+        """
+        return name if self.total == 1 else f"{name} {self.id}/{self.total}"
+
+    def named(self) -> str:
+        """Return " of shard 2" for the log, "" if there are no others."""
+        return "" if self.total == 1 else f" of shard {self.id}"
+
+
+ONLY_SHARD: Final = Shard(0, 1)
+
+
+def shards_of(total: int) -> tuple[Shard, ...]:
+    """Return all shards of a bot."""
+    return tuple(Shard(number, total) for number in range(total))
