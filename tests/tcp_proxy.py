@@ -32,6 +32,12 @@ class Proxy:
     messages: list[bytes] = field(default_factory=list)
     cuts: int = 0
     _writers: set[asyncio.StreamWriter] = field(default_factory=set)
+    _links: "set[_Link]" = field(default_factory=set)
+
+    def silence(self) -> None:
+        """Forward nothing more over the connections of now, without closing them."""
+        for link in self._links:
+            link.is_silent = True
 
     def cut(self) -> None:
         """Cut all connections."""
@@ -56,6 +62,7 @@ async def running_proxy(url: str) -> AsyncIterator[Proxy]:
         server_reader, server_writer = await asyncio.open_connection(target.hostname, target.port)
         link = _Link(proxy)
         proxy._writers |= {writer, server_writer}
+        proxy._links.add(link)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(link.to_server(reader, server_writer))
@@ -64,6 +71,7 @@ async def running_proxy(url: str) -> AsyncIterator[Proxy]:
             pass
         finally:
             proxy._writers -= {writer, server_writer}
+            proxy._links.discard(link)
             writer.transport.abort()
             server_writer.transport.abort()
             tasks.discard(task)
@@ -87,6 +95,7 @@ class _Link:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._withholds = False
+        self.is_silent = False
 
     async def to_server(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         is_typed = False
@@ -117,5 +126,5 @@ class _Link:
 
     async def _pause(self) -> None:
         await asyncio.sleep(self._proxy.delay_seconds)
-        while self._proxy.is_silent:  # noqa: ASYNC110  # Tests change a plain value.
+        while self._proxy.is_silent or self.is_silent:  # noqa: ASYNC110  # Tests change a plain value.
             await asyncio.sleep(0.01)

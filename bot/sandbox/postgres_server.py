@@ -49,12 +49,15 @@ class ServerFailed(Exception):
 
 
 class PostgresServer:
-    """A server that listens on a port of this machine and on a socket in its folder."""
+    """A server that listens on a port of this machine and on a socket in its folder.
+
+    *user* runs it, None for the user of this program.
+    """
 
     def __init__(self, folder: Path, user: str | None, *, durable: bool) -> None:
         self.folder = folder
-        self.port = _free_port()
-        self._user = user
+        self.port = free_port()
+        self.user = user
         self._options = (*SMALL, *(() if durable else UNSAFE_BUT_FAST))
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -86,9 +89,9 @@ class PostgresServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                user=self._user,
+                user=self.user,
                 group=self._group,
-                extra_groups=None if self._user is None else (),
+                extra_groups=None if self.user is None else (),
                 process_group=0,  # Ctrl-C ends the bot first.
                 cwd=self.folder,
             )
@@ -164,11 +167,11 @@ class PostgresServer:
 
     @property
     def _group(self) -> int | None:
-        if self._user is None:
+        if self.user is None:
             return None
         import pwd  # noqa: PLC0415  # Windows has none, and no root either.
 
-        return pwd.getpwnam(self._user).pw_gid
+        return pwd.getpwnam(self.user).pw_gid
 
     def _is_ready(self) -> bool:
         """Whether the server says in its file that it takes connections."""
@@ -183,9 +186,9 @@ class PostgresServer:
             command,
             capture_output=True,
             text=True,
-            user=self._user,
+            user=self.user,
             group=self._group,
-            extra_groups=None if self._user is None else (),
+            extra_groups=None if self.user is None else (),
             cwd=self.folder,
             check=False,
         )
@@ -248,7 +251,8 @@ def _user() -> str | None:
     return next(name for name in USER_OF_ROOT if name in names)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

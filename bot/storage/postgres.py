@@ -139,7 +139,7 @@ class PostgresDatabase:
         """Return 0: a table is never rewritten as a whole, so that nothing depends on its size."""
         return 0
 
-    async def _run(self, kind: str, unit: Unit[T], seconds: float = ANSWER_SECONDS) -> T:
+    async def _run(self, kind: str, unit: Unit[T], seconds: float | None = None) -> T:
         return await self._measured(kind, partial(self._in_turn, unit, seconds=seconds))
 
     async def _measured(self, kind: str, work: "partial[Coroutine[Any, Any, T]]") -> T:
@@ -156,7 +156,7 @@ class PostgresDatabase:
         return result
 
     async def _in_turn(
-        self, unit: Unit[T], seconds: float = ANSWER_SECONDS, only: Session | None = None
+        self, unit: Unit[T], seconds: float | None = None, only: Session | None = None
     ) -> T:
         """Run *unit* after those before it, as soon as there is a session."""
         async with self._unit:
@@ -175,7 +175,9 @@ class PostgresDatabase:
                     if in_doubt and await self._is_stored(unit, error):
                         return unit.result
 
-    async def _finished(self, session: Session, work: Coroutine[Any, Any, T], seconds: float) -> T:
+    async def _finished(
+        self, session: Session, work: Coroutine[Any, Any, T], seconds: float | None = None
+    ) -> T:
         """Return what *work* returns, and never leave it running: the next unit comes after it.
 
         If the caller is cancelled, the cancellation takes effect once it has ended.
@@ -183,7 +185,7 @@ class PostgresDatabase:
         task = asyncio.ensure_future(work)
         self._running = session
         try:
-            limit = seconds if self._link.may_wait else HURRIED_SECONDS
+            limit = (seconds or ANSWER_SECONDS) if self._link.may_wait else HURRIED_SECONDS
             await asyncio.wait({task}, timeout=limit)
             if not task.done():
                 await _cut(session, task)
@@ -204,7 +206,7 @@ class PostgresDatabase:
             try:
                 session = await self._link.usable()
                 outcome = session.outcome(unit.transaction)
-                status = await self._finished(session, outcome, ANSWER_SECONDS)
+                status = await self._finished(session, outcome)
             except HistoryFailed:
                 raise doubt from error
             except FAILURES as again:

@@ -38,6 +38,8 @@ FAILURES: Final = (
     ValueError,
     TypeError,
 )
+# A prepared statement is not in the session that made it.
+POOLED: Final = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 OLDEST_VERSION: Final = 14
 DATA: Final = "22"  # the class of errors about a value, which their message repeats
 POOLER_ADVICE: Final = (

@@ -12,6 +12,7 @@ from bot.storage.location import PostgresLocation
 from bot.storage.postgres import PostgresDatabase
 from bot.storage.postgres_errors import (
     OLDEST_VERSION,
+    POOLED,
     ReadOnlyServer,
     not_utf8,
     pooler,
@@ -77,6 +78,8 @@ async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:
         await other.execute("BEGIN")
         [(others_pid,)] = await other.fetch(_PID)
         [(pid_now,)] = await session.fetch(_PID)
+    except POOLED as error:
+        raise pooler(location) from error
     finally:
         other.terminate()
     if others_pid == pid or pid_now != pid:
