@@ -15,6 +15,7 @@ from bot.storage.exchange_rows import (
     IS_UNANSWERED,
     TOKEN_CLEARED,
 )
+from bot.storage.places import RecordedPlaces
 from bot.storage.usage import ANONYMISE_USAGE
 
 # SQLite rewrites 5 MB in 25 ms (measured), while everything else waits. A file above the first
@@ -96,8 +97,9 @@ class Erasure:
     rewrite of the file removes these.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, recorded: RecordedPlaces) -> None:
         self._database = database
+        self._recorded = recorded
         self.pending = asyncio.Event()
         self.may_have_copies = False
         self._pending_since = 0.0
@@ -190,7 +192,10 @@ class Erasure:
         unique = [*dict.fromkeys(place_ids)]  # PostgreSQL writes no row twice in one statement.
         for start in range(0, len(unique), FORGET_PLACES):
             places = json.dumps(unique[start : start + FORGET_PLACES])
-            await self._database.change_all(*_FORGET_PLACES, places=places)
+            try:
+                await self._database.change_all(*_FORGET_PLACES, places=places)
+            finally:  # It may have deleted places even if the connection to the database was lost.
+                self._recorded.clear()
             self.mark_pending()
 
     async def forget_guild(self, guild_id: int) -> None:

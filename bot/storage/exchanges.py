@@ -25,7 +25,7 @@ from bot.storage.exchange_rows import (
     parameters_of,
 )
 from bot.storage.facts import Facts, ModelStore
-from bot.storage.places import UPSERT_PLACE, Places
+from bot.storage.places import Places, RecordedPlaces
 from bot.storage.preferences import Preferences
 from bot.storage.retention import erase_at_end, erase_at_start
 from bot.storage.spending import SpendingStore
@@ -33,6 +33,13 @@ from bot.storage.usage import UsageStore
 
 CHECKED: Final = "checked"  # a fact: when the database last worked again after a failure
 CHECK_SECONDS: Final = 2.0
+_INSERT: Final = f"""
+    INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
+    SELECT :state, {RECEIVED_PARAMETERS}
+    WHERE CAST(:private_to AS BIGINT) <> 0 OR NOT EXISTS (SELECT 1 FROM resets
+        WHERE channel_id = :channel_id AND before_id > :message_id)
+    ON CONFLICT DO NOTHING
+"""
 _REPLY: Final = "reply = :reply, cut = :cut, tokens = :tokens, state = :state, unshown = :unshown"
 _ONE_ATTEMPT_AT_MOST: Final = "attempts = CASE WHEN attempts > 1 THEN 1 ELSE attempts END"
 # An exchange that only one person sees stays so.
@@ -46,11 +53,12 @@ class History(ExchangeQueries):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self.erasure = Erasure(database)
+        recorded = RecordedPlaces()
+        self.erasure = Erasure(database, recorded)
         self.preferences = Preferences(database, self.erasure)
         self.facts = Facts(database)
         self.models = ModelStore(database)
-        self.places = Places(database)
+        self.places = Places(database, recorded)
         self.usage = UsageStore(database)
         self.spending = SpendingStore(database)
 
@@ -115,19 +123,10 @@ class History(ExchangeQueries):
         # A command outside of servers may be used in a place that the bot can never read.
         by_command = isinstance(exchange.origin, FromInteraction)
         unreadable = by_command and conversation.guild_id is None
-        stored, *_ = await self._database.change_all(
-            f"""
-            INSERT INTO exchanges (state, {RECEIVED_COLUMNS})
-            SELECT :state, {RECEIVED_PARAMETERS}
-            WHERE CAST(:private_to AS BIGINT) <> 0 OR NOT EXISTS (SELECT 1 FROM resets
-                WHERE channel_id = :channel_id AND before_id > :message_id)
-            ON CONFLICT DO NOTHING
-            """,
-            *(() if unreadable else (UPSERT_PLACE,)),
-            **parameters_of(exchange),
-            state=state,
-        )
-        return stored == 1
+        named = parameters_of(exchange) | {"state": state}
+        if unreadable:
+            return await self._database.change(_INSERT, **named) == 1
+        return await self.places.change_with(_INSERT, conversation, **named) == 1
 
     async def is_untouched(self, message_id: int, state: State) -> bool:
         """Whether a question is stored as it was inserted, and its answer has not begun."""
@@ -136,13 +135,13 @@ class History(ExchangeQueries):
 
     async def store_resolved(self, exchange: Exchange) -> None:
         """Store what was looked up after the question was received: its place and its quote."""
-        await self._database.change_all(
+        await self.places.change_with(
             """
             UPDATE exchanges SET place_id = :place_id, parent_id = :parent_id,
                 quoted = :quoted, quoted_id = :quoted_id, quoted_author_id = :quoted_author_id
             WHERE message_id = :message_id AND author_id <> 0
             """,
-            UPSERT_PLACE,
+            exchange.conversation,
             **parameters_of(exchange),
         )
 

@@ -1,13 +1,19 @@
 """The known channels, threads and guilds."""
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
+from bot.errors import HistoryFailed
 from bot.storage.exchanges import History
 from bot.storage.schema import APPLICATION_ID, MIGRATIONS
-from tests.doubles import an_exchange, open_history
+from tests.doubles import an_exchange, open_database, open_history
+from tests.faults.failing import open_failing_database
 from tests.storage.memory import open_ids
+from tests.storage.recorder import Recorder
 
 
 async def test_a_bot_thread_stays_recorded(history: History) -> None:
@@ -24,6 +30,47 @@ async def test_a_place_gets_one_hint(history: History) -> None:
     assert [await history.places.claim_first_hint(100) for _ in range(3)] == [True, False, False]
     assert await history.places.claim_first_hint(200)
     assert await history.places.is_own_thread(100)
+
+
+def places_recorded(recorder: Recorder) -> int:
+    return sum("INTO places" in statement for statement in recorder.statements)
+
+
+async def test_a_place_is_recorded_with_its_first_question(path: Path) -> None:
+    """More questions there cost no statement for it, unless it was deleted or moved."""
+    async with open_database(path) as database:
+        recorder = Recorder(database)
+        history = History(recorder)
+        for number in (10, 11, 12):
+            await history.receive(an_exchange(number, channel=1))
+        assert places_recorded(recorder) == 1
+        await history.store_resolved(an_exchange(12, channel=1, parent=5))
+        await history.receive(an_exchange(13, channel=1, guild=8))
+        assert places_recorded(recorder) == 3
+        assert await history.places.in_guild(8) == {1: 5}
+        await history.erasure.forget_places([1])
+        await history.receive(an_exchange(14, channel=1, guild=8))
+        assert await history.places.in_guild(8) == {1: None}
+
+
+@pytest.mark.parametrize("deleted_first", [False, True])
+async def test_a_place_that_is_deleted_meanwhile_is_recorded_again(
+    history: History, *, deleted_first: bool
+) -> None:
+    meanwhile = [history.receive(an_exchange(10)), history.erasure.forget_places([1])]
+    await asyncio.gather(*(reversed(meanwhile) if deleted_first else meanwhile))
+    await history.receive(an_exchange(20))
+    assert await history.places.in_guild(7) == {1: None}
+
+
+async def test_a_place_is_recorded_after_a_failure(path: Path) -> None:
+    async with open_failing_database(path) as database:
+        history = History(database)
+        database.fail(1)
+        with pytest.raises(HistoryFailed):
+            await history.receive(an_exchange(10))
+        await history.receive(an_exchange(10))
+        assert await history.places.in_guild(7) == {1: None}
 
 
 async def test_places_are_found_by_channel_and_by_guild(history: History) -> None:

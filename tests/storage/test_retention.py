@@ -12,6 +12,7 @@ from bot.storage.copies import Copies
 from bot.storage.database import Database
 from bot.storage.erasure import REWRITE_BYTES, Erasure
 from bot.storage.exchanges import History
+from bot.storage.places import RecordedPlaces
 from bot.storage.retention import ERASE_DELAY_SECONDS, Retention
 from bot.storage.spending import SpendingStore
 from bot.storage.usage import DAY_SECONDS, UsageRow, UsageStore, UsageTotal
@@ -26,7 +27,7 @@ class BlockedErasure(Erasure):
     """An Erasure that fails *failures* times, and records when it was tried."""
 
     def __init__(self, failures: int) -> None:
-        super().__init__(NO_DATABASE)
+        super().__init__(NO_DATABASE, RecordedPlaces())
         self.failures = failures
         self.tried_at: list[float] = []
 
