@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
+import asyncpg
+
 from bot.errors import HistoryFailed, HistoryInDoubt
 from bot.metrics import NO_METRICS, Metrics
 from bot.storage.database import Row
@@ -21,7 +23,14 @@ ANSWER_SECONDS: Final = 35.0  # The server ends a statement after 30 s: a longer
 HURRIED_SECONDS: Final = 2.0  # for what runs while the bot stops, or whose caller is cancelled
 VACUUM_SECONDS: Final = 3600.0
 STATUS_PAUSE_SECONDS: Final = 0.2
-VACUUM: Final = "VACUUM exchanges, parts, facts, system_prompts, usage"
+# Whoever reads the tables meanwhile, such as pg_dump, would hold up this and all that comes after.
+LOCK_TIMEOUT: Final = "100ms"
+# VACUUM alone leaves the bytes of deleted rows in the free space of a page (measured).
+VACUUM: Final = "VACUUM (FULL) exchanges, parts, places, system_prompts, models, usage, facts"
+SIZE: Final = """
+    SELECT CAST(coalesce(sum(pg_total_relation_size(oid)), 0) AS BIGINT) FROM pg_class
+    WHERE relnamespace = to_regnamespace(current_schema()) AND relkind = 'r'
+"""
 DO_NOTHING: Final = "ON CONFLICT DO NOTHING"
 
 T = TypeVar("T")
@@ -126,18 +135,29 @@ class PostgresDatabase:
         return True
 
     async def rewrite(self) -> None:
-        """Remove what the tables still hold of rows that were overwritten, not the log."""
+        """Rewrite the tables, so that they hold nothing of overwritten rows; not the server's log.
+
+        Other units of work wait, in all processes. Raises HistoryFailed if somebody reads a table.
+        """
 
         async def vacuum(session: Session) -> None:
-            await session.execute("SET statement_timeout = 0")
-            await session.execute(VACUUM)
-            await session.execute(f"SET statement_timeout = '{STATEMENT_TIMEOUT}'")
+            await session.execute(f"SET statement_timeout = 0; SET lock_timeout = '{LOCK_TIMEOUT}'")
+            try:
+                await session.execute(VACUUM)
+            except asyncpg.LockNotAvailableError as error:
+                raise HistoryFailed("somebody reads the database", is_transient=False) from error
+            finally:
+                if session.is_usable:
+                    await session.execute(
+                        f"SET statement_timeout = '{STATEMENT_TIMEOUT}'; SET lock_timeout = 0"
+                    )
 
         await self._run("erase", Call(vacuum), seconds=VACUUM_SECONDS)
 
     async def size_bytes(self) -> int:
-        """Return 0: a table is never rewritten as a whole, so that nothing depends on its size."""
-        return 0
+        """Return the size of the tables with their indexes; this takes a few milliseconds."""
+        [(size,)] = await self.fetch(SIZE)
+        return int(size)
 
     async def _run(self, kind: str, unit: Unit[T], seconds: float | None = None) -> T:
         return await self._measured(kind, partial(self._in_turn, unit, seconds=seconds))

@@ -94,7 +94,8 @@ class Link:
             await session.listen(channel, notified)
 
     async def close(self) -> None:
-        """Close the session and open no other."""
+        """Close the session and open no other; who asks for one later does not wait."""
+        self.stop_waiting()
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.wait({self._keeper})

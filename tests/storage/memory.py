@@ -29,6 +29,11 @@ async def system_prompt(history: History, place: Conversation) -> str | None:
     return prompts[0].value if prompts else None
 
 
+async def stored(history: History, sql: str) -> list[tuple[object, ...]]:
+    """Return what *sql* finds in the database."""
+    return [tuple(row) for row in await history._database.fetch(sql)]
+
+
 def rows(path: Path, sql: str) -> list[tuple[object, ...]]:
     """Return what *sql* finds in the file, read as by another program."""
     with closing(sqlite3.connect(path)) as connection:

@@ -25,7 +25,8 @@ from tests.doubles import (
     open_history,
 )
 from tests.faults.failing import open_failing_database
-from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen, system_prompt
+from tests.storage.engines import SQLITE_ONLY, Engine
+from tests.storage.memory import CHANNEL, THREAD, open_ids, rows, seen, stored, system_prompt
 
 
 async def test_a_reset_also_applies_to_messages_that_arrive_late(history: History) -> None:
@@ -133,8 +134,8 @@ async def test_erased_text_is_in_no_file_of_the_database(path: Path) -> None:
     ]
 
 
-async def test_copies_of_moved_rows_are_erased(history: History, path: Path) -> None:
-    """Rows that grow move to other pages, and SQLite leaves a copy in the old place."""
+async def test_copies_of_moved_rows_are_erased(history: History, engine: Engine) -> None:
+    """Rows that grow move to other pages, and a copy stays in the old place."""
     dice = random.Random(1)
     numbers = dice.sample(range(1, 1500), 1400)
     for number in numbers:
@@ -146,7 +147,7 @@ async def test_copies_of_moved_rows_are_erased(history: History, path: Path) -> 
     for number in numbers:
         await history.erasure.forget(number)
     assert await history.erasure.erase()
-    assert SECRETS[0].encode() not in file_bytes(path)
+    assert not await engine.contains(SECRETS[0].encode())
 
 
 async def test_an_unfinished_erasure_completes_at_the_next_start(path: Path) -> None:
@@ -305,7 +306,7 @@ async def test_the_bot_starts_even_if_erasing_fails(
 
 
 async def test_an_erased_question_stays_open_until_its_parts_are_deleted(
-    history: History, path: Path
+    history: History, engine: Engine
 ) -> None:
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     await history.add_part(1, 11)
@@ -313,7 +314,7 @@ async def test_an_erased_question_stays_open_until_its_parts_are_deleted(
     assert await history.erasure.forget(1)
     assert not await history.erasure.forget(2)
     assert await history.erasure.erase()
-    assert SECRETS[0].encode() not in file_bytes(path)
+    assert not await engine.contains(SECRETS[0].encode())
     [question] = await history.open_questions()
     assert (question.deletion_pending, question.parts, question.attempts) == (True, (11,), 0)
     assert await history.begin(an_exchange(1)) is None, "it is not answered any more"
@@ -321,7 +322,7 @@ async def test_an_erased_question_stays_open_until_its_parts_are_deleted(
     assert await open_ids(history) == [1], "who shows it now comes too late"
     await history.mark_reply_deleted(1)
     assert await open_ids(history) == []
-    assert rows(path, "SELECT * FROM parts") == []
+    assert await stored(history, "SELECT * FROM parts") == []
     assert not await history.receive(an_exchange(1))
 
 
@@ -362,7 +363,7 @@ async def test_thousands_of_places_are_erased_in_few_transactions(path: Path) ->
         assert await database.fetch("SELECT count(*) FROM resets") == [(0,)]
 
 
-async def test_ids_of_erased_exchanges_are_pruned(history: History, path: Path) -> None:
+async def test_ids_of_erased_exchanges_are_pruned(history: History) -> None:
     await keep(history, an_exchange(1, reply="x"), an_exchange(2, reply="x"))
     assert await history.reject(an_exchange(3))
     for message_id in (1, 2):
@@ -372,9 +373,10 @@ async def test_ids_of_erased_exchanges_are_pruned(history: History, path: Path) 
     assert await open_ids(history) == [1], "its parts are not deleted yet"
     await history.mark_reply_deleted(1)
     await history.erasure.delete_ids_before(50)
-    assert rows(path, "SELECT message_id FROM exchanges") == [(2,)]
+    assert await stored(history, "SELECT message_id FROM exchanges") == [(2,)]
 
 
+@SQLITE_ONLY
 async def test_the_log_is_truncated_after_a_reader_has_left(history: History, path: Path) -> None:
     await keep(history, an_exchange(1, SECRETS[0], "x"))
     with closing(sqlite3.connect(path, isolation_level=None)) as reader:

@@ -18,7 +18,17 @@ from bot.storage.exchange_rows import IS_OPEN
 from bot.storage.exchanges import History
 from bot.storage.sqlite import SqliteDatabase
 from tests.doubles import an_exchange, keep, open_database, open_history
-from tests.storage.memory import CHANNEL, PLENTY, THREAD, open_ids, rows, seen, system_prompt
+from tests.storage.engines import SQLITE_ONLY, Engine
+from tests.storage.memory import (
+    CHANNEL,
+    PLENTY,
+    THREAD,
+    open_ids,
+    rows,
+    seen,
+    stored,
+    system_prompt,
+)
 from tests.storage.tour import use_often
 
 
@@ -217,8 +227,8 @@ async def test_a_context_may_end_before_a_message(history: History) -> None:
     assert [exchange.message_id for exchange in found] == [1, 2, 3]
 
 
-async def test_everything_survives_a_restart(path: Path) -> None:
-    async with open_history(path) as history:
+async def test_everything_survives_a_restart(engine: Engine) -> None:
+    async with engine.history() as history:
         await keep(history, an_exchange(1, reply="x"), an_exchange(60, reply="y"))
         await history.receive(an_exchange(70))
         await history.add_part(60, 61)
@@ -228,7 +238,7 @@ async def test_everything_survives_a_restart(path: Path) -> None:
         await history.facts.set("commands", "abc")
         await history.places.add_own_thread(60, 1, 7)
         await history.places.claim_first_hint(9)
-    async with open_history(path) as history:
+    async with engine.history() as history:
         assert await seen(history, CHANNEL) == [60]
         assert not await history.receive(an_exchange(70))
         assert await history.complete(an_exchange(70, reply="z"), State.ANSWERED)
@@ -241,14 +251,14 @@ async def test_everything_survives_a_restart(path: Path) -> None:
         assert not await history.places.claim_first_hint(9)
 
 
-async def test_a_closed_history_raises_history_failed(path: Path) -> None:
-    async with open_history(path) as history:
+async def test_a_closed_history_raises_history_failed(engine: Engine) -> None:
+    async with engine.history() as history:
         pass
     with pytest.raises(HistoryFailed):
         await history.receive(an_exchange(1))
 
 
-async def test_an_id_that_is_too_large_for_sqlite_raises_history_failed(
+async def test_an_id_that_is_too_large_for_the_database_raises_history_failed(
     history: History,
 ) -> None:
     """Such ids arrive in malformed events."""
@@ -284,15 +294,13 @@ async def test_an_answer_may_move_to_another_place(history: History) -> None:
     assert found.place_id == 1
 
 
-async def test_a_question_is_open_until_its_reply_is_shown_whole(
-    history: History, path: Path
-) -> None:
+async def test_a_question_is_open_until_its_reply_is_shown_whole(history: History) -> None:
     assert await history.receive(an_exchange(1))
     assert (await history.open_questions())[0].attempts == 0
     attempt = await history.begin(an_exchange(1))
     assert attempt is not None
     assert (attempt.number, attempt.pending_notices) == (1, None)
-    assert rows(path, "SELECT state FROM exchanges") == [("answering",)]
+    assert await stored(history, "SELECT state FROM exchanges") == [("answering",)]
     await history.add_part(1, 12)
     await history.add_part(1, 11)
     assert (await history.open_questions())[0].parts == (11, 12)
@@ -377,15 +385,16 @@ async def test_the_cost_of_a_page_ignores_the_length_of_the_history(path: Path) 
     assert not [step for step in steps if step.startswith(("SCAN", "USE TEMP B-TREE"))]
 
 
-async def test_an_answered_question_may_still_fail(history: History, path: Path) -> None:
+async def test_an_answered_question_may_still_fail(history: History) -> None:
     """The state may change from answered to failed, and in no other way."""
     await keep(history, an_exchange(1, reply="whole"))
     assert not await history.complete(an_exchange(1, reply="other"), State.CANCELLED)
     assert await history.complete(an_exchange(1, reply="whole", cut=True), State.FAILED)
     assert not await history.complete(an_exchange(1, reply="other"), State.ANSWERED)
-    assert rows(path, "SELECT reply, state FROM exchanges") == [("whole", "failed")]
+    assert await stored(history, "SELECT reply, state FROM exchanges") == [("whole", "failed")]
 
 
+@SQLITE_ONLY
 async def test_no_statement_scans_a_whole_table(history: History) -> None:
     """Checks SQLite's plans of all statements that a typical use of the store runs."""
     statements = set[str]()

@@ -1,11 +1,9 @@
 """System prompts and models of channels and guilds: the nearest one applies."""
 
-from pathlib import Path
-
 from bot.conversation.exchange import Conversation
 from bot.storage.exchanges import History
 from bot.storage.preferences import Scope
-from tests.storage.memory import CHANNEL, THREAD, rows, system_prompt
+from tests.storage.memory import CHANNEL, THREAD, stored, system_prompt
 
 
 async def test_the_nearest_system_prompt_applies(history: History) -> None:
@@ -69,14 +67,14 @@ async def test_models_are_set_in_the_same_way_as_system_prompts(history: History
     assert await models(THREAD) == above
 
 
-async def test_a_model_is_deleted_with_its_channel_or_guild(history: History, path: Path) -> None:
+async def test_a_model_is_deleted_with_its_channel_or_guild(history: History) -> None:
     for scope, place in (("channel", CHANNEL), ("guild", CHANNEL), ("channel", Conversation(3))):
         await history.preferences.set_model(scope, place, "m")  # type: ignore[arg-type]  # a Scope
     await history.erasure.forget_places([CHANNEL.channel_id])
     left = "SELECT scope, scope_id FROM models ORDER BY scope"
-    assert rows(path, left) == [("channel", 3), ("guild", 7)]
+    assert await stored(history, left) == [("channel", 3), ("guild", 7)]
     await history.erasure.forget_guild(7)
-    assert rows(path, left) == [("channel", 3)]
+    assert await stored(history, left) == [("channel", 3)]
 
 
 async def test_a_replaced_system_prompt_is_marked_for_erasure(history: History) -> None:

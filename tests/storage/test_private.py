@@ -2,14 +2,14 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from bot.conversation.exchange import Conversation, Exchange, FromInteraction, FromMessage, State
 from bot.storage.exchange_queries import CONTEXT_SQL
 from bot.storage.exchanges import History
-from tests.doubles import an_exchange, file_bytes, keep
+from tests.doubles import an_exchange, keep
+from tests.storage.engines import SQLITE_ONLY, Engine
 
 PLENTY = 1_000_000
 MINA, JUN = 99, 98  # an_exchange is of author 99
@@ -102,6 +102,7 @@ async def test_a_private_question_stays_private(history: History) -> None:
     assert (await seen(history, CHANNEL), await seen(history, of(MINA))) == ([], [20])
 
 
+@SQLITE_ONLY
 async def test_the_cost_of_a_page_ignores_the_other_kind(
     history: History,
 ) -> None:
@@ -158,7 +159,7 @@ async def test_a_private_answer_that_runs_during_a_reset_ends_with_a_notice(
 
 @pytest.mark.parametrize("how", ["place", "person", "age", "one"])
 async def test_every_erasure_includes_private_exchanges(
-    history: History, path: Path, how: str
+    history: History, engine: Engine, how: str
 ) -> None:
     secret = replace(asked(20), question="a secret question", reply="a secret answer")
     await keep(history, secret, asked(21, by=JUN, channel=2))
@@ -177,7 +178,7 @@ async def test_every_erasure_includes_private_exchanges(
     async with asyncio.timeout(20):
         while not await erasure.erase():
             pass
-    assert b"a secret" not in file_bytes(path)
+    assert not await engine.contains(b"a secret")
 
 
 # The token

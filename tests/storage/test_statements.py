@@ -9,7 +9,7 @@ from types import CodeType, FrameType
 from typing import Final
 
 from bot.storage.exchanges import History
-from tests.doubles import open_database
+from tests.storage.engines import Engine
 from tests.storage.recorder import Recorder
 from tests.storage.tour import use_often, use_seldom
 
@@ -60,9 +60,9 @@ def methods_of(history: History) -> dict[str, CodeType]:
     }
 
 
-async def test_the_tour_misses_no_statement(path: Path) -> None:
-    """It calls each method of the stores, and each place that gives the database a statement."""
-    async with open_database(path) as database:
+async def test_each_engine_prepares_every_statement(engine: Engine) -> None:
+    """The tour calls each method of the stores, and each place that hands over a statement."""
+    async with engine.open() as database:
         recorder = Recorder(database)
         with called() as codes:
             history = History(recorder)
