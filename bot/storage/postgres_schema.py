@@ -180,8 +180,11 @@ class Session(Protocol):
         """Run one statement and return its rows."""
 
 
-def refusal(found: Found, schema: str, version: int = VERSION, compatible: int = COMPATIBLE) -> str:
-    """Return why the program of *version* does not use a database, "" if it does."""
+def refusal(found: Found, schema: str, version: int, compatible: int) -> str:
+    """Return why the program of *version* does not use a database, "" if it does.
+
+    What it makes of the database, programs from version *compatible* on understand.
+    """
     if found.others and not found.version:
         return (
             f'The PostgreSQL schema "{schema}" belongs to another program. Name another database '
@@ -212,7 +215,7 @@ async def prepare(session: Session, schema: str = SCHEMA) -> None:
     await session.execute("SET LOCAL statement_timeout = 0")  # Another process may be migrating.
     await session.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
     found = await _found(session, schema)
-    if reason := refusal(found, schema):
+    if reason := refusal(found, schema, VERSION, COMPATIBLE):
         raise HistoryUnusable(reason)
     await _migrate(session, schema, found.version)
     await session.execute("SELECT pg_advisory_lock_shared($1, $2)", _class_of(schema), VERSION)
