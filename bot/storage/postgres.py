@@ -42,8 +42,8 @@ class PostgresDatabase:
     While the server is away, units of work wait. They share one limit, OUTAGE_SECONDS since the
     session was lost: once it has passed, all fail at once until there is a session again.
 
-    A write is never repeated if it may be stored: it fails with HistoryInDoubt. A transaction knows
-    better, because the server can be asked what became of it.
+    What becomes of a write whose answer is lost: see `change` and `change_all`. What returns rows,
+    such as UPDATE … RETURNING, fails with HistoryInDoubt.
     """
 
     def __init__(self, link: Link, metrics: Metrics = NO_METRICS) -> None:
@@ -116,19 +116,26 @@ class PostgresDatabase:
         return await self._measured("write", partial(self._in_turn, unit, only=session))
 
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
-        """Run one statement as a unit of work and return how many rows it changed."""
-        return await self._run("write", Change(_step(sql, parameters, named)))
+        """Run one statement as a unit of work and return how many rows it changed.
+
+        If its answer is lost, it runs again: it must be harmless to run it twice. What inserts a
+        row unless there is one is in doubt then, because the row may be its own.
+        """
+        unit = Change(_step(sql, parameters, named))
+        changed = await self._run("write", unit)
+        if unit.is_repeated and not changed and DO_NOTHING in sql:
+            raise HistoryInDoubt(
+                "in doubt: the row is there, but the connection was lost meanwhile"
+            )
+        return changed
 
     async def change_all(self, *statements: str, **named: object) -> list[int]:
         """Run *statements* in one transaction and return how many rows each changed.
 
-        They share the parameters *named*. One statement that changes nothing if it is run again
-        needs no transaction: that saves four round trips before a question is answered.
+        They share the parameters *named*. If the answer to COMMIT is lost, the server is asked what
+        became of the transaction, so that sums are never added to twice.
         """
-        steps = [_step(sql, (), named) for sql in statements]
-        if len(steps) == 1 and DO_NOTHING in statements[0]:
-            return [await self._run("write", Change(steps[0]))]
-        return await self._run("write", Transaction(steps))
+        return await self._run("write", Transaction([_step(sql, (), named) for sql in statements]))
 
     async def truncate_log(self) -> bool:
         """Return True: the log is the server's own business."""
@@ -192,7 +199,8 @@ class PostgresDatabase:
                         raise HistoryFailed(why, is_transient=is_transient(error)) from error
                     self._link.lose(session, reason(error))
                     in_doubt = unit.may_be_stored and not is_refused(error)
-                    if in_doubt and await self._is_stored(unit, error):
+                    unit.is_repeated |= in_doubt and unit.may_be_repeated
+                    if in_doubt and not unit.is_repeated and await self._is_stored(unit, error):
                         return unit.result
 
     async def _finished(

@@ -17,10 +17,13 @@ class Unit(ABC, Generic[T]):
     """A unit of work.
 
     *may_be_stored* is whether a session that ends now leaves open if it is. The server knows a
-    unit by its *transaction*, if it has one; its *result* counts if that was committed.
+    unit by its *transaction*, if it has one; its *result* counts if that was committed. Without
+    one, a unit is repeated only if it *may_be_repeated*.
     """
 
     may_be_stored = False
+    may_be_repeated = False
+    is_repeated = False
     transaction = ""
     result: T
 
@@ -54,9 +57,10 @@ class Fetch(Unit[list[Row]]):
 
 
 class Change(Unit[int]):
-    """One statement that writes."""
+    """One statement that writes. To run it twice does no harm."""
 
     may_be_stored = True
+    may_be_repeated = True
 
     def __init__(self, step: Step) -> None:
         self._step = step

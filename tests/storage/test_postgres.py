@@ -181,13 +181,35 @@ async def test_transaction_is_cut_before_each_of_its_messages(postgres_url: str)
 
 
 async def test_answer_to_a_single_write_is_lost(postgres_url: str) -> None:
-    """It is not repeated: whoever wants to may look it up."""
+    """It runs again, which does no harm."""
     async with running_proxy(postgres_url) as proxy, opened(proxy.url) as database:
         proxy.cut_answer_to = b"lost"
+        assert await database.change(SET, name="lost", value="1") == 1
+        assert proxy.cuts == 1
+        assert await count(database, "lost") == 1
+
+
+async def test_answer_to_an_insertion_is_lost(postgres_url: str) -> None:
+    """Whether the row is its own is in doubt: whoever wants to know looks it up."""
+    async with running_proxy(postgres_url) as proxy, opened(proxy.url) as database:
+        insert = "INSERT INTO facts VALUES ('lost', '1') ON CONFLICT DO NOTHING"
+        proxy.cut_answer_to = b"lost"
         with pytest.raises(HistoryInDoubt) as caught:
-            await database.change(SET, name="lost", value="1")
+            await database.change(insert)
         assert caught.value.is_transient
         assert await count(database, "lost") == 1
+
+
+async def test_answer_to_an_update_with_rows_is_lost(postgres_url: str) -> None:
+    """It is not repeated: its rows would not be those of the first time."""
+    async with running_proxy(postgres_url) as proxy, opened(proxy.url) as database:
+        await database.change(SET, name="n", value="1")
+        add = "UPDATE facts SET value = CAST(CAST(value AS BIGINT) + 1 AS TEXT) RETURNING value"
+        proxy.cut_answer_to = b"UPDATE facts"
+        with pytest.raises(HistoryInDoubt):
+            await database.fetch(add)
+        [(value,)] = await database.fetch("SELECT value FROM facts")
+        assert value in {"1", "2"}
 
 
 async def test_question_whose_storing_was_not_answered_is_new(postgres_url: str) -> None:
