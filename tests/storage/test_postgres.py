@@ -5,6 +5,7 @@ import itertools
 import signal
 from typing import Final
 
+import asyncpg
 import pytest
 
 from bot.conversation.exchange import State
@@ -13,6 +14,7 @@ from bot.sandbox.postgres_server import PostgresServer
 from bot.storage import postgres, postgres_link
 from bot.storage.exchanges import History
 from bot.storage.postgres import PostgresDatabase
+from bot.storage.postgres_schema import SCHEMA
 from bot.storage.usage import UsageRow, UsageTotal
 from tests.doubles import an_exchange
 from tests.storage.test_postgres_refusals import opened
@@ -333,3 +335,20 @@ async def test_overwritten_rows_leave_the_tables(postgres_url: str) -> None:
         await database.rewrite()
         assert await database.truncate_log()
         assert await database.fetch("SHOW statement_timeout") == [("30s",)]
+
+
+async def test_a_reader_delays_the_rewrite_and_nothing_else(postgres_url: str) -> None:
+    """The rewrite needs its tables alone; who waits long for that holds up all that comes after."""
+    async with opened(postgres_url) as database:
+        reader = await asyncpg.connect(postgres_url)
+        transaction = reader.transaction()
+        await transaction.start()
+        await reader.fetch(f"SELECT * FROM {SCHEMA}.exchanges")
+        with pytest.raises(HistoryFailed, match="somebody reads the database"):
+            await database.rewrite()
+        assert not database.is_failing
+        assert await database.fetch("SHOW statement_timeout") == [("30s",)]
+        assert await database.fetch("SHOW lock_timeout") == [("0",)]
+        await transaction.rollback()
+        await database.rewrite()
+        await reader.close()
