@@ -137,6 +137,7 @@ def _parser() -> "argparse.ArgumentParser":
     sandbox.add_argument(
         "--port", type=partial(_port, lowest=0), default=0, help="port of the page (default: any)"
     )
+    _add_layout(sandbox)
     health = commands.add_parser(
         "health", help="ask a running bot whether it can answer people; exit code 0 or 1"
     )
@@ -146,6 +147,36 @@ def _parser() -> "argparse.ArgumentParser":
     )
     health.add_argument("--live", action="store_true", help="ask only whether the process is alive")
     return parser
+
+
+def _add_layout(parser: "argparse.ArgumentParser") -> None:
+    from bot.sandbox.layout import MOST_PROCESSES, MOST_SHARDS  # noqa: PLC0415
+
+    parser.add_argument(
+        "--postgres", action="store_true", help="run a PostgreSQL server and keep the history there"
+    )
+    parser.add_argument(
+        "--processes",
+        type=partial(_count, most=MOST_PROCESSES),
+        default=1,
+        metavar="N",
+        help="run the bot as N processes on one database (needs --postgres; default: 1)",
+    )
+    parser.add_argument(
+        "--shards",
+        type=partial(_count, most=MOST_SHARDS),
+        default=1,
+        metavar="N",
+        help="connect with N shards, each with a server (default: 1)",
+    )
+
+
+def _count(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdecimal() and 1 <= int(text) <= most):
+        from argparse import ArgumentTypeError  # noqa: PLC0415
+
+        raise ArgumentTypeError(f"give a whole number from 1 to {most}")
+    return int(text)
 
 
 def _days(text: str) -> int:
@@ -323,13 +354,26 @@ def _doctor(options: "argparse.Namespace") -> int:
 
 
 def _sandbox(options: "argparse.Namespace") -> int:
+    from bot.sandbox.layout import Layout, LayoutRefused, checked  # noqa: PLC0415
+
+    layout = Layout(options.processes, options.shards, options.postgres)
+    try:
+        checked(layout, in_terminal=options.terminal)
+    except LayoutRefused as refusal:
+        print(refusal, file=sys.stderr)
+        return REFUSED
     if options.terminal:
         from bot.sandbox.terminal import play as play_here  # noqa: PLC0415
 
-        return play_here(real=options.real)
+        return play_here(real=options.real, layout=layout)
     from bot.sandbox.page.play import play  # noqa: PLC0415
 
-    return play(real=options.real, port=options.port, opens_browser=not options.no_browser)
+    return play(
+        real=options.real,
+        port=options.port,
+        opens_browser=not options.no_browser,
+        layout=layout,
+    )
 
 
 if __name__ == "__main__":

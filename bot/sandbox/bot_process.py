@@ -1,4 +1,4 @@
-"""Start, kill and restart the bot as a process, and read its log."""
+"""Start, kill, stop and restart a process of the bot, and read its log."""
 
 import asyncio
 import sys
@@ -16,9 +16,13 @@ class BotEnded(Exception):
 
 
 class BotProcess:
-    """One bot after the other, with the same settings, files and log, in *folder*."""
+    """One process of the bot after the other, with the same settings, files and log, in *folder*.
 
-    def __init__(self, settings: Mapping[str, str], folder: Path) -> None:
+    *name* tells it from others that run at the same time.
+    """
+
+    def __init__(self, name: str, settings: Mapping[str, str], folder: Path) -> None:
+        self.name = name
         self._settings = settings
         self._folder = folder
         self.log_path = folder / "bot.log"
@@ -28,6 +32,11 @@ class BotProcess:
     def runs(self) -> bool:
         """Return whether the bot runs."""
         return self._process is not None and self._process.returncode is None
+
+    @property
+    def pid(self) -> int | None:
+        """The id of the process, None if it does not run."""
+        return self._process.pid if self._process is not None and self.runs else None
 
     async def start(self) -> None:
         """Start it, unless it runs."""
@@ -71,11 +80,6 @@ class BotProcess:
         """Return when the current bot has ended, for any reason."""
         if self._process is not None:
             await self._process.wait()
-
-    async def ended(self) -> None:
-        """Wait until the bot ends by itself; raises BotEnded then."""
-        await self.wait()
-        raise BotEnded(self.last_words())
 
     def last_words(self) -> str:
         """Return the end of its log."""

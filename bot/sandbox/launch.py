@@ -1,19 +1,21 @@
-"""Start the stand-ins and the real bot, each a process of its own, and end them all."""
+"""Start the stand-ins and the real bot, each in processes of their own, and end them all."""
 
 import asyncio
 import os
 import tempfile
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
 
-from bot.sandbox.bot_process import BotProcess
+from bot.sandbox.bot_process import BotEnded, BotProcess
 from bot.sandbox.driver import Driver, running_discord
+from bot.sandbox.layout import PLAIN, SERVERS, Layout
 from bot.sandbox.model_driver import ModelDriver, running_model
+from bot.sandbox.postgres_server import running_server
 from bot.sandbox.process import NO_PROXY
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
@@ -21,7 +23,7 @@ CONNECT_SECONDS: Final = 30.0
 # The sandbox sets these itself: an operator's values for real servers must not apply.
 OWN_SETTINGS: Final = (
     *("DISCORD_", "DATABASE_URL", "ALLOW", "BLOCKED_", "ADMINS", "LOG_"),
-    "HEALTH_",  # The operator's own bot may listen there.
+    *("HEALTH_", "SHARDS"),  # The operator's own bot may listen there, and have more servers.
 )
 API_NAMES: Final = frozenset({"OPENAI_API_KEY", "OPENAI_BASE_URL"})  # Either of them names an API.
 API_SETTINGS: Final = API_NAMES | {"OPENAI_MODEL", "OPENAI_OPTIONS", "BUDGETS"}
@@ -48,7 +50,8 @@ class Sandbox:
 
     driver: Driver
     model: ModelDriver | None
-    bot: BotProcess
+    bots: tuple[BotProcess, ...]
+    layout: Layout
     api_is_set: bool
 
     @property
@@ -72,7 +75,7 @@ class Sandbox:
 
     async def connected(self) -> None:
         """Return when the bot is online; raises BotEnded."""
-        ended = asyncio.create_task(self.bot.ended())
+        ended = asyncio.create_task(self.ended())
         waiting = self.driver.wait_until_connected(timeout_seconds=CONNECT_SECONDS)
         connected = asyncio.create_task(waiting)
         try:
@@ -82,33 +85,71 @@ class Sandbox:
             ended.cancel()
             connected.cancel()
 
+    async def ended(self) -> None:
+        """Wait until all processes of the bot have ended by themselves; raises BotEnded then."""
+        await asyncio.gather(*(bot.wait() for bot in self.bots))
+        raise BotEnded("\n".join(bot.last_words() for bot in self.bots))
+
 
 @asynccontextmanager
-async def running_sandbox(*, real: bool, **bot_settings: str) -> AsyncIterator[Sandbox]:
+async def running_sandbox(
+    *, real: bool, layout: Layout = PLAIN, **bot_settings: str
+) -> AsyncIterator[Sandbox]:
     """Run a sandbox with a stand-in model, or with the *real* chat API of the settings.
 
     *bot_settings* are further settings of the bot, by the names of their environment variables.
-    Raises NoChatApi.
+    Raises NoChatApi, ServerMissing or ServerFailed.
     """
     given = {name: value for name, value in {**dotenv_values(), **os.environ}.items() if value}
     api_is_set = any(name.upper() in API_NAMES for name in given)
     if real and not api_is_set:
         raise NoChatApi
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as name:
-        async with running_discord() as driver, _model(real=real) as model:
-            for person, locale in LOCALES.items():
-                await driver.edit_user(person, locale=locale)
-            settings = {
-                **{name: value for name, value in given.items() if not _is_own(name, real=real)},
-                **_settings(driver, model, Path(name)),
-                **bot_settings,
-            }
-            bot = BotProcess(settings, Path(name))
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-")))
+        database = _database(stack, layout, folder)
+        driver = await stack.enter_async_context(running_discord(**layout.limits()))
+        model = await stack.enter_async_context(_model(real=real))
+        for person, locale in LOCALES.items():
+            await driver.edit_user(person, locale=locale)
+        await _create_servers(driver, layout)
+        settings = {
+            **{name: value for name, value in given.items() if not _is_own(name, real=real)},
+            **_settings(driver, model, database),
+            **layout.settings(),
+            **bot_settings,
+        }
+        bots = tuple(_process(name, settings, folder) for name in layout.process_names)
+        stack.push_async_callback(_stop_all, bots)
+        for bot in bots:
             await bot.start()
-            try:
-                yield Sandbox(driver, model, bot, api_is_set)
-            finally:
-                await bot.stop()
+        yield Sandbox(driver, model, bots, layout, api_is_set)
+
+
+def _database(stack: AsyncExitStack, layout: Layout, folder: Path) -> str:
+    """Return the URL of a database that is deleted with the *stack*."""
+    if not layout.postgres:
+        return f"sqlite:///{folder / 'bot.db'}"
+    return stack.enter_context(running_server()).create("sandbox")
+
+
+async def _create_servers(driver: Driver, layout: Layout) -> None:
+    """Give each shard a server."""
+    taken = {layout.shard_of(int(guild["id"])) for guild in driver.world["guilds"]}
+    free = (shard for shard in range(layout.shards) if shard not in taken)
+    for name, shard in zip(SERVERS, free, strict=False):
+        await driver.create_guild(name, shard=[shard, layout.shards])
+
+
+def _process(name: str, settings: Mapping[str, str], folder: Path) -> BotProcess:
+    """Return a process with its own folder; the address of its gateway tells which it is."""
+    own = folder / name
+    own.mkdir()
+    gateway = f"{settings['DISCORD_GATEWAY_URL']}/{name}"
+    return BotProcess(name, {**settings, "DISCORD_GATEWAY_URL": gateway}, own)
+
+
+async def _stop_all(bots: Iterable[BotProcess]) -> None:
+    await asyncio.gather(*(bot.stop() for bot in bots))
 
 
 def _is_own(name: str, *, real: bool) -> bool:
@@ -128,12 +169,12 @@ async def _model(*, real: bool) -> AsyncIterator[ModelDriver | None]:
         yield model
 
 
-def _settings(driver: Driver, model: ModelDriver | None, folder: Path) -> Mapping[str, str]:
+def _settings(driver: Driver, model: ModelDriver | None, database: str) -> Mapping[str, str]:
     settings = {
         "DISCORD_TOKEN": driver.token,
         "DISCORD_API_URL": driver.api_url,
         "DISCORD_GATEWAY_URL": driver.gateway_url,
-        "DATABASE_URL": f"sqlite:///{folder / 'bot.db'}",
+        "DATABASE_URL": database,
         "SHUTDOWN_GRACE": "0",
         "PYTHONPATH": str(REPOSITORY),
     }

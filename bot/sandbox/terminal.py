@@ -16,6 +16,8 @@ from bot.sandbox.bot_process import BotEnded
 from bot.sandbox.driver import ControlError, Driver
 from bot.sandbox.keyboard import read_text, take_pastes_whole
 from bot.sandbox.launch import NoChatApi, running_sandbox
+from bot.sandbox.layout import PLAIN, Layout
+from bot.sandbox.postgres_server import ServerFailed, ServerMissing
 from bot.sandbox.process import StandInError
 from bot.sandbox.screen import Screen
 
@@ -63,11 +65,11 @@ BOT_COMMANDS: Final[dict[str, tuple[str, ...]]] = {
 ABOUT: Final = "Ask about this"
 
 
-def play(*, real: bool) -> int:
+def play(*, real: bool, layout: Layout = PLAIN) -> int:
     """Run the sandbox until the end of input or /quit; return the exit code."""
     with _terminal_as_it_was():
         try:
-            asyncio.run(_play(real=real))
+            asyncio.run(_play(layout, real=real))
         except KeyboardInterrupt:
             print()
         except asyncio.CancelledError:  # asked to stop by a signal
@@ -75,7 +77,7 @@ def play(*, real: bool) -> int:
         except BotEnded as ended:
             print(f"The bot ended by itself. Its last log lines:\n{ended}", file=sys.stderr)
             return REFUSED
-        except (NoChatApi, StandInError) as error:
+        except (NoChatApi, StandInError, ServerMissing, ServerFailed) as error:
             print(error, file=sys.stderr)
             return REFUSED
     return 0
@@ -94,19 +96,19 @@ def _terminal_as_it_was() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSANOW, before)
 
 
-async def _play(*, real: bool) -> None:
+async def _play(layout: Layout, *, real: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     print("Starting a stand-in Discord and the bot ...", flush=True)
-    async with running_sandbox(real=real) as sandbox:
+    async with running_sandbox(real=real, layout=layout) as sandbox:
         await sandbox.connected()
         print(f"ChatBot is online in #general, answering with {sandbox.model_label}.")
         print(sandbox.promise)
         print(HELP, flush=True)
         talking = asyncio.create_task(_Talk(sandbox.driver).run())
-        ended = asyncio.create_task(sandbox.bot.ended())
+        ended = asyncio.create_task(sandbox.ended())
         try:
             await asyncio.wait({talking, ended}, return_when=asyncio.FIRST_COMPLETED)
             await (ended if ended.done() else talking)

@@ -12,7 +12,7 @@ BOT, MINA, JUN = "11", "12", "13"
 OVERVIEW: Json = {
     "bot": {"id": BOT},
     "users": {"ChatBot": BOT, "Mina": MINA, "Jun": JUN},
-    "guilds": [{"name": "Sandbox", "roles": {"Admins": "14"}}],
+    "guilds": [{"id": "10", "name": "Sandbox", "roles": {"Admins": "14"}}],
 }
 GENERAL: Json = {"id": "20", "type": 0, "name": "general"}
 THREAD: Json = {"id": "30", "type": 11, "name": "a thread", "parent_id": "20"}

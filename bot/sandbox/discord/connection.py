@@ -27,9 +27,11 @@ class Connection:
         transport: asyncio.Transport | None,
         *,
         compress: bool,
+        process: str = "",
     ) -> None:
         self.socket = socket
         self._transport = transport
+        self.process = process  # the name at the end of the address that the client used
         self.session: Session | None = None
         self.waiting = False  # It has identified or resumed, and its session is held back.
         self._silent_until = 0.0

@@ -122,7 +122,10 @@ class Gateway:
             return socket
         wants_zlib = request.query.get("compress") == "zlib-stream"
         connection = Connection(
-            socket, request.transport, compress=wants_zlib and self._state.knobs.compress
+            socket,
+            request.transport,
+            compress=wants_zlib and self._state.knobs.compress,
+            process=request.match_info.get("process", ""),
         )
         self.faults.greet(connection)
         self.connections.add(connection)
@@ -157,6 +160,8 @@ class Gateway:
             code=code,
             by_us=connection.closed_by_us,
             shard=list(session.shard) if session is not None else None,
+            process=connection.process,
+            session=session.id if session is not None else None,
         )
 
     async def _watch_heartbeats(self, connection: Connection) -> None:
@@ -286,7 +291,9 @@ class Gateway:
         self, connection: Connection, intents: int, shard: tuple[int, int]
     ) -> tuple[int, str] | None:
         state, world = self._state, self._state.world
-        session = Session(secrets.token_hex(16), intents, shard, connection=connection)
+        session = Session(
+            secrets.token_hex(16), intents, shard, connection=connection, process=connection.process
+        )
         guilds = [
             guild
             for guild in world.guilds.values()
@@ -303,7 +310,7 @@ class Gateway:
             "guilds": [{"id": str(guild.id), "unavailable": True} for guild in guilds],
             "session_id": session.id,
             "session_type": "normal",
-            "resume_gateway_url": state.gateway_url,
+            "resume_gateway_url": f"{state.gateway_url}/{session.process}".rstrip("/"),
             "shard": list(shard),
             "application": {"id": application["id"], "flags": application["flags"]},
             "private_channels": [],
@@ -313,7 +320,13 @@ class Gateway:
             "_trace": [],
         }
         session.emit("READY", self.faults.mangled(ready))
-        state.journal.note("gateway_ready", session=session.id, intents=intents, shard=list(shard))
+        state.journal.note(
+            "gateway_ready",
+            session=session.id,
+            intents=intents,
+            shard=list(shard),
+            process=session.process,
+        )
         if intents & Intent.GUILDS:
             for guild in guilds:
                 if guild.available:
@@ -346,7 +359,11 @@ class Gateway:
         self.resumes += 1
         session.attach(connection, seq)
         self._state.journal.note(
-            "gateway_resume", session=session.id, seq=seq, shard=list(session.shard)
+            "gateway_resume",
+            session=session.id,
+            seq=seq,
+            shard=list(session.shard),
+            process=session.process,
         )
         return None
 
@@ -398,6 +415,7 @@ class Gateway:
                     "intents": session.intents,
                     "seq": session.seq,
                     "shard": list(session.shard),
+                    "process": session.process,
                     "connected": session.connection is not None,
                 }
                 for session in self.sessions.values()

@@ -23,6 +23,7 @@ class Session:
     shard: tuple[int, int]
     seq: int = 0
     connection: Connection | None = None
+    process: str = ""
     lost_at: float = 0.0
     _replay: deque[tuple[int, str]] = field(default_factory=lambda: deque(maxlen=REPLAYED_AT_MOST))
 
@@ -42,6 +43,7 @@ class Session:
     def attach(self, connection: Connection, seq: int) -> None:
         """Resume on *connection*: replay the events after *seq*, then send RESUMED."""
         self.connection = connection
+        self.process = connection.process
         connection.session = self
         for number, text in self._replay:
             if number > seq:

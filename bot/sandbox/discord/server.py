@@ -34,6 +34,7 @@ def make_app(state: State) -> web.Application:
     Cdn(state).add_to(app)
     app.router.add_get("/gateway", state.gateway.serve)
     app.router.add_get("/gateway/", state.gateway.serve)
+    app.router.add_get("/gateway/{process}", state.gateway.serve)
     return app
 
 

@@ -60,7 +60,8 @@ class Names(Protocol):
 class Happenings:
     """All lines, oldest first. Each method returns the changes for the browser."""
 
-    def __init__(self, names: Names, epoch: float) -> None:
+    def __init__(self, names: Names, epoch: float, *, shows_shards: bool = False) -> None:
+        self._shows_shards = shows_shards
         self._names = names
         self._epoch = epoch
         self._lines: dict[str, Line] = {}
@@ -86,26 +87,25 @@ class Happenings:
         if kind in readers:
             return self._shown(readers[kind](at, data))
         if kind in _GATEWAY:
-            code = data.get("code")
-            return self.note(at, _GATEWAY[kind] + (f" (code {code})" if code else ""))
+            return self.note(at, _GATEWAY[kind] + _details(data, shown=self._shows_shards))
         return []
 
-    def logged(self, at: float, level: str, sentence: str) -> list[Json]:
-        """Apply a line of the bot's log."""
+    def logged(self, at: float, level: str, sentence: str, source: str = "Bot log") -> list[Json]:
+        """Apply a line of the log that the page calls *source*."""
         for pattern, put in LOG_STEPS.items():
             if found := re.fullmatch(pattern, sentence):
                 line = self._line(found[1])
                 if line is None:
-                    self._keep_for(found[1], at, level, sentence)
+                    self._keep_for(found[1], at, level, sentence, source)
                     return []
                 put(line, f"log-{next(self._numbers)}", at, found)
                 return self._shown([line])
         tone = BAD if level in {"WARNING", "ERROR", "CRITICAL"} else ""
         about = _ABOUT.search(sentence)
         if about and (line := self._line(about[1])):
-            line.put(f"log-{next(self._numbers)}", Step(at, "Bot log", sentence, tone))
+            line.put(f"log-{next(self._numbers)}", Step(at, source, sentence, tone))
             return self._shown([line])
-        return [] if level == "DEBUG" else self.note(at, f"Bot log: {sentence}", tone)
+        return [] if level == "DEBUG" else self.note(at, f"{source}: {sentence}", tone)
 
     def note(self, at: float, title: str, tone: str = "") -> list[Json]:
         """Add an event that belongs to no question."""
@@ -233,3 +233,15 @@ class Happenings:
             return None
         lines = map(self._line, self._calls.candidates(entry))
         return next(filter(None, lines), None)
+
+
+def _details(data: Json, *, shown: bool) -> str:
+    """Return what an event of the gateway is about, in brackets."""
+    shard = (data.get("shard") or [None])[0]
+    details = [
+        f"code {data['code']}" if data.get("code") else "",
+        f"shard {shard}" if shown and shard is not None else "",
+        f"process {data['process']}" if shown and data.get("process") else "",
+    ]
+    text = ", ".join(filter(None, details))
+    return f" ({text})" if text else ""

@@ -9,25 +9,27 @@ from typing import Final
 
 from bot.sandbox.bot_process import BotEnded
 from bot.sandbox.launch import NoChatApi, Sandbox, running_sandbox
+from bot.sandbox.layout import PLAIN, Layout
 from bot.sandbox.page.deeds import Deeds
 from bot.sandbox.page.following import Following
 from bot.sandbox.page.server import Server
+from bot.sandbox.postgres_server import ServerFailed, ServerMissing
 from bot.sandbox.process import StandInError
 
 REFUSED: Final = 2  # exit code: invalid options or settings
 SEEN_IN_LOG: Final = {"LOG_FORMAT": "json", "LOG_LEVEL": "DEBUG"}
 
 
-def play(*, real: bool, port: int, opens_browser: bool) -> int:
+def play(*, real: bool, port: int, opens_browser: bool, layout: Layout = PLAIN) -> int:
     """Run the sandbox and its page until a signal; return the exit code."""
     try:
-        asyncio.run(_play(port, real=real, opens_browser=opens_browser))
+        asyncio.run(_play(port, layout, real=real, opens_browser=opens_browser))
     except asyncio.CancelledError:  # asked to stop
         print()
     except BotEnded as ended:
         print(f"The bot ended by itself. Its last log lines:\n{ended}", file=sys.stderr)
         return REFUSED
-    except (NoChatApi, StandInError) as error:
+    except (NoChatApi, StandInError, ServerMissing, ServerFailed) as error:
         print(error, file=sys.stderr)
         return REFUSED
     except OSError as error:
@@ -36,7 +38,7 @@ def play(*, real: bool, port: int, opens_browser: bool) -> int:
     return 0
 
 
-async def _play(port: int, *, real: bool, opens_browser: bool) -> None:
+async def _play(port: int, layout: Layout, *, real: bool, opens_browser: bool) -> None:
     task = asyncio.current_task()
     assert task is not None
 
@@ -47,7 +49,7 @@ async def _play(port: int, *, real: bool, opens_browser: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop)
     print("Starting a stand-in Discord and the bot ...", flush=True)
-    async with running_sandbox(real=real, **SEEN_IN_LOG) as sandbox:
+    async with running_sandbox(real=real, layout=layout, **SEEN_IN_LOG) as sandbox:
         await sandbox.connected()
         await _serve(sandbox, port, opens_browser=opens_browser)
 

@@ -29,12 +29,20 @@ _EXCERPT: Final = 80  # characters of a quoted message
 class World:
     """The mirror of one stand-in. `apply` returns the changes for the browser."""
 
-    def __init__(self, overview: Json, channels: Iterable[Json]) -> None:
-        [guild] = overview["guilds"]
+    def __init__(
+        self, overview: Json, channels: Iterable[Json], shard_of: Callable[[int], int] = lambda _: 0
+    ) -> None:
+        self.guilds: list[Json] = [
+            {"id": str(one["id"]), "name": str(one["name"]), "shard": shard_of(int(one["id"]))}
+            for one in overview["guilds"]
+        ]
         self.bot_id = str(overview["bot"]["id"])
-        self._guild = str(guild["name"])
         self._users = {str(number): str(name) for name, number in overview["users"].items()}
-        self._roles = {str(number): str(name) for name, number in guild["roles"].items()}
+        self._roles = {
+            str(number): str(name)
+            for guild in overview["guilds"]
+            for name, number in guild["roles"].items()
+        }
         self._channels = {str(one["id"]): self._channel(one) for one in channels}
         self._messages: dict[str, dict[str, Json]] = {}
         self._appliers: dict[str, Callable[[Json], list[Json]]] = {
@@ -61,7 +69,7 @@ class World:
     def snapshot(self) -> Json:
         """Return the whole state."""
         return {
-            "guild": self._guild,
+            "guilds": self.guilds,
             "bot": {"id": self.bot_id, "name": self._users[self.bot_id]},
             "people": [
                 {
@@ -89,7 +97,10 @@ class World:
             return "a deleted channel"
         if channel["kind"] == "dm":
             return f"@{self.user_name(channel['person_id'])}"
-        return channel["name"] if channel["kind"] == "thread" else f"#{channel['name']}"
+        if channel["kind"] == "thread":
+            return str(channel["name"])
+        elsewhere = [one["name"] for one in self.guilds[1:] if one["id"] == channel["guild_id"]]
+        return " of ".join((f"#{channel['name']}", *elsewhere))
 
     def user_name(self, user_id: str) -> str:
         """Return a user's name."""
@@ -190,6 +201,7 @@ class World:
             "id": channel["id"],
             "kind": kind,
             "name": channel.get("name") or self._users.get(self.bot_id, "DM"),
+            "guild_id": channel.get("guild_id"),
             "parent_id": channel.get("parent_id"),
             "person_id": person,
             "topic": channel.get("topic"),

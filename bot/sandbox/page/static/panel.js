@@ -1,4 +1,4 @@
-// The right column: the steps of each question, and the fault switches.
+// The right column: processes and shards, the fault switches, and the steps of each question.
 
 import { perform } from "./calls.js";
 import { byId, el, reconcile, setText } from "./dom.js";
@@ -8,14 +8,72 @@ const SHOWN = 100;
 export function showPanel(store) {
   store.on("snapshot line", () => drawLines(store));
   store.on("snapshot faults bot", () => drawFaults(store));
+  store.on("snapshot bot", () => drawProcesses(store));
+}
+
+// Several processes or shards; the bot as most people run it has one of each.
+function isPlain({ processes, shards }) {
+  return processes.length <= 1 && shards.length <= 1;
+}
+
+function drawProcesses({ botState }) {
+  byId("cluster").hidden = isPlain(botState);
+  if (isPlain(botState)) return;
+  reconcile(byId("processes"), botState.processes, (one) => one.name, makeProcess, updateProcess);
+  reconcile(byId("shards"), botState.shards, (one) => one.shard, makeShard, updateShard);
+}
+
+function makeProcess({ name }) {
+  const button = (deed, label) => {
+    const use = ({ currentTarget }) => {
+      // A button that cannot be used would keep the focus and hide it.
+      if (currentTarget.getAttribute("aria-disabled") !== "true") perform(deed, { process: name });
+    };
+    const about = `${label} process ${name}`;
+    return el("button", { type: "button", class: "fault", "data-deed": deed, "aria-label": about, onclick: use }, label);
+  };
+  return el("li", { class: "process" },
+    el("p", { class: "process-name" }, el("span", {}, `Process ${name}`), el("span", { class: "process-state" })),
+    el("p", { class: "detail" }),
+    el("div", { class: "process-deeds" }, button("kill", "Kill"), button("stop", "Stop"), button("start", "Start")),
+  );
+}
+
+function updateProcess(node, process) {
+  const runs = process.pid !== null;
+  node.dataset.state = process.state;
+  setText(node.querySelector(".process-state"), process.state);
+  setText(node.querySelector(".detail"), processDetail(process));
+  const usable = { kill: runs, stop: runs && process.state !== "stopping", start: !runs };
+  for (const one of node.querySelectorAll("button")) {
+    one.setAttribute("aria-disabled", String(!usable[one.dataset.deed]));
+  }
+}
+
+function processDetail({ pid, shards, last_words: lastWords }) {
+  const last = lastWords.trim().split("\n").at(-1);
+  if (pid === null) return last || "does not run";
+  return `pid ${pid}, ${shards.length ? `shards ${shards.join(", ")}` : "no shard"}`;
+}
+
+function makeShard() {
+  return el("li", { class: "shard" }, el("span", { class: "what" }), el("span", { class: "holder" }), el("span", { class: "detail" }));
+}
+
+function updateShard(node, { shard, servers, processes }) {
+  const [what, holder, detail] = node.children;
+  node.dataset.state = processes.length === 1 ? "held" : "free";
+  setText(what, `Shard ${shard}`);
+  setText(holder, processes.length ? `process ${processes.join(" and ")}` : "nobody");
+  setText(detail, shard === 0 ? [...servers, "direct messages"].join(", ") : servers.join(", "));
 }
 
 function drawFaults(store) {
   const isDown = store.botState.state === "down";
+  const restart = { id: "bot", deed: "start", label: "Start the bot again", about: "with the memory it had" };
+  const kill = { id: "bot", deed: "kill", label: "Kill the bot", about: "as a power cut would" };
   const once = [
-    isDown
-      ? { id: "bot", deed: "start", label: "Start the bot again", about: "with the memory it had" }
-      : { id: "bot", deed: "kill", label: "Kill the bot", about: "as a power cut would" },
+    ...(isPlain(store.botState) ? [isDown ? restart : kill] : []),
     { id: "drop", deed: "drop", label: "Drop the gateway", about: "for four seconds" },
   ];
   reconcile(byId("faults"), [...once, ...store.faults], (one) => one.id, makeFault, updateFault);

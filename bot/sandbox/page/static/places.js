@@ -26,15 +26,22 @@ export function showPlaces(store) {
 }
 
 function drawPlaces(store) {
-  setText(byId("guild"), store.guild ?? "Sandbox");
+  const [home, ...others] = store.guilds;
+  setText(byId("guild"), home ? titleOf(store, home) : "Sandbox");
   byId("model").hidden = !store.offline;
   const all = [...store.channels.values()];
   const sections = SECTIONS.map(([title, kind]) => ({
     title,
     places: all
-      .filter((one) => one.kind === kind)
+      .filter((one) => one.kind === kind && one.guild_id === home?.id)
       .flatMap((one) => [one, ...threadsOf(all, one)]),
   }));
+  for (const guild of others) {
+    const places = all
+      .filter((one) => one.kind !== "thread" && one.guild_id === guild.id)
+      .flatMap((one) => [one, ...threadsOf(all, one)]);
+    sections.push({ title: titleOf(store, guild), places });
+  }
   const dm = all.find((one) => one.kind === "dm" && store.sees(one));
   const unopened = { id: "dm", kind: "dm", name: store.bot.name };
   sections.push({ title: "Direct messages", places: [dm ?? unopened] });
@@ -47,6 +54,11 @@ function drawPlaces(store) {
       (item, place) => updatePlace(store, item, place),
     ),
   );
+}
+
+// The name of a server, with its shard if there is more than one.
+function titleOf(store, guild) {
+  return store.botState.shards.length > 1 ? `${guild.name} · shard ${guild.shard}` : guild.name;
 }
 
 function threadsOf(all, channel) {

@@ -1,6 +1,6 @@
 // The page's state: the data from the server, the chosen person and place, and the read marks.
 
-const EMPTY = { users: {}, people: [], bot: { id: "", name: "ChatBot" }, faults: [] };
+const EMPTY = { users: {}, people: [], guilds: [], bot: { id: "", name: "ChatBot" }, faults: [] };
 
 const isAfter = (one, other) =>
   one.length === other.length ? one > other : one.length > other.length;
@@ -17,7 +17,7 @@ export class Store {
     this.interactions = new Map();
     this.own = new Set(); // ids of the interactions that this tab started
     this.dismissed = new Set(); // ids of messages
-    this.botState = { state: "reconnecting" };
+    this.botState = { state: "reconnecting", processes: [], shards: [] };
     this.connected = false;
     this.personId = sessionStorage.getItem("person");
     this.channelId = sessionStorage.getItem("channel");
@@ -133,7 +133,7 @@ const appliers = {
   snapshot(store, change) {
     store.connected = true;
     Object.assign(store, {
-      guild: change.guild,
+      guilds: change.guilds,
       bot: change.bot,
       people: change.people,
       users: change.users,
