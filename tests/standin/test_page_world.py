@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bot.sandbox.layout import Layout
 from bot.sandbox.page.feed import Feed
 from bot.sandbox.page.world import World
 
@@ -150,3 +151,14 @@ async def test_new_watcher_starts_with_a_snapshot(world: World) -> None:
         assert second["message"]["text"] == "after"
         feed.end()
         assert queue.get_nowait() is None
+
+
+def test_channel_of_another_server_names_it() -> None:
+    """Each server has a #general; the shard of a server comes from its id."""
+    other = {"id": str(5 << 22), "name": "Harbour", "roles": {}}
+    overview = OVERVIEW | {"guilds": [*OVERVIEW["guilds"], other]}
+    channels = [GENERAL | {"guild_id": "10"}, GENERAL | {"id": "21", "guild_id": other["id"]}]
+    world = World(overview, channels, Layout(shards=4).shard_of)
+    assert world.place_name("20") == "#general"
+    assert world.place_name("21") == "#general of Harbour"
+    assert [one["shard"] for one in world.snapshot()["guilds"]] == [0, 1]

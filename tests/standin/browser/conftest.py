@@ -95,9 +95,9 @@ async def open_page(
     """Open a page of a new sandbox with its own settings."""
     async with AsyncExitStack() as stack:
 
-        async def open_page(**settings: str) -> Page:
+        async def open_page(*arguments: str, **settings: str) -> Page:
             folder = tmp_path_factory.mktemp("browser")
-            opening = opened(folder, no_browser=True, **settings)
+            opening = opened(folder, *arguments, no_browser=True, **settings)
             served = await stack.enter_async_context(opening)
             return await stack.enter_async_context(looked_at(browser, served))
 

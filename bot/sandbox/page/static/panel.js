@@ -53,7 +53,8 @@ function updateProcess(node, process) {
 function processDetail({ pid, shards, last_words: lastWords }) {
   const last = lastWords.trim().split("\n").at(-1);
   if (pid === null) return last || "does not run";
-  return `pid ${pid}, ${shards.length ? `shards ${shards.join(", ")}` : "no shard"}`;
+  const held = shards.length ? `shard${shards.length > 1 ? "s" : ""} ${shards.join(", ")}` : "no shard";
+  return `pid ${pid}, ${held}`;
 }
 
 function makeShard() {

@@ -27,11 +27,11 @@ export function showPlaces(store) {
 
 function drawPlaces(store) {
   const [home, ...others] = store.guilds;
-  setText(byId("guild"), home ? titleOf(store, home) : "Sandbox");
+  setText(byId("guild"), home?.name ?? "Sandbox");
   byId("model").hidden = !store.offline;
   const all = [...store.channels.values()];
   const sections = SECTIONS.map(([title, kind]) => ({
-    title,
+    title: kind === "text" && home ? titleOf(store, { ...home, name: title }) : title,
     places: all
       .filter((one) => one.kind === kind && one.guild_id === home?.id)
       .flatMap((one) => [one, ...threadsOf(all, one)]),
