@@ -4,17 +4,18 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakSet
 
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
-from bot.assistant.generator import Generator
+from bot.assistant.generator import Generator, Learned
 from bot.assistant.ports import ChatModel
-from bot.assistant.prompt_images import PromptImages
+from bot.assistant.prompt_images import MEMORY_BYTES, MemoryBudget, PromptImages
 from bot.assistant.screening import NO_SCREENER, Screener
 from bot.attachments.reader import Attachments
 from bot.client import ChatClient, Services
@@ -30,9 +31,9 @@ from bot.commands.reset import add_reset
 from bot.commands.surface import Surface
 from bot.commands.system_prompt import add_system_prompt
 from bot.commands.usage import add_usage
-from bot.connection import Connection
+from bot.connection import Access, Connection
 from bot.conversation.snowflakes import HOUR_SECONDS
-from bot.errors import HistoryFailed, HistoryUnusable
+from bot.errors import HistoryFailed, HistoryUnusable, SettingsInvalid
 from bot.i18n.languages import Languages
 from bot.inbox.admission import Admission
 from bot.inbox.channel_context import channel_context
@@ -55,26 +56,33 @@ from bot.llm.model_catalog import ModelCatalog
 from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Gauge, Metrics
 from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Holders, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.reconcile import Reconciliation
+from bot.recovery.resharding import adopt_total, forget_recommended, recommended
 from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
 from bot.recovery.watermark import Watermark
 from bot.reload import LiveSettings, Reloader
-from bot.settings import Settings
+from bot.settings import AUTO, Settings
+from bot.shard_host import ShardHost
+from bot.shards import ONLY_SHARD, Shard, shards_of
 from bot.signals import reload_signal, stop_signal
 from bot.storage.copies import Copies
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
+from bot.storage.facts import Facts
 from bot.storage.location import Location, PostgresLocation
 from bot.storage.opening import copies_of, open_database
 from bot.storage.orders import Orders, read_orders
 from bot.storage.retention import Retention
-from bot.transport.pacer import Pacer
+from bot.transport.identify_budget import IdentifyBudget
+from bot.transport.pacer import EARLIER_CALLS, Pacer
 from bot.transport.patches import point_at
+from bot.transport.reconnect import ShardsRefused
+from bot.transport.sign_ins import SignIns
 
 if TYPE_CHECKING:
     from bot.monitoring.readiness import Condition
@@ -102,6 +110,7 @@ DatabaseSource = DatabaseFile | PostgresLocation
 
 async def run(settings: Settings, source: DatabaseSource) -> None:
     """Run the bot with the database *source* until a signal ends it; raises StartRefused."""
+    refuse_needless_limit(settings)
     live = LiveSettings(settings)
     reloader = Reloader(settings, live)
     # First, because opening the database may take long.
@@ -139,23 +148,33 @@ async def _run(
             redact=settings.redaction,
         ) as attachments,
         moderation(settings.moderation_api, metrics) as screener,
-        connection(
-            Resources(
-                settings=settings,
-                live=live,
-                history=history,
-                model=model,
-                models=models,
-                attachments=attachments,
-                metrics=metrics,
-                screener=screener,
-            )
-        ) as connected,
     ):
+        resources = Resources(
+            settings=settings,
+            live=live,
+            history=history,
+            model=model,
+            models=models,
+            attachments=attachments,
+            metrics=metrics,
+            screener=screener,
+        )
         live.apply_orders(await _orders(history, settings.database))
+        await _serve(resources, stop, unusable, monitor)
+
+
+async def _serve(
+    resources: Resources,
+    stop: asyncio.Event,
+    unusable: asyncio.Future[None],
+    monitor: "Monitor | None",
+) -> None:
+    """Run all shards until *stop* is set or the database is *unusable*; raises StartRefused."""
+    history, shared = resources.history, Shared.of(resources)
+    async with host_of(resources, shared) as host:
         if monitor is not None:
-            monitor.condition = partial(_condition, connected, history)
-        running = asyncio.create_task(connected.run())
+            monitor.condition = partial(_condition, host, history)
+        running = asyncio.create_task(_run_shards(resources, shared, host))
         stopping = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {running, stopping, unusable}
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -169,7 +188,7 @@ async def _run(
             unusable.result()
         else:
             log.info("Stop the bot: a signal asks for it", extra=as_event("stopping"))
-            await connected.client.drain(live.shutdown_grace.value)
+            await host.drain_all(resources.live.shutdown_grace.value)
             running.cancel()
             await asyncio.wait({running})
 
@@ -177,6 +196,56 @@ async def _run(
 def _end_with(unusable: asyncio.Future[None], error: HistoryUnusable) -> None:
     if not unusable.done():
         unusable.set_exception(error)
+
+
+async def total_shards(settings: Settings, facts: Facts) -> int:
+    """Return how many shards there are; raises HistoryFailed, or DiscordRefused.
+
+    With SHARDS=auto that is what Discord recommended at the first start.
+    """
+    if settings.shards != AUTO:
+        return settings.shards
+
+    async def ask() -> int:
+        # Late, because few bots have more than one shard.
+        from bot.transport.recommended_shards import recommended_shards  # noqa: PLC0415
+
+        return await recommended_shards(
+            settings.discord_api_url, settings.discord_token.get_secret_value()
+        )
+
+    return await recommended(facts, ask)
+
+
+def refuse_needless_limit(settings: Settings) -> None:
+    """Raise SettingsInvalid if shards were left to other processes, which SQLite does not allow."""
+    if settings.shards_per_process and not isinstance(settings.database, PostgresLocation):
+        raise SettingsInvalid(
+            "SHARDS_PER_PROCESS leaves shards to other processes, but a SQLite file takes one "
+            "process: remove it, or use PostgreSQL.",
+            {"shards_per_process"},
+        )
+
+
+async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -> None:
+    """Start all shards, and wait until one ends for good; raises StartRefused."""
+    history = resources.history
+    try:
+        total = await total_shards(resources.settings, history.facts)
+        await adopt_total(history, total)
+    except HistoryFailed as error:
+        raise HistoryUnusable(
+            f"What the last run noted of its shards cannot be read from the database ({error})."
+        ) from error
+    shared.sign_ins.budget.scale_to(total)
+    for shard in shards_of(total):
+        host.start(shard)
+    try:
+        await host.wait()
+    except ShardsRefused:
+        with suppress(HistoryFailed):  # Then the next start is refused as well, and tries again.
+            await forget_recommended(history.facts)
+        raise
 
 
 async def _orders(history: History, database: Location) -> Orders:
@@ -190,14 +259,14 @@ async def _orders(history: History, database: Location) -> Orders:
         ) from error
 
 
-async def _condition(connected: Connection, history: History) -> "Condition":
+async def _condition(host: ShardHost, history: History) -> "Condition":
     """Return what the health port judges by."""
-    from bot.monitoring.readiness import Condition  # noqa: PLC0415  # see `run`
+    from bot.monitoring.readiness import STARTING, Condition  # noqa: PLC0415  # see `run`
 
     return Condition(
-        shards={0: connected.state},
+        shards=host.states() or STARTING.shards,
         database_works=await history.works(),
-        draining=connected.client.draining,
+        draining=host.draining,
     )
 
 
@@ -221,37 +290,114 @@ async def moderation(
             await moderator.close()
 
 
-def connection(resources: Resources) -> Connection:
-    """Return the connection, not opened yet, of a bot that `build` makes."""
-    settings = resources.settings
-    point_at(settings.discord_api_url, settings.discord_gateway_url)
-    return Connection(
-        partial(build, resources),
-        token=settings.discord_token.get_secret_value(),
-        facts=resources.history.facts,
-        metrics=resources.metrics,
-        redact=settings.redaction,
+def host_of(resources: Resources, shared: "Shared") -> ShardHost:
+    """Return the host of the shards that this process runs; none is started yet."""
+    metrics, budgets = resources.metrics, shared.budgets
+    for one in Period:
+        used = partial(budgets.used_by_bot, one)
+        metrics.watch(Gauge.BUDGET_USED, used, scope=Scope.BOT, period=one)
+    metrics.watch(Gauge.DISCORD_WAITING, shared.pacer.waiting)
+    metrics.watch(Gauge.ERASURE_PENDING, resources.history.erasure.pending_seconds)
+    metrics.watch(Gauge.IDENTIFIES_LEFT, shared.sign_ins.budget.left_now)
+    return ShardHost(
+        partial(connection, resources, shared=shared),
+        background=(shared.retention.erase_forever, budgets.read_bot_account),
+        stop_waiting=resources.history.stop_waiting,
+        metrics=metrics,
     )
 
 
-def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
-    """Build the bot for *client*, from the bottom to the top.
+def connection(
+    resources: Resources, shard: Shard = ONLY_SHARD, *, shared: "Shared | None" = None
+) -> Connection:
+    """Return the connection of a shard, not opened yet, with the bot that `build` makes."""
+    settings = resources.settings
+    point_at(settings.discord_api_url, settings.discord_gateway_url)
+    shared = shared or Shared.of(resources)
+    access = Access(
+        token=settings.discord_token.get_secret_value(),
+        facts=resources.history.facts,
+        pacer=shared.pacer,
+        sign_ins=shared.sign_ins,
+        metrics=resources.metrics,
+        redact=settings.redaction,
+    )
+    return Connection(partial(build, resources, shared), access, shard)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shared:
+    """What the shards of a process have in common, besides the resources."""
+
+    admission: Admission
+    budgets: Budgets
+    clients: WeakSet[ChatClient]
+    conversations: WeakSet[Conversations]
+    copies: Copies
+    holders: Holders
+    image_memory: MemoryBudget
+    learned: Learned
+    ordering: asyncio.Lock
+    pacer: Pacer
+    retention: Retention
+    sign_ins: SignIns
+    started_at: float
+
+    @classmethod
+    def of(cls, resources: Resources) -> Self:
+        """Return what shards share that use these resources."""
+        settings, live, history = resources.settings, resources.live, resources.history
+        metrics = resources.metrics
+        limit = UserRateLimit(live.questions_per_minute, metrics)
+        budgets = Budgets(history.spending, live.budgets)
+        copies = copies_of(settings.database)
+        pacer = Pacer(earlier_calls=EARLIER_CALLS)
+        return cls(
+            admission=Admission(limit, budgets, metrics),
+            budgets=budgets,
+            clients=WeakSet(),
+            conversations=WeakSet(),
+            copies=copies,
+            holders=Holders(),
+            image_memory=MemoryBudget(MEMORY_BYTES),
+            learned=Learned.of(resources.model, history, resources.models, budgets, metrics),
+            ordering=asyncio.Lock(),
+            pacer=pacer,
+            retention=Retention(
+                history.erasure,
+                history.usage,
+                copies,
+                history.spending,
+                keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
+                retention_days=settings.retention_days,
+            ),
+            sign_ins=SignIns(IdentifyBudget(history.facts), pacer=pacer),
+            started_at=time.time(),
+        )
+
+
+def build(resources: Resources, shared: Shared, client: ChatClient) -> Services:
+    """Build the bot of a shard for its *client*, from the bottom to the top.
 
     The function is long because the whole program is wired in this one place.
     """
     settings, live, history = resources.settings, resources.live, resources.history
     attachments, metrics = resources.attachments, resources.metrics
+    shard, pacer, admission, budgets = client.shard, shared.pacer, shared.admission, shared.budgets
+    shared.clients.add(client)
     languages = Languages(settings.language, client.locale_of)
-    limit = UserRateLimit(live.questions_per_minute, metrics)
-    budgets = Budgets(history.spending, live.budgets)
-    admission = Admission(limit, budgets, metrics)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
+    shared.holders.join(catch_up)
     claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
     conversations = Conversations(
-        history, languages, resources.screener, rename_thread=channels.rename_own_thread
+        history,
+        languages,
+        resources.screener,
+        rename_thread=channels.rename_own_thread,
+        siblings=shared.conversations,
     )
     gate = Gate(live.access, channels, metrics)
     edits = Edits(
@@ -269,8 +415,8 @@ def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
         history,
         live.prompts,
         resources.models,
-        budgets=budgets,
-        images=PromptImages(settings.image_turns, questions.past_images),
+        learned=shared.learned,
+        images=PromptImages(settings.image_turns, questions.past_images, shared.image_memory),
         describe_place=lambda question: settings.redaction(channel_context(client, question)),
         screening=conversations.screening,
         metrics=metrics,
@@ -287,8 +433,8 @@ def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
     places = InteractionPlaces(client, channels)
     interactions = Interactions(assistant, unsaved, questions, claims, admission, replies, places)
 
-    watermark = Watermark(history.facts)
-    guilds = Guilds(client, history.places, history.facts, live.access)
+    watermark = Watermark(history.facts, shard=shard)
+    guilds = Guilds(client, history.places, history.facts, live.access, shard)
     period = CatchUpPeriod(settings.catch_up_hours)
     unfinished = Unfinished(
         assistant,
@@ -299,45 +445,38 @@ def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
         channels,
         gate,
     )
-    resumption = Resumption(history, unfinished, unsaved, claims, catch_up, in_flight, period)
+    resumption = Resumption(
+        history,
+        unfinished,
+        unsaved,
+        claims,
+        catch_up,
+        in_flight,
+        period,
+        shard,
+        withdraw=conversations.withdraw,
+    )
     planner = SearchPlanner(client, history.places, channels, guilds, pacer)
     backfill = Backfill(planner, inbox, resumption, catch_up, guilds, watermark, period)
-    reconciliation = Reconciliation(client, history, channels, edits, pacer, period)
-    copies = copies_of(settings.database)
-    retention = Retention(
-        history.erasure,
-        history.usage,
-        copies,
-        history.spending,
-        keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
-        retention_days=settings.retention_days,
-    )
+    reconciliation = Reconciliation(client, history, channels, edits, pacer, period, shard)
 
     policy, overrides = _data_policy(settings, attachments), generator.overrides
     authorizer = Authorizer(gate, in_flight)
     surface = Surface(client, history.facts, authorizer)
     add_reset(surface, conversations, edits)
-    add_privacy(surface, overrides, policy, copies, budgets)
+    add_privacy(surface, overrides, policy, shared.copies, budgets)
     add_export(surface, history)
-    add_forget_me(surface, conversations, resume=catch_up.resume)
+    add_forget_me(surface, conversations, resume=shared.holders.look_again)
     add_help(surface, overrides, history.places, policy, live.access)
     add_model(surface, overrides, resources.models)
     add_usage(surface, history.usage, live.prices, budgets)
     add_system_prompt(surface, overrides, resources.screener.check_system_prompt)
-    desk = partial(_operator_desk, client, history, copies, budgets, live, time.time())
-    add_operator(surface, cache(desk))
+    add_operator(surface, cache(partial(_operator_desk, resources, shared, client)))
     add_ask(surface, channels, interactions.handle)
     regenerator = Regenerator(assistant, history, questions, claims, admission, replies, places)
     surface.add_view(ReplyButtons(authorizer, assistant, history, regenerator, languages, pacer))
 
-    metrics.watch(Gauge.OPEN_QUESTIONS, in_flight.__len__)
-    for one in Period:
-        used = partial(budgets.used_by_bot, one)
-        metrics.watch(Gauge.BUDGET_USED, used, scope=Scope.BOT, period=one)
-    metrics.watch(Gauge.STREAMING, conversations.streaming)
-    metrics.watch(Gauge.DISCORD_WAITING, pacer.waiting)
-    metrics.watch(Gauge.ERASURE_PENDING, history.erasure.pending_seconds)
-
+    once_for_the_bot = (shared.retention.prune_forever, surface.tree.sync_if_changed)
     return Services(
         assistant=assistant,
         background=(
@@ -345,41 +484,40 @@ def build(resources: Resources, client: ChatClient, pacer: Pacer) -> Services:
             partial(catch_up.repeat, Need.BACKFILL, backfill.run),
             partial(catch_up.repeat, Need.RECONCILE, reconciliation.run),
             edits.keep_applied,
-            retention.erase_forever,
-            retention.prune_forever,
             guilds.keep_recorded,
             watermark.keep_written,
-            surface.tree.sync_if_changed,
-            budgets.read_bot_account,
+            *(once_for_the_bot if shard.is_first else ()),
         ),
         catch_up=catch_up,
         claims=claims,
         edits=edits,
         guilds=guilds,
         watermark=watermark,
-        history=history,
         in_flight=in_flight,
         inbox=inbox,
         resumption=resumption,
     )
 
 
-def _operator_desk(
-    client: ChatClient,
-    history: History,
-    copies: Copies,
-    budgets: Budgets,
-    live: LiveSettings,
-    started_at: float,
-) -> Desk:
+def _operator_desk(resources: Resources, shared: Shared, client: ChatClient) -> Desk:
     # Late, to save memory in a bot whose operators have not used the command yet.
     from bot.commands.operator_access import Operators  # noqa: PLC0415
     from bot.commands.operator_desk import OperatorDesk  # noqa: PLC0415
     from bot.commands.status import StatusReport  # noqa: PLC0415
 
+    live, history = resources.live, resources.history
     operators = Operators(client, lambda: live.access.value.admins)
-    report = StatusReport(client, history, copies, budgets, live, started_at)
-    return OperatorDesk(operators, report, history.facts, live)
+    report = StatusReport(
+        shared.clients, history, shared.copies, shared.budgets, live, shared.started_at
+    )
+    return OperatorDesk(
+        operators,
+        report,
+        history.facts,
+        live,
+        ordering=shared.ordering,
+        tell_others=shared.holders.tell_others,
+    )
 
 
 def _data_policy(settings: Settings, attachments: Attachments) -> DataPolicy:

@@ -22,8 +22,8 @@ from bot.recovery.catch_up import CatchUp
 from bot.recovery.guilds import Guilds
 from bot.recovery.resume import Resumption
 from bot.recovery.watermark import MARGIN_SECONDS, Watermark
-from bot.storage.exchanges import History
-from bot.transport.pacer import EARLIER_CALLS, Pacer
+from bot.shards import ONLY_SHARD, Shard
+from bot.transport.pacer import Pacer
 from bot.transport.patches import RateLimitTrace
 from bot.transport.payload_checks import is_message
 
@@ -45,7 +45,6 @@ class Services:
     claims: Claims
     edits: Edits
     guilds: Guilds
-    history: History
     in_flight: InFlight
     inbox: Inbox
     resumption: Resumption
@@ -53,19 +52,26 @@ class Services:
 
 
 class ChatClient(discord.Client):
-    """Passes events to what *build* returns; *message_content* asks for that intent."""
+    """Passes the events of one shard to what *build* returns.
+
+    *message_content* asks for that intent.
+    """
 
     def __init__(
         self,
-        build: Callable[["ChatClient", Pacer], Services],
+        build: Callable[["ChatClient"], Services],
+        pacer: Pacer,
         metrics: Metrics,
         *,
+        shard: Shard = ONLY_SHARD,
         message_content: bool,
     ) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True)
         intents.message_content = message_content
-        pacer = Pacer(earlier_calls=EARLIER_CALLS)
+        shards = shard.total > 1  # A bot that does not shard identifies without numbers.
         super().__init__(
+            shard_id=shard.id if shards else None,
+            shard_count=shard.total if shards else None,
             intents=intents,
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,
@@ -75,8 +81,9 @@ class ChatClient(discord.Client):
             max_ratelimit_timeout=LONGEST_RATE_LIMIT_SECONDS,
             http_trace=RateLimitTrace(pacer, metrics),
         )
+        self.shard = shard
         self._background: list[asyncio.Task[None]] = []
-        self._services = build(self, pacer)
+        self._services = build(self)
 
     async def setup_hook(self) -> None:
         """Load what the last run left, and start the background tasks, before connecting."""
@@ -94,8 +101,12 @@ class ChatClient(discord.Client):
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
-        connected = as_event("connected", shard=self.shard_id or 0, count=len(self.guilds))
-        log.info("Connected as %s in %d guilds", self.user, len(self.guilds), extra=connected)
+        connected = as_event("connected", shard=self.shard.id, count=len(self.guilds))
+        log.info(
+            "Connected as %s in %d guilds%s",
+            *(self.user, len(self.guilds), self.shard.suffix),
+            extra=connected,
+        )
         for guild in self.guilds:
             self._services.edits.mark_guild_restored(guild.id)
         self._services.catch_up.start_all()
@@ -171,26 +182,50 @@ class ChatClient(discord.Client):
         """Whether the bot is stopping."""
         return self._services.in_flight.draining
 
-    async def drain(self, grace_seconds: float) -> None:
-        """Begin no new answers, finish those that fit into the grace period, store the others.
+    def open_questions(self) -> int:
+        """Return how many answers and commands are in progress."""
+        return len(self._services.in_flight)
 
-        The next start resumes what is stored.
-        """
+    def streaming(self) -> int:
+        """Return how many answers have begun and not ended."""
+        return self._services.assistant.conversations.streaming()
+
+    async def finish(self, grace_seconds: float) -> None:
+        """Begin no new answers, and finish those that fit into the grace period."""
         in_flight = self._services.in_flight
         in_flight.draining = True
         self._services.claims.release_new_questions()
         if in_flight:
             finishing = as_event("answers_finishing", count=len(in_flight))
-            log.info("Finish %d answers", len(in_flight), extra=finishing)
+            log.info("Finish %d answers%s", len(in_flight), self.shard.suffix, extra=finishing)
             await in_flight.wait(grace_seconds)
-        self._services.history.stop_waiting()
+
+    async def leave(self) -> None:
+        """Store the answers that are not finished; the next start resumes them."""
+        in_flight = self._services.in_flight
         if in_flight:
             left = as_event("answers_left", count=len(in_flight))
-            log.info("Leave %d answers to the next start", len(in_flight), extra=left)
+            log.info(
+                "Leave %d answers to the next start%s",
+                *(len(in_flight), self.shard.suffix),
+                extra=left,
+            )
             self._services.assistant.interrupt()
             await in_flight.wait(INTERRUPT_SECONDS)
         await self._services.edits.finish(STORE_EDITS_SECONDS)
         await self._services.watermark.write()
+
+    def abandon(self) -> None:
+        """Begin nothing and end all answers where they are: others may write for this shard."""
+        self._services.in_flight.draining = True
+        self._services.claims.release_new_questions()
+        self._services.in_flight.cancel()
+        for task in self._background:
+            task.cancel()
+
+    async def ended(self, timeout_seconds: float) -> None:
+        """Wait until the answers have ended that `abandon` cancelled."""
+        await self._services.in_flight.wait(timeout_seconds)
 
     async def close(self) -> None:
         """Cancel the background tasks and close the connection."""

@@ -1,53 +1,62 @@
-"""Keep a client connected to Discord, with the message content intent if it is granted."""
+"""Keep one shard connected to Discord, with the message content intent if it is granted."""
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Self
 
 from bot.client import ChatClient, Services
 from bot.log_events import as_event
-from bot.metrics import NO_METRICS, Gauge, Metrics
+from bot.metrics import NO_METRICS, Metrics
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.facts import Facts
-from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
+from bot.transport.identify_budget import ConnectionFailures
 from bot.transport.pacer import Pacer
 from bot.transport.patches import close
 from bot.transport.reconnect import MessageContentRefused, stay_connected
 from bot.transport.redaction import Redact
+from bot.transport.sign_ins import SignIns
 
 if TYPE_CHECKING:
     from bot.transport.gateway_state import GatewayState
 
 log = logging.getLogger(__name__)
 
+ABANDON_SECONDS: Final = 5.0  # for tasks that were cancelled to end
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Access:
+    """What the connections of all shards of a process use to reach Discord."""
+
+    token: str
+    facts: Facts
+    pacer: Pacer
+    sign_ins: SignIns
+    metrics: Metrics = NO_METRICS
+    redact: Redact = str
+
 
 class Connection:
-    """The client of the process, with the bot that *build* makes; leaving the block closes it."""
+    """The client of a shard, with the bot that *build* makes; leaving the block closes it."""
 
     def __init__(
         self,
-        build: Callable[[ChatClient, Pacer], Services],
-        *,
-        token: str,
-        facts: Facts,
-        metrics: Metrics = NO_METRICS,
-        redact: Redact = str,
+        build: Callable[[ChatClient], Services],
+        access: Access,
+        shard: Shard = ONLY_SHARD,
     ) -> None:
-        self.client = ChatClient(build, metrics, message_content=True)
         self._build = build
-        self._token = token
-        self._metrics = metrics
-        self._redact = redact
-        self._identify_budget = IdentifyBudget(facts)
-        self._failures = ConnectionFailures(facts)
-        metrics.watch(Gauge.SHARDS_HELD, lambda: 1)
-        metrics.watch(Gauge.GATEWAY_CONNECTED, self._connected, shard="0")
-        metrics.watch(Gauge.IDENTIFIES_LEFT, self._identify_budget.left_now)
+        self._access = access
+        self._shard = shard
+        self._failures = ConnectionFailures(access.facts, shard=shard)
+        self.client = self._client()
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *details: object) -> None:
-        await close(self.client)
+        await self.close()
 
     @property
     def state(self) -> "GatewayState":
@@ -57,30 +66,64 @@ class Connection:
 
         return gateway_state(self.client)
 
-    def _connected(self) -> int:
-        return self.state.hears
+    def open_questions(self) -> int:
+        """Return how many answers and commands are in progress."""
+        return self.client.open_questions()
+
+    def streaming(self) -> int:
+        """Return how many answers have begun and not ended."""
+        return self.client.streaming()
 
     async def run(self) -> None:
         """Answer people until closed; raises DiscordRefused."""
         try:
             await self._stay_connected()
         except MessageContentRefused:
-            log.warning(
-                "Connect without the Message Content Intent: it is off in the Discord Developer "
-                "Portal (your application > Bot). Only mentions, replies and direct messages can "
-                "be read.",
-                extra=as_event("intent_missing"),
-            )
+            if self._access.sign_ins.content_granted:
+                self._access.sign_ins.content_granted = False
+                log.warning(
+                    "Connect without the Message Content Intent: it is off in the Discord "
+                    "Developer Portal (your application > Bot). Only mentions, replies and direct "
+                    "messages can be read.",
+                    extra=as_event("intent_missing"),
+                )
             await close(self.client)
-            self.client = ChatClient(self._build, self._metrics, message_content=False)
+            self.client = self._client()
             await self._stay_connected()
+
+    async def drain(self, grace_seconds: float, finished: Callable[[], None]) -> None:
+        """Finish the answers or store them, then close; *finished* is called in between."""
+        await self.client.finish(grace_seconds)
+        finished()
+        await self.client.leave()
+
+    async def abandon(self) -> None:
+        """Close the connection now; begin and write nothing more."""
+        self.client.abandon()
+        await close(self.client)
+        await self.client.ended(ABANDON_SECONDS)
+
+    async def close(self) -> None:
+        """Close the client."""
+        await close(self.client)
+
+    def _client(self) -> ChatClient:
+        access = self._access
+        return ChatClient(
+            self._build,
+            access.pacer,
+            access.metrics,
+            shard=self._shard,
+            message_content=access.sign_ins.content_granted,
+        )
 
     async def _stay_connected(self) -> None:
         await stay_connected(
             self.client,
-            self._token,
-            budget=self._identify_budget,
+            self._access.token,
+            shard=self._shard,
+            sign_ins=self._access.sign_ins,
             failures=self._failures,
-            metrics=self._metrics,
-            redact=self._redact,
+            metrics=self._access.metrics,
+            redact=self._access.redact,
         )

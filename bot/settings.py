@@ -45,6 +45,8 @@ RESERVED_OPTIONS: Final = frozenset(
     {"messages", "model", "stream", "stream_options", "n", "max_tokens", "max_completion_tokens"}
 )
 ENV_FILE: Final = Path(".env")
+AUTO: Final = "auto"
+MOST_SHARDS: Final = 10_000  # Discord recommends one for some 1,000 servers.
 HOST: Final = re.compile(r"[A-Za-z0-9._:-]{1,253}")
 ID_DIGITS: Final = 20  # Discord: 64 bits; more digits are two ids without a comma between them
 TOKEN_LENGTH_LIMIT: Final = 500  # Longer than any key or token in use, shorter than a pasted file.
@@ -119,6 +121,7 @@ REMEDIES: Final = {
         "give an address like sqlite:///data/bot.db or postgresql://user:password@host:5432/name; "
         "percent-encode special characters in a user name or password"
     ),
+    "shards": (f"give a whole number from 1 to {MOST_SHARDS}, or auto for what Discord recommends"),
     "health_port": "give a port from 1 to 65535, or leave it empty to open none",
     "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
     "discord_api_url": "give an address like https://discord.com/api/v10",
@@ -207,6 +210,15 @@ def _header_safe(value: SecretStr) -> SecretStr:
     if not printable or len(secret) > TOKEN_LENGTH_LIMIT:
         raise ValueError
     return SecretStr(secret)
+
+
+def _shards(text: str) -> int | str:
+    text = _lower(text)
+    if text == AUTO:
+        return AUTO
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_SHARDS):
+        raise ValueError
+    return int(text)
 
 
 def _host(text: str) -> str:
@@ -316,6 +328,8 @@ class Settings(BaseModel):
     attachment_bytes: int = Field(10_000_000, ge=0, le=100_000_000)
     catch_up_hours: float = Field(24, ge=0, le=168, allow_inf_nan=False)
     database_url: str = Field("sqlite:///data/bot.db", repr=False)
+    shards: Annotated[int | Literal["auto"], _from_text(_shards)] = 1
+    shards_per_process: int = Field(0, ge=0, le=MOST_SHARDS)
     first_token_timeout: Seconds = 60
     stream_idle_timeout: Seconds = 45
     reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)

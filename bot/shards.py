@@ -29,9 +29,10 @@ class Shard(NamedTuple):
         """
         return name if self.total == 1 else f"{name} {self.id}/{self.total}"
 
-    def named(self) -> str:
-        """Return " of shard 2" for the log, "" if there are no others."""
-        return "" if self.total == 1 else f" of shard {self.id}"
+    @property
+    def suffix(self) -> str:
+        """The shard as log lines name it, "" if there are no others."""
+        return "" if self.total == 1 else f" (shard {self.id})"
 
 
 ONLY_SHARD: Final = Shard(0, 1)

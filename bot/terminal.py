@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
-from bot.assistant.generator import Generator
+from bot.assistant.generator import Generator, Learned
 from bot.assistant.prompt_images import PromptImages
 from bot.attachments.text_encoding import decode
 from bot.conversation.exchange import Conversation, Exchange, scrubbed
@@ -344,8 +344,9 @@ async def _open(stack: AsyncExitStack, *, offline: bool) -> Chat:
     await stack.enter_async_context(catalog)
     images = PromptImages(settings.image_turns)
     budgets = Budgets(history.spending, Live(settings.budget_rules))
+    learned = Learned.of(model, history, catalog, budgets)
     generator = Generator(
-        model, history, Live(settings.prompts), catalog, budgets=budgets, images=images
+        model, history, Live(settings.prompts), catalog, learned=learned, images=images
     )
     assistant = Assistant(generator, history, Conversations(history, languages), languages)
     return Chat(assistant, history, languages.default, settings.redaction)

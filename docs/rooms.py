@@ -31,6 +31,7 @@ MIDDLES: Final = {
     "app": 440,
     "doctor": 700,
     "connection": 440,
+    "shard_host": 240,
     "client": 440,
     "commands": 200,
     "recovery": 440,

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from bot.assistant.assistant import Assistant
 from bot.assistant.budgets import Budgets
 from bot.assistant.conversations import Conversations
-from bot.assistant.generator import Generator
+from bot.assistant.generator import Generator, Learned
 from bot.assistant.prompt_images import PromptImages
 from bot.assistant.screening import NO_SCREENER
 from bot.conversation.exchange import Conversation, Exchange, State
@@ -309,7 +309,7 @@ def an_assistant(
         history,
         Live(config),
         catalog,
-        budgets=budgets,
+        learned=Learned.of(model, history, catalog, budgets),
         images=images,
         describe_place=describe_place,
         screening=conversations.screening,

@@ -25,7 +25,7 @@ STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 LAYERS = (
     {"__main__"},
     {"app", "doctor"},
-    {"connection", "reload"},
+    {"connection", "reload", "shard_host"},
     {"client", "commands"},
     {"recovery"},
     {"inbox", "terminal"},
@@ -130,6 +130,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "permissions",
         "reconnect",
         "redaction",
+        "sign_ins",
     },
 }
 # Whose business a library is. The others are given plain values.

@@ -21,9 +21,10 @@ CONVERSION = re.compile(r"%(?:\.\d+)?[a-z]")
 # A log line begins with a verb: what the bot cannot do, does now, or has done.
 # fmt: off
 FIRST_WORDS = {
-    "Abandon", "Apply", "Cannot", "Connect", "Connected", "Copy", "Create", "Cut", "Delete",
-    "Ended", "Finish",
-    "Forgot", "Found", "Give", "Learned", "Leave", "Lost", "Migrate", "Open", "Postpone", "Refuse",
+    "Abandon", "Apply", "Cannot", "Change", "Connect", "Connected", "Copy", "Create", "Cut",
+    "Delete", "Ended", "Finish",
+    "Forgot", "Found", "Give", "Ignore", "Learned", "Leave", "Lost", "Migrate", "Open", "Postpone",
+    "Refuse",
     "Reload", "Resume", "Retry", "Send", "Show", "Skip", "Spent", "Stop", "Synced", "Take", "Timed",
     "Use", "Wait",
 }

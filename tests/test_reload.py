@@ -53,6 +53,8 @@ OTHERS = {
     "reply_timeout": "77",
     "reply_tokens": "777",
     "retention_days": "7",
+    "shards": "7",
+    "shards_per_process": "7",
     "shutdown_grace": "7",
     "stream_idle_timeout": "7",
     "system_prompt": "Be brief.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
+from weakref import WeakSet
 
 from bot.assistant.answer import Answer, StopReason
 from bot.assistant.ports import RenameThread, no_threads
@@ -19,7 +20,7 @@ class Conversations:
 
     *active* are the answers that are being made or wait in their queues, by message id. *screener*
     checks what people ask and edit. *rename_thread* renames a thread that the bot made from a
-    question. The coroutines raise HistoryFailed.
+    question. *siblings* are those of all shards of the process. The coroutines raise HistoryFailed.
     """
 
     def __init__(
@@ -28,12 +29,15 @@ class Conversations:
         languages: Languages,
         screener: Screener = NO_SCREENER,
         rename_thread: RenameThread = no_threads,
+        siblings: WeakSet["Conversations"] | None = None,
     ) -> None:
         self.active: dict[int, Answer] = {}
         self._history = history
         self._languages = languages
         self._screener = screener
         self._rename_thread = rename_thread
+        self._siblings = WeakSet["Conversations"]() if siblings is None else siblings
+        self._siblings.add(self)
 
     async def reset(self, conversation: Conversation, before_id: int) -> int:
         """Forget the exchanges of a place before *before_id*; return how many there were.
@@ -64,8 +68,7 @@ class Conversations:
         """Forget what somebody asked, with its answers; return how many exchanges."""
         # Before the usage is anonymised, so that none is counted as theirs afterwards.
         for answer in self._of_author(author_id):
-            in_guild = answer.exchange.conversation.guild_id is not None
-            answer.usage_person_id = NOBODY if in_guild else None
+            _anonymise(answer)
         count = await self._history.erasure.forget_person(author_id)
         _cancel(self._of_author(author_id), StopReason.FORGOTTEN)
         return count
@@ -74,6 +77,12 @@ class Conversations:
         """End the answer to a question, if there is one, without a notice."""
         if answer := self.active.get(message_id):
             answer.cancellation.cancel(StopReason.FORGOTTEN)
+
+    def withdraw(self, message_id: int) -> None:
+        """End the answer to a question that is forgotten in the database already."""
+        answer = self.active.get(message_id)
+        if answer is not None and answer.cancellation.cancel(StopReason.FORGOTTEN):
+            _anonymise(answer)  # Another process forgot its author: here, the reason would be set.
 
     async def forget(self, message_id: int) -> bool:
         """Forget a question and end its answer; False if it was unknown.
@@ -146,7 +155,19 @@ class Conversations:
         ]
 
     def _of_author(self, author_id: int) -> list[Answer]:
-        return [one for one in self.active.values() if one.exchange.author_id == author_id]
+        """Return the active answers to a person, in all shards of this process."""
+        return [
+            answer
+            for sibling in set(self._siblings)
+            for answer in sibling.active.values()
+            if answer.exchange.author_id == author_id
+        ]
+
+
+def _anonymise(answer: Answer) -> None:
+    """Let the usage of *answer* count for nobody."""
+    in_guild = answer.exchange.conversation.guild_id is not None
+    answer.usage_person_id = NOBODY if in_guild else None
 
 
 def _cancel(answers: Iterable[Answer], reason: StopReason) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, Self
 
 from bot.assistant.accounting import Accounting
 from bot.assistant.answer import Answer
@@ -99,6 +99,29 @@ class _Request:
         return RequestSize(prompt.tokens + image_tokens, prompt.history_tokens, prompt.reply_tokens)
 
 
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What was learned about the models, which all shards of a process share."""
+
+    accounting: Accounting
+    windows: LearnedWindows
+
+    @classmethod
+    def of(
+        cls,
+        model: ChatModel,
+        history: History,
+        catalog: ModelCatalog,
+        budgets: Budgets,
+        metrics: Metrics = NO_METRICS,
+    ) -> Self:
+        """Return what is learned from *model*, and charged to *budgets*."""
+        accounting = Accounting(
+            history, budgets, adds_to_prompts=model.adds_to_prompts, metrics=metrics
+        )
+        return cls(accounting, LearnedWindows(history.models, catalog))
+
+
 class Generator:
     """Asks the model of a place.
 
@@ -113,21 +136,19 @@ class Generator:
         config: Live[PromptConfig],
         catalog: ModelCatalog,
         *,
-        budgets: Budgets,
+        learned: Learned,
         images: PromptImages,
         describe_place: Callable[[Exchange], str] = lambda _question: "",
         metrics: Metrics = NO_METRICS,
         screening: Callable[[Answer, Sequence[str]], Screening] = lambda *_: NO_SCREENING,
     ) -> None:
-        self.accounting = Accounting(
-            history, budgets, adds_to_prompts=model.adds_to_prompts, metrics=metrics
-        )
+        self.accounting = learned.accounting
         self.overrides = Overrides(history.preferences, self.accounting, config, catalog)
         self._model = model
         self._history = history
         self._config = config
         self.images = images
-        self._windows = LearnedWindows(history.models, catalog)
+        self._windows = learned.windows
         self._short = set[str]()  # models whose answers are short, whatever the window is
         self._describe_place = describe_place
         self._screening = screening

@@ -38,14 +38,20 @@ class PromptWithImages:
 class PromptImages:
     """Attaches the images of the newest *turns* exchanges that have some.
 
-    *source* finds those of an earlier question, of which only the names are stored.
+    *source* finds those of an earlier question, of which only the names are stored. All shards of a
+    process share *memory*.
     """
 
-    def __init__(self, turns: int, source: ImageSource | None = None) -> None:
+    def __init__(
+        self,
+        turns: int,
+        source: ImageSource | None = None,
+        memory: "MemoryBudget | None" = None,
+    ) -> None:
         self.turns = turns
         self._source = source
         self._without_images: set[str] = set()
-        self._memory = MemoryBudget(MEMORY_BYTES)
+        self._memory = memory or MemoryBudget(MEMORY_BYTES)
 
     def supported_by(self, model: str) -> bool:
         """Whether *model* may take images, as far as is known."""

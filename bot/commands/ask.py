@@ -17,6 +17,7 @@ from bot.commands.base import (
     option,
     place_of,
     strings_for,
+    unexpected_shard,
     user_installable,
 )
 from bot.commands.modals import open_modal
@@ -129,7 +130,9 @@ def _exchange(interaction: discord.Interaction, question: str, *, private: bool)
         author_id=asker.id,
         author=addressing.speaker(asker),
         question=addressing.with_names(question, interaction.guild),
-        origin=FromInteraction(interaction.token, interaction.locale.value),
+        origin=FromInteraction(
+            interaction.token, interaction.locale.value, shard=unexpected_shard(interaction)
+        ),
     )
 
 

@@ -12,6 +12,7 @@ from bot.i18n.languages import of_locale
 from bot.i18n.sentences import ENGLISH, Explain, Sentences
 from bot.inbox.gate import Gate
 from bot.inbox.in_flight import InFlight
+from bot.shards import Shard
 from bot.storage.preferences import Scope
 
 T = TypeVar("T")
@@ -66,6 +67,16 @@ def place_of(interaction: discord.Interaction) -> Conversation:
     channel = interaction.channel
     parent_id = channel.parent_id if isinstance(channel, discord.Thread) else None
     return Conversation(interaction.channel_id, parent_id, interaction.guild_id)
+
+
+def unexpected_shard(interaction: discord.Interaction) -> int | None:
+    """Return the shard that received *interaction*, None if it is the one that the guild says.
+
+    Discord does not document which shard receives an interaction from a guild without the bot.
+    """
+    client = interaction.client
+    shard = Shard(client.shard_id or 0, client.shard_count or 1)
+    return None if shard.owns(interaction.guild_id) else shard.id
 
 
 def managed_place(interaction: discord.Interaction, scope: Scope = "channel") -> Conversation:

@@ -49,17 +49,27 @@ class Rules(Protocol):
 class OperatorDesk:
     """Takes the orders of operators; each is stored before it takes effect.
 
-    Its methods for subcommands raise HistoryFailed, and Refused, such as for others than operators.
+    All desks of the process share the lock *ordering*; *tell_others* asks other processes to read
+    the orders again. Its methods for subcommands raise HistoryFailed, and Refused, such as for
+    others than operators.
     """
 
     def __init__(
-        self, operators: Operators, report: StatusReport, facts: Facts, rules: Rules
+        self,
+        operators: Operators,
+        report: StatusReport,
+        facts: Facts,
+        rules: Rules,
+        *,
+        ordering: asyncio.Lock | None = None,
+        tell_others: Callable[[], None] = lambda: None,
     ) -> None:
         self._operators = operators
         self._report = report
         self._facts = facts
         self._rules = rules
-        self._ordering = asyncio.Lock()
+        self._ordering = ordering or asyncio.Lock()
+        self._tell_others = tell_others
 
     async def status(self, interaction: discord.Interaction) -> None:
         """Show the state of the bot."""
@@ -155,6 +165,7 @@ class OperatorDesk:
                 await store_orders(self._facts, before)
                 raise Refused(lambda t: t.operator_needs_prices)
             self._rules.apply_orders(orders)
+        self._tell_others()
         given = as_event("order_given", person=by)
         log.info("Apply order of operator %d: %s", by, what, extra=given)
 

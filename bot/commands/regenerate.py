@@ -6,7 +6,7 @@ import discord
 
 from bot.assistant.assistant import Assistant, Delivery
 from bot.assistant.ports import Reply
-from bot.commands.base import Refused
+from bot.commands.base import Refused, unexpected_shard
 from bot.conversation.exchange import Exchange
 from bot.conversation.reply_actions import ReplyAction
 from bot.inbox.admission import Admission
@@ -83,7 +83,12 @@ class Regenerator:
             return self._replies.over(exchange, parts, nonce_id=press.id)
         if len(parts) != 1:
             return None
-        origin = replace(origin_of(exchange), token=press.token, pressed_id=press.id)
+        origin = replace(
+            origin_of(exchange),
+            token=press.token,
+            pressed_id=press.id,
+            shard=unexpected_shard(press),
+        )
         pressed = replace(exchange, origin=origin)
         await self._history.set_reply_token(pressed)
         return self._replies.at(pressed, self._places.destination(pressed, Part(parts[0])))

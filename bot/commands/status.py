@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final, Protocol
 
 import discord
@@ -30,18 +30,18 @@ class Rules(Protocol):
 
 
 class StatusReport:
-    """Reads the state of the bot for its operators."""
+    """Reads the state of the bot for its operators; *clients* are those of all its shards."""
 
     def __init__(
         self,
-        client: discord.Client,
+        clients: Collection[discord.Client],
         history: History,
         copies: Copies,
         budgets: Budgets,
         rules: Rules,
         started_at: float,
     ) -> None:
-        self._client = client
+        self._clients = clients
         self._history = history
         self._copies = copies
         self._budgets = budgets
@@ -65,7 +65,9 @@ class StatusReport:
         ]
 
     def _connection(self, strings: Sentences) -> str:
-        guilds, latency = len(self._client.guilds), self._client.latency
+        clients = [client for client in set(self._clients) if not client.is_closed()]
+        guilds = sum(len(client.guilds) for client in clients)
+        latency = max((client.latency for client in clients), default=math.inf)
         if not math.isfinite(latency):
             return strings.status_connection_new.format(guilds=guilds)
         return strings.status_connection.format(

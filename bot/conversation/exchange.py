@@ -55,12 +55,15 @@ class FromInteraction:
 
     The answer is sent with *token*, "" once that has expired. The token is the command's own, or
     that of the button press *pressed_id*. *locale* is the language of the person who gave the
-    command, known as long as the token; it counts if they alone see the answer.
+    command, known as long as the token; it counts if they alone see the answer. *shard* is the id
+    of the shard that received the interaction, None if it is that of the guild: Discord may choose
+    any for a guild without the bot.
     """
 
     token: str = field(repr=False)
     locale: str = ""
     pressed_id: int | None = None
+    shard: int | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -21,6 +21,11 @@ class InFlight:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def cancel(self) -> None:
+        """Cancel all tracked tasks."""
+        for task in set(self._tasks):
+            task.cancel()
+
     async def wait(self, timeout_seconds: float) -> None:
         """Wait until all tracked tasks are done or the time is over."""
         if self._tasks:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Collection, Hashable
 from enum import Enum, auto
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 from bot.backoff import Backoff
 from bot.conversation.snowflakes import HOUR_SECONDS, snowflake_at
@@ -85,6 +86,31 @@ class Pauses:
     def _end(self, key: Hashable) -> None:
         del self._timers[key]
         self._ended()
+
+
+class Holders:
+    """All that answer for the bot: the shards of this process, and those of others.
+
+    *tell_others* asks other processes to call `look_here`; a bot in one process has none.
+    """
+
+    def __init__(self) -> None:
+        self._here = WeakSet["CatchUp"]()
+        self.tell_others: Callable[[], None] = lambda: None
+
+    def join(self, catch_up: "CatchUp") -> None:
+        """Include a shard, for as long as it exists."""
+        self._here.add(catch_up)
+
+    def look_again(self) -> None:
+        """Let all shards look for what others changed in the database, such as `/forget-me`."""
+        self.look_here()
+        self.tell_others()
+
+    def look_here(self) -> None:
+        """Let the shards of this process look for what others changed in the database."""
+        for catch_up in set(self._here):
+            catch_up.resume()
 
 
 class CatchUp:

@@ -1,4 +1,4 @@
-"""The guilds of the bot: when it joined each, and which are still to be searched."""
+"""The guilds of a shard: when the bot joined each, and which are still to be searched."""
 
 import asyncio
 import json
@@ -12,6 +12,7 @@ from bot.errors import HistoryFailed
 from bot.inbox.channels import channels_of
 from bot.live import Live
 from bot.recovery.watermark import MissedRange
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.facts import Facts
 from bot.storage.places import Places
 
@@ -32,12 +33,19 @@ class Guilds:
     """Remembers the guilds of the bot across connections."""
 
     def __init__(
-        self, client: discord.Client, places: Places, facts: Facts, access: Live[AccessLists]
+        self,
+        client: discord.Client,
+        places: Places,
+        facts: Facts,
+        access: Live[AccessLists],
+        shard: Shard = ONLY_SHARD,
     ) -> None:
         self._client = client
         self._places = places
         self._facts = facts
         self._access = access
+        self._shard = shard
+        self._unsearched_name = shard.fact(UNSEARCHED_FACT)
         self._known = set[int]()
         self._to_record: dict[int, int] = {}
         self._noted = asyncio.Event()
@@ -99,8 +107,11 @@ class Guilds:
         return guild_id in (self._unsearched or {})
 
     def serves(self, guild_id: int | None) -> bool:
-        """Whether anybody may use the bot in a guild, or in direct messages if it is None."""
-        return self._access.value.serves_guild(guild_id)
+        """Whether anybody may use the bot in a guild, or in direct messages if it is None.
+
+        False for what another shard hears.
+        """
+        return self._shard.owns(guild_id) and self._access.value.serves_guild(guild_id)
 
     async def missed(self, after_id: int, *, oldest_id: int) -> GuildRanges:
         """Return what each guild missed after *after_id*.
@@ -148,7 +159,7 @@ class Guilds:
         async with self._loading:
             if self._unsearched is None:
                 try:
-                    stored = json.loads(await self._facts.get(UNSEARCHED_FACT) or "{}")
+                    stored = json.loads(await self._facts.get(self._unsearched_name) or "{}")
                     self._unsearched = {int(guild_id): int(id_) for guild_id, id_ in stored.items()}
                 except (ValueError, TypeError, AttributeError):  # Somebody wrote it by hand.
                     self._unsearched = {}
@@ -158,5 +169,5 @@ class Guilds:
     async def _set_unsearched(self, unsearched: dict[int, int]) -> None:
         self._unsearched = unsearched
         if unsearched != self._written:
-            await self._facts.set(UNSEARCHED_FACT, json.dumps(unsearched))
+            await self._facts.set(self._unsearched_name, json.dumps(unsearched))
             self._written = unsearched

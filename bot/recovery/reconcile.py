@@ -12,6 +12,7 @@ import discord
 from bot.inbox.channels import Channels, can_read
 from bot.inbox.edits import Edits, is_edit
 from bot.recovery.catch_up import CatchUpPeriod
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.exchanges import History
 from bot.transport.calls import (
     GARBLED,
@@ -51,6 +52,7 @@ class Reconciliation:
         edits: Edits,
         pacer: Pacer,
         period: CatchUpPeriod,
+        shard: Shard = ONLY_SHARD,
     ) -> None:
         self._client = client
         self._history = history
@@ -58,6 +60,7 @@ class Reconciliation:
         self._edits = edits
         self._pacer = pacer
         self._period = period
+        self._shard = shard
         self._complete = True
         self._refusals = Counter[int | None]()
 
@@ -70,7 +73,11 @@ class Reconciliation:
         self._refusals.clear()
         present = {guild.id: guild for guild in self._client.guilds}
         absent = {*await self._history.places.guilds()} - present.keys()
-        tasks = [(guild_id, partial(self._check_guild, guild_id)) for guild_id in absent]
+        tasks = [
+            (guild_id, partial(self._check_guild, guild_id))
+            for guild_id in absent
+            if self._shard.owns(guild_id)
+        ]
         known = await self._history.places.guilds_with_places()
         tasks += [
             (guild.id, partial(self._check_places, guild))
@@ -181,7 +188,8 @@ class Reconciliation:
     async def _question_checks(self, since_id: int) -> list[Any]:
         """Return a task for each guild and each direct message with questions since *since_id*."""
         asked: dict[int, dict[Place, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for message_id, channel_id, guild_id in await self._history.recent_questions(since_id):
+        recent = await self._history.recent_questions(since_id, self._shard)
+        for message_id, channel_id, guild_id in recent:
             asked[guild_id or channel_id][channel_id, guild_id].append(message_id)
         return [
             (owner_id, partial(self._check_questions, places)) for owner_id, places in asked.items()

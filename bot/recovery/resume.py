@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from bot.assistant.assistant import Delivery
@@ -14,6 +15,7 @@ from bot.inbox.unsaved import Unsaved
 from bot.log_events import as_event
 from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Need
 from bot.recovery.unfinished import Unfinished
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.exchanges import History
 from bot.transport.concurrency import ConcurrencyLimit
 
@@ -24,7 +26,10 @@ MAX_FAILURES: Final = 3  # of our own code at one question, in one run of the pr
 
 
 class Resumption:
-    """Passes each open question to the task of its queue, unless that queue is backing off."""
+    """Passes each open question to the task of its queue, unless that queue is backing off.
+
+    *withdraw* ends the answer to a question that was forgotten, perhaps by another process.
+    """
 
     def __init__(
         self,
@@ -35,6 +40,8 @@ class Resumption:
         catch_up: CatchUp,
         in_flight: InFlight,
         period: CatchUpPeriod,
+        shard: Shard = ONLY_SHARD,
+        withdraw: Callable[[int], None] = lambda _message_id: None,
     ) -> None:
         self._history = history
         self._unfinished = unfinished
@@ -43,18 +50,22 @@ class Resumption:
         self._catch_up = catch_up
         self._in_flight = in_flight
         self._period = period
+        self._shard = shard
+        self._withdraw = withdraw
         self._limit = ConcurrencyLimit(MAX_QUESTIONS)
         self._queues: dict[QueueKey, deque[OpenQuestion]] = {}
         self._failures: dict[int, int] = {}
 
     async def look_ahead(self) -> None:
         """Let new questions wait for the open ones of their queue; raises HistoryFailed."""
-        questions = await self._history.open_questions()
+        questions = await self._history.open_questions(self._shard)
         self._claims.block_new_questions(question.exchange.queue_key for question in questions)
         if questions:
             resumed = as_event("questions_resumed", count=len(questions))
             log.info(
-                "Resume %d questions that the last run left open", len(questions), extra=resumed
+                "Resume %d questions that the last run left open%s",
+                *(len(questions), self._shard.suffix),
+                extra=resumed,
             )
 
     async def run(self) -> bool:
@@ -68,10 +79,12 @@ class Resumption:
 
     async def resume(self) -> None:
         """Pass the open questions to their tasks; raises HistoryFailed."""
-        questions = await self._history.open_questions()
+        questions = await self._history.open_questions(self._shard)
         self._reset_closed(questions)
         for question in questions:
             message_id, queue_key = question.exchange.message_id, question.exchange.queue_key
+            if question.deletion_pending:
+                self._withdraw(message_id)
             if self._claims.mark_if_claimed(message_id):
                 continue
             if self._catch_up.pauses.active(queue_key) and not question.deletion_pending:

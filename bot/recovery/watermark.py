@@ -1,4 +1,4 @@
-"""The newest message id processed so far: where backfill starts after an absence."""
+"""The newest message id that a shard processed: where backfill starts after an absence."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 from bot.conversation.snowflakes import earlier, snowflake_at
 from bot.errors import HistoryFailed
 from bot.inbox.edits import ASKING_EDIT_SECONDS
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
@@ -45,9 +46,13 @@ class Watermark:
     watermark is written, nothing else says that older messages are not for the bot.
     """
 
-    def __init__(self, facts: Facts, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, facts: Facts, now: Callable[[], float] = time.time, *, shard: Shard = ONLY_SHARD
+    ) -> None:
         self._facts = facts
         self._now = now
+        self._name = shard.fact(WATERMARK_FACT)
+        self._first_name = shard.fact(FIRST_MESSAGE_FACT)
         self._newest = 0
         self._written = 0
         self._pinned_at: int | None = None
@@ -57,7 +62,7 @@ class Watermark:
 
     async def load(self) -> None:
         """Read the watermark of the last run; it is 0 before the first. Raises HistoryFailed."""
-        stored = await self._stored(WATERMARK_FACT) or 0
+        stored = await self._stored(self._name) or 0
         self._newest = self._written = min(stored, self._latest_possible())
         self.first_id = await self._stored_first()
 
@@ -69,14 +74,14 @@ class Watermark:
             try:
                 self.first_id = await self._stored_first()
                 if self.first_id is None:
-                    await self._facts.set(FIRST_MESSAGE_FACT, str(message_id))
+                    await self._facts.set(self._first_name, str(message_id))
                     self.first_id = message_id
             except HistoryFailed as error:
                 log.warning("Cannot record message %d as the first: %s", message_id, error)
 
     async def _stored_first(self) -> int | None:
-        first_id = await self._stored(FIRST_MESSAGE_FACT)
-        is_older = first_id is None and await self._stored(WATERMARK_FACT) is not None
+        first_id = await self._stored(self._first_name)
+        is_older = first_id is None and await self._stored(self._name) is not None
         return 0 if is_older else first_id  # A database from before this was recorded.
 
     async def _stored(self, name: str) -> int | None:
@@ -112,7 +117,7 @@ class Watermark:
         position = self.position
         if position > self._written:
             try:
-                await self._facts.set(WATERMARK_FACT, str(position))
+                await self._facts.set(self._name, str(position))
             except HistoryFailed as error:
                 log.warning("Cannot record watermark %d: %s", position, error)
             else:

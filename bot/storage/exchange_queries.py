@@ -6,12 +6,14 @@ from operator import itemgetter
 from typing import Final
 
 from bot.conversation.exchange import Conversation, Exchange, OpenQuestion
+from bot.shards import ONLY_SHARD, Shard
 from bot.storage.database import Store
 from bot.storage.exchange_rows import (
     COLUMNS,
     DELETION_PENDING,
     IS_COMPLETE,
     IS_NOT_RESET,
+    IS_OF_SHARD,
     IS_OPEN,
     MESSAGE_ID_AT,
     exchange_of,
@@ -190,14 +192,16 @@ class ExchangeQueries(Store):
         """
         return self._newest_first(sql, NEWEST_ID, author=author_id)
 
-    async def open_questions(self) -> list[OpenQuestion]:
-        """Return the questions that are not answered, or not shown whole, oldest first."""
+    async def open_questions(self, shard: Shard = ONLY_SHARD) -> list[OpenQuestion]:
+        """Return the questions of *shard* that are not answered, or not shown, oldest first."""
         rows = await self._database.fetch(
             f"""
             SELECT {COLUMNS}, attempts, unshown, part_id
             FROM exchanges LEFT JOIN parts USING (message_id)
-            WHERE {IS_OPEN} ORDER BY message_id, part_id
-            """
+            WHERE {IS_OPEN} AND {IS_OF_SHARD} ORDER BY message_id, part_id
+            """,
+            shard=shard.id,
+            total=shard.total,
         )
         found = list[OpenQuestion]()
         for _, parts in groupby(rows, key=itemgetter(MESSAGE_ID_AT)):  # a row for each part
@@ -213,14 +217,19 @@ class ExchangeQueries(Store):
             )
         return found
 
-    async def recent_questions(self, since_id: int) -> list[tuple[int, int, int | None]]:
+    async def recent_questions(
+        self, since_id: int, shard: Shard = ONLY_SHARD
+    ) -> list[tuple[int, int, int | None]]:
         """Return the messages since *since_id* that asked and are not forgotten, oldest first.
 
-        Each is a message id, the channel in which it was asked, and the guild.
+        They are of one shard. Each is a message id, the channel where it was asked, and the guild.
         """
         rows = await self._database.fetch(
             "SELECT message_id, channel_id, guild_id FROM exchanges"
-            " WHERE message_id >= ? AND author_id <> 0 AND token IS NULL ORDER BY message_id",
-            since_id,
+            " WHERE message_id >= :since AND author_id <> 0 AND token IS NULL"
+            f" AND {IS_OF_SHARD} ORDER BY message_id",
+            since=since_id,
+            shard=shard.id,
+            total=shard.total,
         )
         return [(int(row[0]), int(row[1]), row[2]) for row in rows]

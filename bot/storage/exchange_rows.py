@@ -11,7 +11,7 @@ _FIELDS: Final = (
     *("message_id", "place_id", "author_id", "author", "question", "embedded"),
     *("quoted", "quoted_id", "quoted_author_id", "files", "reply", "cut", "tokens"),
 )
-_ORIGIN_COLUMNS: Final = ("token", "locale", "pressed_id")
+_ORIGIN_COLUMNS: Final = ("token", "locale", "pressed_id", "shard")
 _COLUMNS: Final = (*_PLACE_COLUMNS, *_FIELDS, *_ORIGIN_COLUMNS)
 # What is known of an exchange when its question is received; the rest has defaults.
 _RECEIVED: Final = tuple(
@@ -29,6 +29,8 @@ IS_NOT_WITHDRAWN: Final = f"coalesce(unshown, '') <> '{DELETION_PENDING}'"
 IS_UNANSWERED: Final = "state IN ('received', 'answering')"
 IS_OPEN: Final = f"({IS_UNANSWERED} OR unshown IS NOT NULL)"
 IS_COMPLETE: Final = f"author_id <> 0 AND reply <> '' AND NOT {IS_UNANSWERED}"
+# The shard that answers: see `Shard.owns`, and `FromInteraction` for the exception.
+IS_OF_SHARD: Final = "coalesce(shard, (guild_id >> 22) % :total, 0) = :shard"
 # A reset forgets what everybody sees; what one person alone sees is erased at once.
 IS_NOT_RESET: Final = """(private_to <> 0 OR NOT EXISTS
     (SELECT 1 FROM resets WHERE before_id > exchanges.message_id
@@ -53,6 +55,7 @@ def parameters_of(exchange: Exchange) -> dict[str, object]:
         "token": interaction.token if interaction else None,
         "locale": interaction.locale if interaction else "",
         "pressed_id": interaction.pressed_id if interaction else None,
+        "shard": interaction.shard if interaction else None,
     }
 
 
@@ -61,6 +64,6 @@ def exchange_of(row: Sequence[Any]) -> Exchange:
     fields_at, origin_at = len(_PLACE_COLUMNS), -len(_ORIGIN_COLUMNS)
     values = dict(zip(_FIELDS, row[fields_at:origin_at], strict=True))
     values["cut"] = bool(values["cut"])
-    token, locale, pressed_id = row[origin_at:]
-    origin = FromMessage() if token is None else FromInteraction(token, locale, pressed_id)
+    token, *others = row[origin_at:]
+    origin = FromMessage() if token is None else FromInteraction(token, *others)
     return Exchange(conversation=Conversation(*row[:fields_at]), origin=origin, **values)

@@ -288,9 +288,15 @@ class History(ExchangeQueries):
         self.erasure.mark_pending()
         return is_stored
 
+    async def forget_unexpected_shards(self) -> None:
+        """Let the guild alone say which shard answers a question: the shards were renumbered."""
+        await self._database.change("UPDATE exchanges SET shard = NULL WHERE shard IS NOT NULL")
+
     async def set_reply_token(self, exchange: Exchange) -> None:
         """Store the token of the latest button press, through which the reply is now shown."""
-        await self._update("token = :token, pressed_id = :pressed_id, locale = :locale", exchange)
+        await self._update(
+            "token = :token, pressed_id = :pressed_id, locale = :locale, shard = :shard", exchange
+        )
 
     async def _update(
         self, values: str, exchange: Exchange, condition: str = "true", **more: object

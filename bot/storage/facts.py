@@ -1,8 +1,14 @@
 """Store small values by name, and what the bot learned about each model."""
 
+from collections.abc import Iterable, Mapping
+from typing import Final
+
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import UNBOUNDED, ContextWindow
 from bot.storage.database import Store
+
+_SET: Final = "INSERT INTO facts VALUES"
+_OVER: Final = "ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 
 
 class Facts(Store):
@@ -15,11 +21,23 @@ class Facts(Store):
 
     async def set(self, name: str, value: str) -> None:
         """Set the value of *name*."""
-        await self._database.change(
-            "INSERT INTO facts VALUES (?, ?)"
-            " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-            name,
-            value,
+        await self._database.change(f"{_SET} (?, ?) {_OVER}", name, value)
+
+    async def all(self) -> dict[str, str]:
+        """Return all values by name."""
+        rows = await self._database.fetch("SELECT name, value FROM facts")
+        return {str(name): str(value) for name, value in rows}
+
+    async def replace(self, removed: Iterable[str], values: Mapping[str, str]) -> None:
+        """Remove some names and set *values*, all at once."""
+        names = {f"removed_{number}": name for number, name in enumerate(removed)}
+        new = dict(enumerate(values.items()))
+        await self._database.change_all(
+            *(f"DELETE FROM facts WHERE name = :{parameter}" for parameter in names),
+            *(f"{_SET} (:name_{number}, :value_{number}) {_OVER}" for number in new),
+            **names,
+            **{f"name_{number}": name for number, (name, _) in new.items()},
+            **{f"value_{number}": value for number, (_, value) in new.items()},
         )
 
 

@@ -151,6 +151,10 @@ MIGRATIONS: Final = {
             at TIMESTAMPTZ NOT NULL
         );
         """,
+    # SQLite's version 15.
+    "Record which shard received an interaction, if the guild does not say so": (
+        "ALTER TABLE exchanges ADD COLUMN shard BIGINT"
+    ),
 }
 VERSION: Final = len(MIGRATIONS)
 COMPATIBLE: Final = 1  # the oldest version whose program may run on what MIGRATIONS make

@@ -159,6 +159,9 @@ MIGRATIONS: Final = {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX spent_by_day ON spent (day);
         """,
+    "Record which shard received an interaction, if the guild does not say so": (
+        "ALTER TABLE exchanges ADD COLUMN shard INTEGER;"
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, Protocol
 from bot.backoff import Backoff, jittered
 from bot.errors import HistoryFailed
 from bot.log_events import as_event
+from bot.shards import ONLY_SHARD, Shard
 
 log = logging.getLogger(__name__)
 
@@ -17,6 +18,10 @@ log = logging.getLogger(__name__)
 # start allows 150 + 150 in any 24 hours.
 CAPACITY: Final = 150.0
 REFILL_SECONDS: Final = 576.0  # One more every 576 s is 150 a day.
+# Each further shard identifies as well. Twice this part is less than what Discord allows in a day.
+USUAL_TOTAL: Final = 1000
+MOST_OF_TOTAL: Final = 0.45
+LARGEST: Final = 1e6  # Discord allows bots in very many guilds some thousands.
 UNHURRIED: Final = 100.0  # While more than these are left, nobody waits.
 IDENTIFY_BACKOFF: Final = Backoff(1.0, 60.0)
 MAX_FAILURES: Final = 10  # The pause is at its longest by then.
@@ -41,11 +46,16 @@ class TimedValue(NamedTuple):
     at: float
 
 
-class SessionStarts(NamedTuple):
-    """Discord's own count of the IDENTIFYs that are left, and when it resets."""
+class StartLimit(NamedTuple):
+    """Discord's own count of the IDENTIFYs that are left of a day's *total*, and when it resets.
+
+    Discord takes *max_concurrency* of them at the same time.
+    """
 
     left: int
     reset_seconds: float
+    total: int = USUAL_TOTAL
+    max_concurrency: int = 1
 
 
 NEVER_SET: Final = TimedValue(0.0, -math.inf)
@@ -95,33 +105,41 @@ class IdentifyBudget:
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        self._shards = 1
+        self._capacity = capacity_of(1)
         self._left = PersistentValue(facts, "identifies")
         self._clock = clock
         self._sleep = sleep
 
+    def scale_to(self, shards: int) -> None:
+        """Let the budget suffice for the starts of so many shards."""
+        self._shards = shards
+        self._capacity = capacity_of(shards)
+
     async def wait(self) -> None:
         """Return when the budget allows another IDENTIFY."""
-        left = refilled(await self._left.get(), self._clock())
-        pause = budget_pause_seconds(left.number)
+        left = await self._now()
+        pause = budget_pause_seconds(left.number, self._capacity)
         if pause:
             log.warning(
                 "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
                 "for today",
-                *(pause, left.number, CAPACITY),
+                *(pause, left.number, self._capacity),
                 extra=as_event("identify_postponed", wait_s=pause, count=int(left.number)),
             )
             await self._sleep(pause)
 
     def left_now(self) -> float:
         """Return how many IDENTIFYs are left."""
-        return refilled(self._left.known, self._clock()).number
+        return refilled(self._left.known, self._clock(), self._capacity).number
 
-    async def lower_to(self, discords: SessionStarts) -> None:
+    async def lower_to(self, discords: StartLimit) -> None:
         """Adopt Discord's count if it is smaller; if it is 0, wait until Discord resets it.
 
         It is smaller if the database is new, or if another program uses the same token.
         """
-        left = refilled(await self._left.get(), self._clock())
+        self._capacity = capacity_of(self._shards, discords.total)
+        left = await self._now()
         if discords.left < left.number:
             log.warning(
                 "Use Discord's count of sign-ins: %d are left for today, not %d",
@@ -137,15 +155,24 @@ class IdentifyBudget:
 
     async def spend(self) -> None:
         """Take one IDENTIFY from the budget."""
-        left = refilled(await self._left.get(), self._clock())
+        left = await self._now()
         await self._left.set(TimedValue(max(0.0, left.number - 1), left.at))
+
+    async def _now(self) -> TimedValue:
+        return refilled(await self._left.get(), self._clock(), self._capacity)
 
 
 class ConnectionFailures:
     """Counts failed attempts in a row to reach Discord, and says how long to pause after each."""
 
-    def __init__(self, facts: FactStore, *, clock: Callable[[], float] = time.time) -> None:
-        self._failures = PersistentValue(facts, "connection failures")
+    def __init__(
+        self,
+        facts: FactStore,
+        *,
+        shard: Shard = ONLY_SHARD,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._failures = PersistentValue(facts, shard.fact("connection failures"))
         self._clock = clock
 
     async def remaining_pause_seconds(self) -> float:
@@ -169,15 +196,25 @@ class ConnectionFailures:
         return failures if 0 <= now - failures.at <= STALE_SECONDS else TimedValue(0.0, now)
 
 
-def refilled(left: TimedValue, now: float) -> TimedValue:
+def capacity_of(shards: int, total: int = USUAL_TOTAL) -> float:
+    """Return how many IDENTIFYs a full budget has, if Discord allows *total* in a day."""
+    return max(CAPACITY, min(CAPACITY * shards, MOST_OF_TOTAL * total))
+
+
+def refilled(left: TimedValue, now: float, capacity: float = CAPACITY) -> TimedValue:
     """Return the budget at *now*. If the clock was set back, the budget stays as it was."""
     since = max(0.0, now - left.at)
-    return TimedValue(min(CAPACITY, left.number + since / REFILL_SECONDS), now)
+    return TimedValue(min(capacity, left.number + since / _refill_seconds(capacity)), now)
 
 
-def budget_pause_seconds(left: float) -> float:
+def budget_pause_seconds(left: float, capacity: float = CAPACITY) -> float:
     """Return how long to wait before an IDENTIFY; after that at least one is left."""
-    return 0.0 if left > UNHURRIED else REFILL_SECONDS * (1 - left / UNHURRIED)
+    return 0.0 if left > UNHURRIED else _refill_seconds(capacity) * (1 - left / UNHURRIED)
+
+
+def _refill_seconds(capacity: float) -> float:
+    """Return after how long there is one more: a full budget returns in a day."""
+    return REFILL_SECONDS * CAPACITY / capacity
 
 
 def pause_seconds(failures: float) -> float:
@@ -190,5 +227,5 @@ def _parsed(value: str | None) -> TimedValue:
         number, at = map(float, (value or "").split())
     except ValueError:
         return NEVER_SET
-    is_plausible = math.isfinite(at) and 0 <= number <= CAPACITY
+    is_plausible = math.isfinite(at) and 0 <= number <= LARGEST
     return TimedValue(number, at) if is_plausible else NEVER_SET

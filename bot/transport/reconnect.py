@@ -15,7 +15,8 @@ from bot.backoff import retry_after
 from bot.errors import DiscordRefused
 from bot.log_events import as_event
 from bot.metrics import NO_METRICS, Metrics
-from bot.transport.identify_budget import ConnectionFailures, IdentifyBudget
+from bot.shards import ONLY_SHARD, Shard
+from bot.transport.identify_budget import ConnectionFailures
 from bot.transport.patches import (
     count_identifies,
     guard_global_limit,
@@ -24,7 +25,7 @@ from bot.transport.patches import (
 )
 from bot.transport.rate_limit_buckets import guard_buckets
 from bot.transport.redaction import Redact
-from bot.transport.session_starts import session_starts
+from bot.transport.sign_ins import SignIns, Turn
 from bot.transport.websocket import SILENCE_SECONDS, GatewaySocket
 
 log = logging.getLogger(__name__)
@@ -46,10 +47,14 @@ TOKEN_REFUSED: Final = (
     "(your application > Bot > Reset Token)."
 )
 INTENT_REFUSED: Final = 4014
+WRONG_SHARDS: Final = frozenset({4010, 4011})
+ASK_DISCORD: Final = (
+    "Set SHARDS=auto and start it again: it then uses the number that Discord recommends."
+)
 FATAL_CLOSE_CODES: Final = {
     4004: TOKEN_REFUSED,
-    4010: "Discord refused this shard: run one instance of this bot only.",
-    4011: "This bot is in too many servers for one connection: it does not shard.",
+    4010: f"Discord does not accept this number of shards. {ASK_DISCORD}",
+    4011: f"This bot is in too many servers for its number of shards. {ASK_DISCORD}",
     4012: "Discord no longer speaks this version of its gateway: update this program.",
     4013: "Discord refused the intents as invalid: update this program.",
     4014: (
@@ -57,6 +62,10 @@ FATAL_CLOSE_CODES: Final = {
         "Developer Portal (your application > Bot)."
     ),
 }
+
+
+class ShardsRefused(DiscordRefused):
+    """Discord refuses the number of shards."""
 
 
 class MessageContentRefused(Exception):
@@ -99,7 +108,8 @@ async def stay_connected(
     client: discord.Client,
     token: str,
     *,
-    budget: IdentifyBudget,
+    shard: Shard,
+    sign_ins: SignIns,
     failures: ConnectionFailures,
     metrics: Metrics = NO_METRICS,
     redact: Redact = str,
@@ -115,15 +125,15 @@ async def stay_connected(
     pause = await failures.remaining_pause_seconds()
     if pause:
         log.info(
-            "Wait %.0f s before connecting: earlier attempts failed",
-            pause,
-            extra=as_event("connection_postponed", shard=client.shard_id or 0, wait_s=pause),
+            "Wait %.0f s before connecting%s: earlier attempts failed",
+            *(pause, shard.suffix),
+            extra=as_event("connection_postponed", shard=shard.id, wait_s=pause),
         )
         await asyncio.sleep(pause)
-    await _log_in(client, token, failures)
-    if (discords := await session_starts(client)) is not None:
-        await budget.lower_to(discords)
-    await ReconnectLoop(client, budget, failures, metrics).run()
+    async with sign_ins.login():
+        await _log_in(client, token, failures)
+    await sign_ins.learn_limit(client)
+    await ReconnectLoop(client, sign_ins, failures, metrics, shard=shard).run()
 
 
 class ReconnectLoop:
@@ -132,14 +142,19 @@ class ReconnectLoop:
     def __init__(
         self,
         client: discord.Client,
-        budget: IdentifyBudget,
+        sign_ins: SignIns,
         failures: ConnectionFailures,
         metrics: Metrics = NO_METRICS,
+        *,
+        shard: Shard = ONLY_SHARD,
     ) -> None:
         self._client = client
         self._metrics = metrics
-        self._budget = budget
+        self._sign_ins = sign_ins
+        self._shard = shard
         self._failures = failures
+        self._turn: Turn | None = None
+        self._opening: asyncio.Timeout | None = None
         self._time = asyncio.get_running_loop().time
         self._identified_at = -math.inf
         self._session: Session | None = None
@@ -148,29 +163,41 @@ class ReconnectLoop:
     async def run(self) -> None:
         """Connect and reconnect until the client is closed; raises like `stay_connected`."""
         while not self._client.is_closed():
-            if self._session is None:
-                await self._budget.wait()
-                await asyncio.sleep(self._identified_at + SPACING_SECONDS - self._time())
-            begun, before = self._time(), self._client.ws
-            disconnect = await self._listen()
+            before = self._client.ws
+            disconnect, lasted_seconds = await self._connect()
             if self._client.is_closed():
                 return
             self._client.dispatch("disconnect")
             ws = self._client.ws
             answered = ws if ws is not before and isinstance(ws, GatewaySocket) else None
             self._session = session_after(self._session, disconnect, answered)
-            await asyncio.sleep(await self._pause_seconds(disconnect, self._time() - begun))
+            await asyncio.sleep(await self._pause_seconds(disconnect, lasted_seconds))
+
+    async def _connect(self) -> tuple[Disconnect, float]:
+        """Resume, or wait for this shard's turn to identify; return how and when it ended."""
+        if self._session is not None:
+            return await self._timed()
+        async with self._sign_ins.turn(self._shard) as self._turn:
+            if self._client.intents.message_content and not self._sign_ins.content_granted:
+                raise MessageContentRefused
+            await self._sign_ins.budget.wait()
+            await asyncio.sleep(self._identified_at + SPACING_SECONDS - self._time())
+            return await self._timed()
+
+    async def _timed(self) -> tuple[Disconnect, float]:
+        begun = self._time()
+        return await self._listen(), self._time() - begun
 
     async def _listen(self) -> Disconnect:
         client = self._client
         session = {} if self._session is None else self._session.arguments()
         try:
             # In Python 3.11 wait_for may swallow a cancellation at the moment of a failure.
-            async with asyncio.timeout(OPEN_SECONDS):
-                ws = await GatewaySocket.from_client(client, **session)
+            async with asyncio.timeout(OPEN_SECONDS) as self._opening:
+                ws = await GatewaySocket.from_client(client, shard_id=client.shard_id, **session)
             await self._process(ws)
         except ReconnectWebSocket as again:
-            return _disconnect_of(client.ws, invalid=not again.resume)
+            return _disconnect_of(client.ws, self._shard, invalid=not again.resume)
         except discord.ConnectionClosed as closed:
             if not client.is_closed():
                 _raise_if_fatal(closed.code, client)
@@ -178,8 +205,9 @@ class ReconnectLoop:
         except Exception as error:  # noqa: BLE001  # the top handler of the connection
             silent = isinstance(error, TimeoutError)
             reason = "no answer in time" if silent else type(error).__name__
-            lost = as_event("connection_lost", shard=client.shard_id or 0, outcome=reason)
-            log.warning("Lost the connection to Discord: %s", reason, extra=lost)
+            lost = as_event("connection_lost", shard=self._shard.id, outcome=reason)
+            suffix = self._shard.suffix
+            log.warning("Lost the connection to Discord%s: %s", suffix, reason, extra=lost)
             if client.ws is not None:
                 await client.ws.close(code=4000)
             return Disconnect(silent=silent)
@@ -199,11 +227,12 @@ class ReconnectLoop:
         await asyncio.sleep(WAIT_LOG_SECONDS)
         while not ws.proven:
             log.info(
-                "Wait for %s: Discord acknowledges heartbeats, but has sent no session for %.0f s",
-                "RESUMED" if ws.resuming else "READY",
+                "Wait for %s%s: Discord acknowledges heartbeats, but has sent no session for "
+                "%.0f s",
+                *("RESUMED" if ws.resuming else "READY", self._shard.suffix),
                 self._time() - began,
                 extra=as_event(
-                    "session_awaited", shard=self._client.shard_id or 0, wait_s=self._time() - began
+                    "session_awaited", shard=self._shard.id, wait_s=self._time() - began
                 ),
             )
             await asyncio.sleep(WAIT_LOG_SECONDS)
@@ -217,9 +246,11 @@ class ReconnectLoop:
         return max(pause, random.uniform(*INVALID_SECONDS)) if disconnect.invalid else pause
 
     async def _count_identify(self) -> None:
+        await self._sign_ins.identify(self._shard, self._opening)
         self._identified_at = self._time()
         self._metrics.identified()
-        await self._budget.spend()
+        if self._turn is not None:
+            self._turn.release()
 
 
 def session_after(
@@ -251,11 +282,14 @@ def session_after(
     return replace(session, sequence=ws.sequence, failed_resumes=session.failed_resumes + 1)
 
 
-def _disconnect_of(ws: discord.gateway.DiscordWebSocket, *, invalid: bool) -> Disconnect:
+def _disconnect_of(
+    ws: discord.gateway.DiscordWebSocket, shard: Shard, *, invalid: bool
+) -> Disconnect:
     code = ws.close_code if isinstance(ws, GatewaySocket) else None
     if code is not None:
-        lost = as_event("connection_lost", shard=ws.shard_id or 0, code=code)
-        log.info("Lost the connection to Discord: closed with code %d", code, extra=lost)
+        lost = as_event("connection_lost", shard=shard.id, code=code)
+        suffix = shard.suffix
+        log.info("Lost the connection to Discord%s: closed with code %d", suffix, code, extra=lost)
     return Disconnect(requested=code is None and not invalid, invalid=invalid, code=code)
 
 
@@ -295,5 +329,7 @@ def retry_after_seconds(error: Exception) -> float:
 def _raise_if_fatal(code: int, client: discord.Client) -> None:
     if code == INTENT_REFUSED and client.intents.message_content:
         raise MessageContentRefused
+    if code in WRONG_SHARDS:
+        raise ShardsRefused(FATAL_CLOSE_CODES[code])
     if code in FATAL_CLOSE_CODES:
         raise DiscordRefused(FATAL_CLOSE_CODES[code])

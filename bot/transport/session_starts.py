@@ -1,4 +1,4 @@
-"""Ask Discord how many IDENTIFYs are left; a failure does not stop the bot."""
+"""Ask Discord how many shards to use and how many IDENTIFYs are left."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from typing import Any, Final
 import aiohttp
 import discord
 
-from bot.transport.identify_budget import SessionStarts
+from bot.transport.identify_budget import USUAL_TOTAL, StartLimit
 
 log = logging.getLogger(__name__)
 
@@ -20,21 +20,30 @@ NO_ANSWER: Final = (
 )
 
 
-async def session_starts(client: discord.Client) -> SessionStarts | None:
+async def start_limit(client: discord.Client) -> StartLimit | None:
     """Return Discord's count for *client*, which has logged in; None if it is unknown."""
     try:
         async with asyncio.timeout(ASK_SECONDS):
             _, _, limit = await client.http.get_bot_gateway()
-        return read_starts(limit)
+        return read_limit(limit)
     except NO_ANSWER as error:
         log.info("Cannot read Discord's count of sign-ins: %s", type(error).__name__)
         return None
 
 
-def read_starts(limit: Any) -> SessionStarts:
+def read_limit(limit: Any) -> StartLimit:
     """Read Discord's session_start_limit; raises ValueError, TypeError or LookupError."""
     left, reset_seconds = limit["remaining"], limit["reset_after"] / 1000
     # Compares the type, because True is an int too.
     if type(left) is not int or left < 0 or not 0 <= reset_seconds <= DAY_SECONDS:
         raise ValueError("no count")
-    return SessionStarts(left, reset_seconds)
+    return StartLimit(
+        left,
+        reset_seconds,
+        _positive(limit.get("total"), USUAL_TOTAL),
+        _positive(limit.get("max_concurrency"), 1),
+    )
+
+
+def _positive(value: Any, otherwise: int) -> int:
+    return value if type(value) is int and value > 0 else otherwise

@@ -1,6 +1,7 @@
 """An interaction that records its responses."""
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -44,6 +45,7 @@ class DoubleInteraction:
     user: Any = field(default_factory=lambda: discord.Object(9))
     command: Any = None
     guild: Any = None
+    client: Any = field(default_factory=lambda: SimpleNamespace(shard_id=None, shard_count=None))
     token: str = "a token"
     files: list[bytes] = field(default_factory=list)
     modals: list[discord.ui.Modal] = field(default_factory=list)

@@ -20,7 +20,10 @@ from tests.faults.failing import ANSWER, FOR_EVER
 from tests.inbox_stage import QUESTIONS_PER_MINUTE, InboxStage
 
 QUESTION_ID = 1_500_000_000_000 << 22
-PRESS: Any = SimpleNamespace(id=QUESTION_ID + 1, token="press", user=SimpleNamespace(id=99))
+NO_SHARDS = SimpleNamespace(shard_id=None, shard_count=None)
+PRESS: Any = SimpleNamespace(
+    id=QUESTION_ID + 1, token="press", user=SimpleNamespace(id=99), guild_id=None, client=NO_SHARDS
+)
 
 
 @pytest.fixture
@@ -54,7 +57,7 @@ async def test_a_press_beyond_the_rate_limit_is_refused_and_logged(
     caplog.set_level(logging.INFO, "bot.inbox")
     exchange = await answered(stage, "Old")
     presses = [
-        SimpleNamespace(id=PRESS.id + number, token="press", user=PRESS.user)
+        SimpleNamespace(**(vars(PRESS) | {"id": PRESS.id + number}))
         for number in range(QUESTIONS_PER_MINUTE + 1)
     ]
     for press in presses[:-1]:

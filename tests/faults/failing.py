@@ -263,7 +263,7 @@ async def failing_play(path: Path, log: Log) -> AsyncIterator[FailingPlay]:
                 await database.quiet()
                 yield FailingPlay(discord, database, history, log)
             finally:
-                await connected.client.drain(PATIENCE_SECONDS)
+                await connected.drain(PATIENCE_SECONDS, history.stop_waiting)
                 running.cancel()
                 await asyncio.wait([running])
 

@@ -42,6 +42,9 @@ async def use_often(history: History) -> None:
     await history.amend(one)
     await history.open_questions()
     await history.recent_questions(10)
+    await history.forget_unexpected_shards()
+    await history.facts.replace(["old"], {"new": "value"})
+    assert (await history.facts.all())["new"] == "value"
     await history.remove_part(31)
     await history.store_files(one, quoted_before=one.quoted)
     assert [each.message_id async for each in history.by_author(one.author_id)] == [40, 30, 20]

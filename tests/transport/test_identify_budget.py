@@ -14,13 +14,13 @@ from bot.transport.identify_budget import (
     UNHURRIED,
     ConnectionFailures,
     IdentifyBudget,
-    SessionStarts,
+    StartLimit,
     TimedValue,
     budget_pause_seconds,
     pause_seconds,
     refilled,
 )
-from bot.transport.session_starts import read_starts
+from bot.transport.session_starts import read_limit
 
 DAY_SECONDS = 86400.0
 
@@ -185,7 +185,7 @@ async def test_a_first_start_does_not_wait() -> None:
 async def test_the_smaller_count_holds(discords: int, left: int) -> None:
     """A new database knows nothing of the IDENTIFYs before it."""
     facts, clock = Facts(), Clock()
-    await restarting(facts, clock)().lower_to(SessionStarts(discords, 0.0))
+    await restarting(facts, clock)().lower_to(StartLimit(discords, 0.0))
     budget = restarting(facts, clock)()
     await budget.spend()
     assert float(facts.values["identifies"].split()[0]) == max(0, left - 1)
@@ -196,7 +196,7 @@ async def test_nobody_identifies_before_discord_counts_anew() -> None:
     facts, clock = Facts(), Clock()
     began = clock()
     budget = restarting(facts, clock)()
-    await budget.lower_to(SessionStarts(0, 5000.0))
+    await budget.lower_to(StartLimit(0, 5000.0))
     await identify(budget)
     assert clock() - began >= 5000.0
 
@@ -220,9 +220,9 @@ async def test_nobody_identifies_before_discord_counts_anew() -> None:
 )
 def test_an_odd_count_is_none(limit: object) -> None:
     with pytest.raises((ValueError, TypeError, LookupError)):
-        read_starts(limit)
+        read_limit(limit)
 
 
 def test_discords_count_is_read_in_seconds() -> None:
     limit = {"total": 1000, "remaining": 999, "reset_after": 14_400_000, "max_concurrency": 1}
-    assert read_starts(limit) == SessionStarts(999, 14_400.0)
+    assert read_limit(limit) == StartLimit(999, 14_400.0)

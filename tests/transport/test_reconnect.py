@@ -23,6 +23,7 @@ from bot.transport.reconnect import (
     retry_after_seconds,
     session_after,
 )
+from bot.transport.sign_ins import SignIns
 from bot.transport.websocket import GatewaySocket
 from tests.doubles import open_history, run_virtually
 
@@ -170,9 +171,9 @@ def test_a_wait_for_a_session_is_logged_and_a_session_that_lasts_resets_the_fail
     async def scene() -> None:
         failures: Any = Failures()
         client = discord.Client(intents=discord.Intents.none())
-        budget: Any = None
+        sign_ins: Any = None
         ws: Any = WaitingSocket(resuming=resuming)
-        watching = asyncio.create_task(ReconnectLoop(client, budget, failures)._watch(ws))
+        watching = asyncio.create_task(ReconnectLoop(client, sign_ins, failures)._watch(ws))
         await asyncio.sleep(2.5 * WAIT_LOG_SECONDS)
         ws.proven = True
         await asyncio.sleep(STABLE_SECONDS / 2)
@@ -201,7 +202,7 @@ async def test_cancelling_at_the_moment_of_a_failure_works(
     async with open_history(tmp_path / "bot.db") as history:
         client = discord.Client(intents=discord.Intents.none())
         connecting = ReconnectLoop(
-            client, IdentifyBudget(history.facts), ConnectionFailures(history.facts)
+            client, SignIns(IdentifyBudget(history.facts)), ConnectionFailures(history.facts)
         )
         running = asyncio.create_task(connecting.run())
         await asyncio.sleep(0.05)
