@@ -21,22 +21,27 @@ from bot.storage.exchange_rows import (
 
 PAGE_ROWS: Final = 64  # More than a prompt usually takes, few enough to decode at once.
 NEWEST_ID: Final = 2**63 - 1
-_OPENED_A_RESET_THREAD: Final = """EXISTS
-    (SELECT 1 FROM resets r
-        WHERE r.channel_id = exchanges.message_id AND r.before_id > exchanges.message_id)"""
-# A thread's own rows and, before them, its parent's up to the message that started the thread. Each
-# half is read in the order of an index, so a page costs the same however long the history is.
-CONTEXT_SQL: Final = f"""
+# Not by NOT EXISTS: PostgreSQL would make a join of it, and read a whole history for a page.
+_OPENED_NO_RESET_THREAD: Final = """exchanges.message_id >=
+    coalesce((SELECT r.before_id FROM resets r WHERE r.channel_id = exchanges.message_id), 0)"""
+# A conversation's own rows, and those of a thread's parent up to the message that started the
+# thread. Each is read in the order of an index, so a page costs the same however long the history
+# is. One statement for both would have to sort all rows in PostgreSQL, or more in SQLite.
+OWN_SQL: Final = f"""
     SELECT {COLUMNS} FROM exchanges
-    WHERE channel_id = :channel AND private_to = :person
-        AND message_id > :forgotten AND message_id < :before
-        AND {IS_COMPLETE} AND NOT {_OPENED_A_RESET_THREAD}
-    UNION ALL
+    WHERE channel_id = :channel AND private_to = :person AND message_id < :before
+        AND message_id >= coalesce((SELECT before_id FROM resets
+            WHERE channel_id = :channel AND CAST(:person AS BIGINT) = 0), 0)
+        AND {IS_COMPLETE} AND {_OPENED_NO_RESET_THREAD}
+    ORDER BY message_id DESC LIMIT :rows
+"""
+PARENT_SQL: Final = f"""
     SELECT {COLUMNS} FROM exchanges
     WHERE channel_id = :parent AND private_to = 0
-        AND message_id <= :channel AND message_id < :before
-        AND message_id > :parent_forgotten
-        AND {IS_COMPLETE} AND NOT {_OPENED_A_RESET_THREAD}
+        AND message_id < :before AND message_id <= :channel
+        AND message_id >= coalesce((SELECT max(before_id) FROM resets
+            WHERE channel_id IN (:channel, :parent)), 0)
+        AND {IS_COMPLETE} AND {_OPENED_NO_RESET_THREAD}
     ORDER BY message_id DESC LIMIT :rows
 """
 
@@ -51,25 +56,24 @@ class ExchangeQueries(Store):
 
         Reads until their estimates exceed *token_budget*, so the oldest one may not fit.
         """
-        person_id = conversation.person_id
-        resets = {} if person_id else await self._resets_of(conversation)
-        forgotten = resets.get(conversation.channel_id, -1)
-        exchanges = self._newest_first(
-            CONTEXT_SQL,
-            before_id,
-            channel=conversation.channel_id,
-            person=person_id,
-            parent=None if person_id else conversation.parent_id,
-            forgotten=forgotten,
-            parent_forgotten=max(forgotten, resets.get(conversation.parent_id, -1)),
-        )
         newest_first: list[Exchange] = []
-        async for exchange in exchanges:
+        async for exchange in self._context(conversation, before_id):
             if token_budget < 0:
                 break
             newest_first.append(exchange)
             token_budget -= exchange.tokens
         return newest_first[::-1]
+
+    async def _context(self, conversation: Conversation, before_id: int) -> AsyncIterator[Exchange]:
+        person, channel = conversation.person_id, conversation.channel_id
+        own = self._newest_first(OWN_SQL, before_id, channel=channel, person=person)
+        async for exchange in own:
+            yield exchange
+        parent = conversation.parent_id
+        if parent is not None and not person:
+            above = self._newest_first(PARENT_SQL, before_id, channel=channel, parent=parent)
+            async for exchange in above:
+                yield exchange
 
     async def _newest_first(
         self, sql: str, before_id: int, **named: object
@@ -83,16 +87,6 @@ class ExchangeQueries(Store):
                 before_id = exchange.message_id
                 yield exchange
             page_is_full = len(rows) == PAGE_ROWS
-
-    async def _resets_of(self, conversation: Conversation) -> dict[int | None, int]:
-        return {
-            channel_id: before_id - 1
-            for channel_id, before_id in await self._database.fetch(
-                "SELECT channel_id, before_id FROM resets WHERE channel_id IN (?, ?)",
-                conversation.channel_id,
-                conversation.parent_id,
-            )
-        }
 
     async def find(self, message_id: int) -> Exchange | None:
         """Return the exchange of *message_id*, None if there is none or it was forgotten."""
