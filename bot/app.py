@@ -75,7 +75,7 @@ from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 from bot.storage.facts import Facts
 from bot.storage.location import Location, PostgresLocation
-from bot.storage.opening import copies_of, open_database
+from bot.storage.opening import StoppedEarly, copies_of, open_database, opened_unless
 from bot.storage.orders import Orders, read_orders
 from bot.storage.retention import Retention
 from bot.transport.identify_budget import IdentifyBudget
@@ -114,7 +114,7 @@ async def run(settings: Settings, source: DatabaseSource) -> None:
     live = LiveSettings(settings)
     reloader = Reloader(settings, live)
     # First, because opening the database may take long.
-    with stop_signal() as stop, reload_signal(reloader.reload, stop.set):
+    with stop_signal() as stop, reload_signal(reloader.reload, stop.set), suppress(StoppedEarly):
         if settings.health_port is None:
             await _run(settings, live, source, stop)
             return
@@ -137,7 +137,9 @@ async def _run(
     unusable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     api = replace(settings.api, options=live.request_options, reply_tokens=live.longest_reply)
     async with (
-        open_database(source, metrics, refused=partial(_end_with, unusable)) as database,
+        opened_unless(
+            stop, open_database(source, metrics, refused=partial(_end_with, unusable))
+        ) as database,
         History.over(database) as history,
         ChatCompletions.open(api, metrics) as model,
         ModelCatalog(live.models, model.list_models) as models,

@@ -1,7 +1,8 @@
 """Open the database that the settings name, whichever engine holds it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
 from bot.errors import HistoryUnusable
 from bot.metrics import NO_METRICS, Metrics
@@ -9,6 +10,10 @@ from bot.storage.copies import Copies, NoCopies
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.location import Location, PostgresLocation
+
+
+class StoppedEarly(Exception):
+    """The program is to end while it waits for its database."""
 
 
 @asynccontextmanager
@@ -34,6 +39,23 @@ async def open_database(
 
     async with open_postgres(source, metrics, refused=refused) as database:
         yield database
+
+
+@asynccontextmanager
+async def opened_unless(
+    stop: asyncio.Event, database: AbstractAsyncContextManager[Database]
+) -> AsyncIterator[Database]:
+    """Open *database*, which may have to be waited for; raises StoppedEarly if *stop* is set."""
+    async with AsyncExitStack() as stack:
+        opening = asyncio.create_task(stack.enter_async_context(database))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not opening.done():
+            opening.cancel()
+            await asyncio.wait({opening})
+            raise StoppedEarly
+        yield opening.result()
 
 
 def copies_of(location: Location) -> Copies:

@@ -10,6 +10,7 @@ from bot.storage.database import Row
 from bot.storage.location import PostgresLocation
 
 CONNECT_SECONDS: Final = 10.0
+CLOSE_SECONDS: Final = 2.0
 CACHED_STATEMENTS: Final = 256  # more than the stores have
 STATEMENT_TIMEOUT: Final = "30s"
 # The server ends what hangs, and notices after 20 s that this machine is gone.
@@ -118,7 +119,7 @@ class Session:
 
     async def close(self) -> None:
         """Close the connection; cut it if the server does not answer."""
-        await self._connection.close(timeout=CONNECT_SECONDS)
+        await self._connection.close(timeout=CLOSE_SECONDS)
 
     def _note_lost(self, _connection: object) -> None:
         self.lost.set()

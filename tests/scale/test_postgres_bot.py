@@ -2,13 +2,15 @@
 
 import asyncio
 import random
+import sys
 from typing import Any, Final
 
 import asyncpg
 import pytest
 
 from bot.sandbox.model_script import Script
-from bot.sandbox.postgres_server import PASSWORD, PostgresServer
+from bot.sandbox.postgres_server import PASSWORD, PostgresServer, free_port
+from bot.storage.postgres_instance import LOCK
 from tests.e2e.conftest import Message, Stage
 from tests.tcp_proxy import Proxy, running_proxy
 
@@ -174,3 +176,62 @@ async def test_answer_to_each_commit_of_a_question_is_lost(
             assert await settled(postgres_url, question) == "answered"
             assert len(await answers_to(own_stage, question)) == 1
         assert proxy.cuts > 0
+
+
+async def test_bot_ends_if_another_instance_takes_its_place(
+    own_stage: Stage, unique: str, postgres_url: str
+) -> None:
+    """It does not answer beside the other one."""
+    async with (
+        running_proxy(postgres_url) as proxy,
+        own_stage.bot(DATABASE_URL=proxy.url) as bot,
+    ):
+        proxy.refuses = True
+        proxy.cut()
+        await own_stage.logged("Wait for the database")
+        other = await asyncpg.connect(postgres_url)
+        try:
+            assert await other.fetchval("SELECT pg_try_advisory_lock($1, $2)", *LOCK)
+            proxy.refuses = False
+            assert await bot.wait() == 2
+        finally:
+            await other.close()
+    assert "Another instance of this program is using the database" in own_stage.log
+
+
+async def test_bot_that_waits_for_its_database_can_be_stopped(own_stage: Stage) -> None:
+    url = f"postgresql://bot:hunter2@127.0.0.1:{free_port()}/chat"
+    async with own_stage.bot(connected=False, DATABASE_URL=url) as bot:
+        await own_stage.logged("Wait for the database")
+        assert await bot.stop() == 0
+    assert "hunter2" not in own_stage.log
+
+
+async def test_backup_of_postgres_names_its_own_tool(own_stage: Stage, postgres_url: str) -> None:
+    environment = own_stage.environment(DATABASE_URL=postgres_url)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bot", "backup"),
+        env=environment,
+        cwd=own_stage.folder,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, output = await process.communicate()
+    assert process.returncode == 2
+    assert "pg_dump" in output.decode()
+    assert PASSWORD not in output.decode()
+
+
+async def test_missing_package_is_named_with_its_extra(own_stage: Stage, postgres_url: str) -> None:
+    code = "import sys; sys.modules['asyncpg'] = None; from bot.__main__ import main; exit(main())"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", code),
+        env=own_stage.environment(DATABASE_URL=postgres_url),
+        cwd=own_stage.folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, output = await process.communicate()
+    assert process.returncode == 2
+    assert "The package asyncpg is not installed. PostgreSQL needs it: scripts/setup postgres" in (
+        output.decode()
+    )

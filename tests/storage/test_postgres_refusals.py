@@ -12,9 +12,16 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+import trustme
 
 from bot.errors import HistoryInUse, HistoryUnusable
-from bot.sandbox.postgres_server import PASSWORD, PostgresServer, free_port
+from bot.sandbox.postgres_server import (
+    PASSWORD,
+    PostgresServer,
+    ServerMissing,
+    free_port,
+    running_server,
+)
 from bot.storage import postgres_instance, postgres_link, postgres_opening, postgres_session
 from bot.storage.location import PostgresLocation, location_of
 from bot.storage.postgres import PostgresDatabase
@@ -175,6 +182,46 @@ async def test_instance_that_was_replaced_while_its_connection_was_lost(
                 while not refusals:  # noqa: ASYNC110  # A callback fills the list.
                     await asyncio.sleep(0.01)
     assert isinstance(refusals[0], HistoryInUse)
+
+
+async def test_pooler_that_is_put_in_front_later(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session no longer finds its own lock."""
+    monkeypatch.setattr(postgres_opening, "CHECK_SECONDS", 0.05)
+    refusals: list[HistoryUnusable] = []
+    async with opened(postgres_url, refusals) as database:
+        await asyncio.sleep(0.2)
+        assert not refusals
+        await database.fetch("SELECT pg_advisory_unlock(?, ?)", *postgres_instance.LOCK)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not refusals:  # noqa: ASYNC110  # A callback fills the list.
+                await asyncio.sleep(0.01)
+    assert "A connection pooler in transaction mode" in str(refusals[0])
+
+
+async def test_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:
+    try:
+        with running_server() as server:
+            certificate = trustme.CA().issue_cert("127.0.0.1")
+            chain = server.folder / "data" / "server.crt"
+            certificate.cert_chain_pems[0].write_to_path(chain)
+            certificate.private_key_pem.write_to_path(chain.with_suffix(".key"))
+            for file in (chain, chain.with_suffix(".key")):
+                file.chmod(0o600)
+                if server.user is not None:
+                    shutil.chown(file, server.user)
+            server.execute("ALTER SYSTEM SET ssl = on")
+            server.execute("SELECT pg_reload_conf()")
+            url = server.create("chat")
+            trustme.CA().cert_pem.write_to_path(tmp_path / "root.crt")
+            strict = f"{url}?sslmode=verify-full&sslrootcert={tmp_path / 'root.crt'}"
+            assert "The encrypted connection to PostgreSQL" in await refusal(strict)
+            async with opened(f"{url}?sslmode=require") as database:
+                secured = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+                assert await database.fetch(secured) == [(True,)]
+    except ServerMissing as missing:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture
