@@ -1,4 +1,4 @@
-"""The command line: run the bot, check it, back it up, chat in the terminal, the sandbox."""
+"""The command line: run the bot, check it, back it up or move it, chat, the sandbox."""
 
 import gc
 import os
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from bot.settings import Settings
     from bot.storage.database_file import DatabaseFile
-    from bot.storage.location import PostgresLocation
+    from bot.storage.location import Location, PostgresLocation
 
 MOST_DAYS: Final = 3650
 REFUSED: Final = 2  # exit code: the program cannot start; the printed sentence says why
@@ -78,6 +78,7 @@ def _chosen(arguments: Sequence[str]) -> tuple[str, Callable[[], int]]:
         "chat": partial(_chat, options),
         "health": partial(_health, options),
         "doctor": partial(_doctor, options),
+        "move": partial(_move, options),
         "sandbox": partial(_sandbox, options),
     }
     command = options.command or "run"
@@ -111,6 +112,21 @@ def _parser() -> "argparse.ArgumentParser":
         metavar="DAYS",
         help="delete copies in the folder that an earlier backup made more than DAYS days ago "
         "(default: 7)",
+    )
+    move = commands.add_parser(
+        "move",
+        help="move the memory of a stopped bot from SQLite to PostgreSQL, or back",
+        description="Copy every row into an empty database, or none. The source stays as it is.",
+    )
+    move.add_argument(
+        "source", type=_location, help="the database to read, such as sqlite:///data/bot.db"
+    )
+    move.add_argument(
+        "target",
+        type=_location,
+        nargs="?",
+        help="the empty database to fill (default: DATABASE_URL, which keeps the password out of "
+        "the list of processes)",
     )
     chat = commands.add_parser(
         "chat", help="chat in the terminal, without Discord, or ask one question"
@@ -177,6 +193,20 @@ def _count(text: str, most: int) -> int:
 
         raise ArgumentTypeError(f"give a whole number from 1 to {most}")
     return int(text)
+
+
+def _location(text: str) -> "Location":
+    from bot.storage.location import DatabaseUnknown, UrlInvalid, location_of  # noqa: PLC0415
+
+    try:
+        return location_of(text)
+    except (DatabaseUnknown, UrlInvalid):
+        from argparse import ArgumentTypeError  # noqa: PLC0415
+
+        # The text itself is not repeated: it may have a password.
+        raise ArgumentTypeError(
+            "give sqlite:/// and a file, or postgresql://USER:PASSWORD@HOST/DATABASE"
+        ) from None
 
 
 def _days(text: str) -> int:
@@ -304,6 +334,37 @@ def _backup(options: "argparse.Namespace") -> int:
     print(
         f"Copied {database} to {made.path} ({made.size_bytes / 1e6:.1f} MB) in "
         f"{made.seconds:.1f} s.{deleted}"
+    )
+    return 0
+
+
+def _move(options: "argparse.Namespace") -> int:
+    # As Ctrl-C, for which asyncio cancels what runs: what was begun is undone.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    import asyncio  # noqa: PLC0415
+
+    from bot.settings import Settings  # noqa: PLC0415
+    from bot.storage.move import move  # noqa: PLC0415
+
+    source, target = options.source, options.target
+    if target is None:
+        settings = Settings.load(discord_token="not-needed", openai_api_key="not-needed")
+        target = settings.database
+    print(f"Move {source} to {target}", flush=True)
+    try:
+        moved = asyncio.run(move(source, target, partial(print, flush=True)))
+    except KeyboardInterrupt:
+        print(f"Stopped: nothing was moved, and {source} is as it was.", file=sys.stderr)
+        raise
+    if moved.corrected:
+        print(
+            f"Texts with NUL, or with what is not UTF-8: {moved.corrected}. PostgreSQL stores "
+            "neither: such characters were left out or replaced."
+        )
+    print(
+        f"Moved {moved.rows:,} rows of {moved.tables} tables in {moved.seconds:.1f} s. Start the "
+        f"bot with DATABASE_URL on {target}. Once it runs, delete {source} and its copies: what "
+        "people delete from now on stays in them."
     )
     return 0
 

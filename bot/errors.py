@@ -94,6 +94,10 @@ class BackupFailed(StartRefused):
     """The database cannot be copied; the text says why and what to do."""
 
 
+class MoveFailed(StartRefused):
+    """The database cannot be moved to another one; the text says why and what to do."""
+
+
 class DiscordRefused(StartRefused):
     """Discord refuses this bot, and trying again would not help."""
 

@@ -111,6 +111,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "inspection",
         "leases",
         "location",
+        "move",
         "places",
         "preferences",
         "schema",

@@ -46,7 +46,9 @@ def test_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert caught.value.code == 0
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("run", "backup", "doctor", "chat", "sandbox"))
+    assert all(
+        command in shown for command in ("run", "backup", "move", "doctor", "chat", "sandbox")
+    )
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -121,9 +121,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _read_through(path: Path) -> None:
     """Read the whole file before anything may write to it. A new file is created private."""
-    size = path.stat().st_size if path.exists() else 0
-    log_path = Path(f"{path}-wal")
-    is_logged = log_path.exists() and log_path.stat().st_size > 0
+    size, is_logged = path.stat().st_size if path.exists() else 0, _is_logged(path)
     if size < SMALLEST_PAGE and (size or is_logged):
         # SQLite would treat it as a new file, and delete the write-ahead log.
         raise sqlite3.DatabaseError("the file is cut short")
@@ -131,15 +129,27 @@ def _read_through(path: Path) -> None:
         log.info("Create database %s: there is none", path, extra=as_event("database_created"))
         path.touch(mode=0o600)  # Other users of the system must not read it.
     # If the file cannot be read, aiosqlite would fail as well, and its thread would die with a
-    # traceback. A read-only connection does not move the log of a crash into a damaged file. If
-    # there is no log, no process has the file open, and "immutable" creates no files beside it.
-    how = "mode=ro" if is_logged else "immutable=1"
-    address = f"{path.resolve().as_uri()}?{how}"
-    reader = sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)
-    with closing(reader):
+    # traceback.
+    with closing(reader_of(path)) as reader:
         for (finding,) in reader.execute("PRAGMA quick_check(1)"):
             if finding != "ok":
                 raise sqlite3.DatabaseError(finding)
         [(page_bytes,)] = reader.execute("PRAGMA page_size")
         if size % page_bytes and not is_logged:  # SQLite reads zeros for what is missing.
             raise sqlite3.DatabaseError("the file is cut short")
+
+
+def reader_of(path: Path) -> sqlite3.Connection:
+    """Open the database at *path*, whose lock this process holds, without changing anything.
+
+    A read-only connection does not move the log of a crash into the file, which may be damaged. If
+    there is no log, no process has the file open, and "immutable" creates no files beside it.
+    """
+    how = "mode=ro" if _is_logged(path) else "immutable=1"
+    address = f"{path.resolve().as_uri()}?{how}"
+    return sqlite3.connect(address, uri=True, timeout=LOCKED_SECONDS)
+
+
+def _is_logged(path: Path) -> bool:
+    log_path = Path(f"{path}-wal")
+    return log_path.exists() and log_path.stat().st_size > 0

@@ -90,10 +90,11 @@ def refusal(error: BaseException, location: PostgresLocation) -> HistoryUnusable
     return HistoryUnusable(sentence) if sentence else None
 
 
-def unreachable(why: str, location: PostgresLocation, seconds: float) -> HistoryUnusable:
+def unreachable(why: str, location: PostgresLocation, seconds: float = 0) -> HistoryUnusable:
     """Return that the server could not be reached for so long."""
+    tried = f"; tried for {seconds:.0f} s" if seconds else ""
     return HistoryUnusable(
-        f"PostgreSQL at {location.server} cannot be reached ({why}); tried for {seconds:.0f} s. "
+        f"PostgreSQL at {location.server} cannot be reached ({why}){tried}. "
         "Start it, or correct host and port in DATABASE_URL."
     )
 

@@ -52,6 +52,13 @@ async def open_postgres(
 
 async def _admit(location: PostgresLocation, lock: InstanceLock, session: Session) -> None:
     """Check and prepare a new session; raises HistoryUnusable or what asyncpg raises."""
+    await check_server(location, session)
+    await lock.take(session)
+    await prepare(session)
+
+
+async def check_server(location: PostgresLocation, session: Session) -> None:
+    """Raise HistoryUnusable, or what asyncpg raises, if the bot cannot use the server."""
     if session.server_version < OLDEST_VERSION:
         raise too_old(location, session.server_version)
     [(encoding, is_read_only)] = await session.fetch(_SERVER)
@@ -60,8 +67,6 @@ async def _admit(location: PostgresLocation, lock: InstanceLock, session: Sessio
     if encoding != "UTF8":
         raise not_utf8(location, encoding)
     await _refuse_pooler(location, session)
-    await lock.take(session)
-    await prepare(session)
 
 
 async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:

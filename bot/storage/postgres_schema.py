@@ -218,7 +218,7 @@ async def prepare(session: Session, schema: str = SCHEMA) -> None:
     await session.execute("BEGIN")
     await session.execute("SET LOCAL statement_timeout = 0")  # Another process may be migrating.
     await session.execute("SELECT pg_advisory_xact_lock($1)", MIGRATION_LOCK)
-    found = await _found(session, schema)
+    found = await found_in(session, schema)
     if reason := refusal(found, schema, VERSION, COMPATIBLE):
         raise HistoryUnusable(reason)
     await _migrate(session, schema, found.version)
@@ -227,7 +227,8 @@ async def prepare(session: Session, schema: str = SCHEMA) -> None:
     await session.execute(f'SET search_path TO "{schema}"')
 
 
-async def _found(session: Session, schema: str) -> Found:
+async def found_in(session: Session, schema: str = SCHEMA) -> Found:
+    """Return what the database says of itself, before this session is prepared."""
     tables = await session.fetch("SELECT tablename FROM pg_tables WHERE schemaname = $1", schema)
     names = {str(name) for (name,) in tables}
     if "schema_version" not in names:

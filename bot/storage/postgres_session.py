@@ -1,7 +1,7 @@
 """One connection to PostgreSQL: how it is opened, what it runs, and when it is lost."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Sequence
 from typing import Any, Final, Self
 
 import asyncpg
@@ -85,6 +85,16 @@ class Session:
         """Run a statement and return how many rows it changed."""
         count = (await self.execute(query, *arguments)).rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
+
+    async def copy_in(
+        self, schema: str, table: str, columns: Sequence[str], rows: AsyncIterable[Row]
+    ) -> None:
+        """Store *rows* in a table, without reading all of them first."""
+        # The stubs know only rows that are all there at once.
+        records: Any = rows
+        await self._connection.copy_records_to_table(
+            table, schema_name=schema, columns=columns, records=records
+        )
 
     async def begin(self) -> str:
         """Begin a transaction and return its id, by which `was_committed` finds it."""
