@@ -315,6 +315,8 @@ def connection(
     """Return the connection of a shard, not opened yet, with the bot that `build` makes."""
     settings = resources.settings
     point_at(settings.discord_api_url, settings.discord_gateway_url)
+    # Another process may have had this shard, and deleted places of it.
+    resources.history.places.recorded.clear()
     shared = shared or Shared.of(resources)
     access = Access(
         token=settings.discord_token.get_secret_value(),

@@ -12,6 +12,7 @@ from bot.conversation.exchange import State
 from bot.errors import HistoryFailed, HistoryInDoubt
 from bot.sandbox.postgres_server import PostgresServer
 from bot.storage import postgres, postgres_link
+from bot.storage.exchange_queries import OWN_SQL, PARENT_SQL
 from bot.storage.exchanges import History
 from bot.storage.postgres import PostgresDatabase
 from bot.storage.postgres_schema import SCHEMA
@@ -352,3 +353,21 @@ async def test_a_reader_delays_the_rewrite_and_nothing_else(postgres_url: str) -
         await transaction.rollback()
         await database.rewrite()
         await reader.close()
+
+
+@pytest.mark.parametrize("sql", [OWN_SQL, PARENT_SQL])
+async def test_a_page_of_context_is_read_in_the_order_of_an_index(
+    postgres_url: str, sql: str
+) -> None:
+    """However many questions a channel has."""
+    named = {"channel": 9000, "person": 0, "parent": 1, "before": 8000, "rows": 64}
+    async with opened(postgres_url) as database:
+        await database.change(
+            "INSERT INTO exchanges (message_id, channel_id, place_id, author_id, author, question,"
+            " quoted, reply, state) SELECT g, CASE WHEN g < 4000 THEN 1 ELSE 9000 END, 1, 7, '',"
+            " '', '', 'Because.', 'answered' FROM generate_series(1, 8000) g"
+        )
+        await database.fetch("ANALYZE")
+        plan = "\n".join(row[0] for row in await database.fetch(f"EXPLAIN {sql}", **named))
+    assert "Index Scan Backward" in plan
+    assert "Sort" not in plan
