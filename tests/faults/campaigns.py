@@ -23,6 +23,7 @@ from tests.faults.lost_creates import play_lost_creates
 from tests.faults.points import POINTS
 from tests.faults.stream_fuzz import cut_at_each_byte, garbled_streams
 from tests.fork_server import ForkServer
+from tests.scale.connection_cuts import play_connection_cuts
 
 HEAD: Final = ("fault", "tries", "lost", "doubled", "worst recovery", "seed", "took")
 
@@ -118,6 +119,12 @@ CAMPAIGNS: Final = {
     "creates": Campaign(
         "answers while the responses to created messages are lost",
         on_a_stage(play_lost_creates),
+        500,
+        10,
+    ),
+    "cuts": Campaign(
+        "the connection to PostgreSQL cut in the middle of a question",
+        on_a_stage(play_connection_cuts, with_bot=False),
         500,
         10,
     ),

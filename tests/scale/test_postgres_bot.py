@@ -3,7 +3,7 @@
 import asyncio
 import random
 import sys
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 import pytest
@@ -11,39 +11,13 @@ import pytest
 from bot.sandbox.model_script import Script
 from bot.sandbox.postgres_server import PASSWORD, PostgresServer, free_port
 from bot.storage.postgres_instance import LOCK
-from tests.e2e.conftest import Message, Stage
-from tests.tcp_proxy import Proxy, running_proxy
+from tests.e2e.conftest import Stage
+from tests.scale.connection_cuts import answers_to, cut_during_question, rows, settled
+from tests.tcp_proxy import running_proxy
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 SOME_MESSAGES: Final = 6  # of a question at which the connection is cut, without --all
-SETTLE_SECONDS: Final = 30.0
-
-
-async def rows(url: str, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """Return what the database has, read as by another program."""
-    connection = await asyncpg.connect(url, server_settings={"search_path": "chatbot"})
-    try:
-        return [tuple(row) for row in await connection.fetch(sql, *parameters)]
-    finally:
-        await connection.close()
-
-
-async def settled(url: str, question: Message) -> str:
-    """Return the state of a question once nothing of it is left to do."""
-    sql = "SELECT state, unshown IS NULL FROM exchanges WHERE message_id = $1"
-    async with asyncio.timeout(SETTLE_SECONDS):
-        while True:
-            for state, is_shown in await rows(url, sql, int(question["id"])):
-                if is_shown and state in {"answered", "failed", "cancelled"}:
-                    return str(state)
-            await asyncio.sleep(0.05)
-
-
-async def answers_to(stage: Stage, question: Message) -> list[Message]:
-    """Return each message of the bot in the thread of a question."""
-    messages = await stage.messages_in(question["id"])
-    return [one for one in messages if one["author"].get("bot")]
 
 
 async def test_bot_answers_streams_remembers_and_forgets(
@@ -117,25 +91,6 @@ async def test_password_is_in_no_log(
     assert "refuses the password" in own_stage.log
     assert PASSWORD not in own_stage.log
     assert "hunter2" not in own_stage.log
-
-
-async def cut_during_question(
-    stage: Stage, proxy: Proxy, url: str, number: int, text: str
-) -> Message:
-    """Ask while the connection is cut at the message *number* from now; check the one answer."""
-    proxy.cut_at = len(proxy.messages) + number
-    question = await stage.ask(text)
-    await stage.answer_to(question)
-    state = await settled(url, question)
-    proxy.cut_at = None
-    assert state == "answered", f"{text}: {state}"
-    found = await answers_to(stage, question)
-    assert len(found) == 1, f"{text}: {[one['content'] for one in found]}"
-    [(asked,)] = await rows(
-        url, "SELECT count(*) FROM exchanges WHERE message_id = $1", int(question["id"])
-    )
-    assert asked == 1, text
-    return question
 
 
 async def test_connection_is_cut_at_any_message_of_a_question(
