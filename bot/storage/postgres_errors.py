@@ -87,6 +87,11 @@ def reason(error: BaseException) -> str:
 def refusal(error: BaseException, location: PostgresLocation) -> HistoryUnusable | None:
     """Return why the database cannot be opened, None if it may be possible later."""
     sentence = _sentence(error, location)
+    if not sentence and not is_transient(error):
+        sentence = (
+            f"The database {location} cannot be used ({reason(error)}). Correct that, or name "
+            "another database in DATABASE_URL."
+        )
     return HistoryUnusable(sentence) if sentence else None
 
 

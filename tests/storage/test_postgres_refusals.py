@@ -107,6 +107,17 @@ async def test_database_of_a_newer_version(postgres: PostgresServer, postgres_ur
     assert "install the newer version" in await refusal(postgres_url)
 
 
+async def test_tables_that_somebody_changed(postgres: PostgresServer, postgres_url: str) -> None:
+    """It is refused at once: waiting would not help."""
+    async with opened(postgres_url):
+        pass
+    postgres.execute(
+        "ALTER TABLE chatbot.schema_version DROP COLUMN compatible",
+        database=postgres_url.rpartition("/")[2],
+    )
+    assert "cannot be used (UndefinedColumnError" in await refusal(postgres_url)
+
+
 async def test_server_that_is_too_old(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_opening, "OLDEST_VERSION", 99)
     assert "or newer is needed. Update the server" in await refusal(postgres_url)
