@@ -32,25 +32,24 @@ class ShardsLost(ConnectionError):
 
 
 class Cluster:
-    """The shards that this process holds of *total*, at most *most* of them (0: any number).
+    """The shards that this process holds, at most *most* of them (0: any number).
 
     *name* is that of the process, no other has it. *pooler_found* is called if locks do not stay
-    with the session, and *resized* with the number of shards each time that it changes.
+    with the session, and *resized* with the part of the shards that it holds, when that changes.
     """
 
     def __init__(
         self,
         name: str,
         *,
-        total: int,
         most: int = 0,
         pooler_found: Callable[[], None],
-        resized: Callable[[int], None] = lambda _: None,
+        resized: Callable[[float], None] = lambda _: None,
         fence: Fence | None = None,
     ) -> None:
         self.fence = fence or Fence()
         self.name = name
-        self._total = total
+        self._total = 0  # until `run` knows it
         self._most = most
         self._pooler_found = pooler_found
         self._resized = resized
@@ -89,16 +88,18 @@ class Cluster:
             if lost:
                 self._begin_to_abandon(lost, "another process took it")
             raise ShardsLost
-        await leases.renew()
+        if self._total:
+            await leases.renew()
         self._session = session
         if self._watching is not None:
             self._watching.cancel()
         self._watching = asyncio.create_task(self._suspend_when_lost(session))
         self.fence.open(began)
 
-    async def run(self, database: Database, host: Host) -> NoReturn:
-        """Take free shards and keep them, until cancelled."""
-        self._host = host
+    async def run(self, database: Database, host: Host, total: int) -> NoReturn:
+        """Take free shards of *total* for *host* and keep them, until cancelled."""
+        self._host, self._total = host, total
+        self._resized(0.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._claim_forever(database))
             group.create_task(self._renew_forever(database))
@@ -165,7 +166,7 @@ class Cluster:
             extra=as_event("shard_taken", shard=lease.shard),
         )
         self._host.start(Shard(lease.shard, self._total))
-        self._resized(len(self._held))
+        self._resized(len(self._held) / self._total)
 
     def _log_waiting(self, other_totals: Sequence[int]) -> None:
         """Log what a process without shards waits for, once."""
@@ -255,14 +256,14 @@ class Cluster:
         for shard in lost:
             self._held.pop(shard, None)
         self._abandoning -= lost
-        self._resized(len(self._held))
+        self._resized(len(self._held) / self._total)
 
     async def _hand_over(self, database: Database, lease: Lease, grace_seconds: float) -> None:
         assert self._host is not None
         await self._host.drain(Shard(lease.shard, self._total), grace_seconds)
         if self._held.pop(lease.shard, None) is None:
             return
-        self._resized(len(self._held))
+        self._resized(len(self._held) / self._total)
         if (session := database.session) is not None:
             with suppress(HistoryFailed):  # A lost session has no locks.
                 await self._leases(database, session).release(lease.shard)

@@ -70,7 +70,7 @@ async def member(url: str, name: str, *, total: int = 1, most: int = 0) -> Async
     assert isinstance(location, PostgresLocation)
     poolers: list[str] = []
     found = partial(poolers.append, name)
-    cluster = Cluster(name, total=total, most=most, pooler_found=found)
+    cluster = Cluster(name, most=most, pooler_found=found)
 
     async def admit(session: Session) -> None:
         await prepare(session)
@@ -80,7 +80,7 @@ async def member(url: str, name: str, *, total: int = 1, most: int = 0) -> Async
     async with PostgresDatabase.open(
         location, admit=admit, refused=lambda error: poolers.append(str(error))
     ) as database:
-        task = asyncio.create_task(cluster.run(database, host))
+        task = asyncio.create_task(cluster.run(database, host, total))
         try:
             yield Member(cluster, database, host, poolers, task)
         finally:
