@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -71,6 +71,7 @@ from bot.shard_host import ShardHost
 from bot.shards import ONLY_SHARD, Shard, shards_of
 from bot.signals import reload_signal, stop_signal
 from bot.storage.copies import Copies
+from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.exchanges import History
 from bot.storage.facts import Facts
@@ -85,6 +86,8 @@ from bot.transport.reconnect import ShardsRefused
 from bot.transport.sign_ins import SignIns
 
 if TYPE_CHECKING:
+    from bot.cluster.cluster import Cluster
+    from bot.cluster.membership import Membership
     from bot.monitoring.readiness import Condition
     from bot.monitoring.server import Monitor
 
@@ -103,6 +106,7 @@ class Resources:
     attachments: Attachments
     metrics: Metrics = NO_METRICS
     screener: Screener = NO_SCREENER
+    cluster: "Membership | None" = None
 
 
 DatabaseSource = DatabaseFile | PostgresLocation
@@ -136,9 +140,12 @@ async def _run(
     metrics = NO_METRICS if monitor is None else monitor.metrics
     unusable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     api = replace(settings.api, options=live.request_options, reply_tokens=live.longest_reply)
+    refused = partial(_end_with, unusable)
+    cluster = _cluster(settings, source, refused)
+    joined = None if cluster is None else cluster.admit
     async with (
         opened_unless(
-            stop, open_database(source, metrics, refused=partial(_end_with, unusable))
+            stop, open_database(source, metrics, refused=refused, joined=joined)
         ) as database,
         History.over(database) as history,
         ChatCompletions.open(api, metrics) as model,
@@ -160,6 +167,7 @@ async def _run(
             attachments=attachments,
             metrics=metrics,
             screener=screener,
+            cluster=_membership(cluster, database),
         )
         live.apply_orders(await _orders(history, settings.database))
         await _serve(resources, stop, unusable, monitor)
@@ -175,7 +183,7 @@ async def _serve(
     history, shared = resources.history, Shared.of(resources)
     async with host_of(resources, shared) as host:
         if monitor is not None:
-            monitor.condition = partial(_condition, host, history)
+            monitor.condition = partial(_condition, host, resources)
         running = asyncio.create_task(_run_shards(resources, shared, host))
         stopping = asyncio.create_task(stop.wait())
         ends: set[asyncio.Future[Any]] = {running, stopping, unusable}
@@ -190,7 +198,9 @@ async def _serve(
             unusable.result()
         else:
             log.info("Stop the bot: a signal asks for it", extra=as_event("stopping"))
-            await host.drain_all(resources.live.shutdown_grace.value)
+            cluster = resources.cluster
+            drain = host.drain_all if cluster is None else cluster.drain
+            await drain(resources.live.shutdown_grace.value)
             running.cancel()
             await asyncio.wait({running})
 
@@ -229,21 +239,54 @@ def refuse_needless_limit(settings: Settings) -> None:
         )
 
 
+def _cluster(
+    settings: Settings, source: DatabaseSource, refused: Callable[[HistoryUnusable], None]
+) -> "Cluster | None":
+    """Return what shares the shards among processes; a file belongs to one process."""
+    if not isinstance(source, PostgresLocation):
+        return None
+    # Late, because most bots run alone, on a file.
+    from bot.cluster.cluster import Cluster  # noqa: PLC0415
+    from bot.cluster.names import process_name  # noqa: PLC0415
+    from bot.storage.postgres_errors import pooler  # noqa: PLC0415
+
+    return Cluster(
+        process_name(),
+        most=settings.shards_per_process,
+        pooler_found=partial(refused, pooler(source)),
+    )
+
+
+def _membership(cluster: "Cluster | None", database: Database) -> "Membership | None":
+    if cluster is None:
+        return None
+    from bot.cluster.membership import Membership  # noqa: PLC0415  # see `_cluster`
+    from bot.storage.postgres import PostgresDatabase  # noqa: PLC0415
+
+    assert isinstance(database, PostgresDatabase)
+    return Membership(cluster, database)
+
+
 async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -> None:
-    """Start all shards, and wait until one ends for good; raises StartRefused."""
-    history = resources.history
+    """Run the shards of this process until one ends for good; raises StartRefused."""
+    history, cluster = resources.history, resources.cluster
     try:
         total = await total_shards(resources.settings, history.facts)
-        await adopt_total(history, total)
+        adopted = partial(adopt_total, history, total)
+        if cluster is None:
+            await adopted()
     except HistoryFailed as error:
         raise HistoryUnusable(
             f"What the last run noted of its shards cannot be read from the database ({error})."
         ) from error
     shared.sign_ins.budget.scale_to(total)
-    for shard in shards_of(total):
-        host.start(shard)
     try:
-        await host.wait()
+        if cluster is None:
+            for shard in shards_of(total):
+                host.start(shard)
+            await host.wait()
+        else:
+            await cluster.run(host, total, adopted=adopted, resized=shared.pacer.share)
     except ShardsRefused:
         with suppress(HistoryFailed):  # Then the next start is refused as well, and tries again.
             await forget_recommended(history.facts)
@@ -261,14 +304,17 @@ async def _orders(history: History, database: Location) -> Orders:
         ) from error
 
 
-async def _condition(host: ShardHost, history: History) -> "Condition":
+async def _condition(host: ShardHost, resources: Resources) -> "Condition":
     """Return what the health port judges by."""
     from bot.monitoring.readiness import STARTING, Condition  # noqa: PLC0415  # see `run`
 
+    cluster = resources.cluster
+    standby = cluster is not None and cluster.is_standby
     return Condition(
-        shards=host.states() or STARTING.shards,
-        database_works=await history.works(),
+        shards=host.states() or ({} if standby else STARTING.shards),
+        database_works=await resources.history.works(),
         draining=host.draining,
+        standby=standby,
     )
 
 
@@ -355,7 +401,8 @@ class Shared:
         limit = UserRateLimit(live.questions_per_minute, metrics)
         budgets = Budgets(history.spending, live.budgets)
         copies = copies_of(settings.database)
-        pacer = Pacer(earlier_calls=EARLIER_CALLS)
+        passed = None if resources.cluster is None else resources.cluster.passed
+        pacer = Pacer(earlier_calls=EARLIER_CALLS, passed=passed)
         return cls(
             admission=Admission(limit, budgets, metrics),
             budgets=budgets,
@@ -375,9 +422,15 @@ class Shared:
                 keep_seconds=(settings.catch_up_hours + 1) * HOUR_SECONDS,
                 retention_days=settings.retention_days,
             ),
-            sign_ins=SignIns(IdentifyBudget(history.facts), pacer=pacer),
+            sign_ins=_sign_ins(resources, pacer),
             started_at=time.time(),
         )
+
+
+def _sign_ins(resources: Resources, pacer: Pacer) -> SignIns:
+    if resources.cluster is None:
+        return SignIns(IdentifyBudget(resources.history.facts), pacer=pacer)
+    return SignIns(resources.cluster.budget(), resources.cluster.slots(), pacer)
 
 
 def build(resources: Resources, shared: Shared, client: ChatClient) -> Services:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Final, NoReturn
@@ -31,11 +31,15 @@ class ShardsLost(ConnectionError):
         super().__init__("shards of the last session are being closed")
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Cluster:
     """The shards that this process holds, at most *most* of them (0: any number).
 
     *name* is that of the process, no other has it. *pooler_found* is called if locks do not stay
-    with the session, and *resized* with the part of the shards that it holds, when that changes.
+    with the session.
     """
 
     def __init__(
@@ -44,7 +48,6 @@ class Cluster:
         *,
         most: int = 0,
         pooler_found: Callable[[], None],
-        resized: Callable[[float], None] = lambda _: None,
         fence: Fence | None = None,
     ) -> None:
         self.fence = fence or Fence()
@@ -52,7 +55,9 @@ class Cluster:
         self._total = 0  # until `run` knows it
         self._most = most
         self._pooler_found = pooler_found
-        self._resized = resized
+        self._resized: Callable[[float], None] = lambda _: None
+        self._adopted: Callable[[], Awaitable[None]] = _nothing
+        self._database: Database | None = None
         self._held: dict[int, Lease] = {}
         self._abandoning: set[int] = set()
         self._session: Session | None = None
@@ -96,9 +101,22 @@ class Cluster:
         self._watching = asyncio.create_task(self._suspend_when_lost(session))
         self.fence.open(began)
 
-    async def run(self, database: Database, host: Host, total: int) -> NoReturn:
-        """Take free shards of *total* for *host* and keep them, until cancelled."""
-        self._host, self._total = host, total
+    async def run(
+        self,
+        database: Database,
+        host: Host,
+        total: int,
+        *,
+        adopted: Callable[[], Awaitable[None]] = _nothing,
+        resized: Callable[[float], None] = lambda _: None,
+    ) -> NoReturn:
+        """Take free shards of *total* for *host* and keep them, until cancelled.
+
+        *adopted* is awaited before the first of them starts: no shard of another total runs then.
+        *resized* is called with the part of the shards that is held, whenever it changes.
+        """
+        self._database, self._host, self._total = database, host, total
+        self._adopted, self._resized = adopted, resized
         self._resized(0.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._claim_forever(database))
@@ -106,9 +124,11 @@ class Cluster:
             group.create_task(self._watch_the_clock())
         raise AssertionError("the tasks never end")
 
-    async def drain(self, database: Database, grace_seconds: float) -> None:
+    async def drain(self, grace_seconds: float) -> None:
         """Let each shard go as soon as its answers are done; take no others."""
         self._draining = True
+        if (database := self._database) is None:
+            return
         leaving = [self._hand_over(database, one, grace_seconds) for one in self._held.values()]
         await asyncio.gather(*leaving)
         if (session := database.session) is not None:
@@ -152,6 +172,8 @@ class Cluster:
                 await leases.release(shard)
                 plan = now
                 break
+            if not self._held:
+                await self._adopted()
             self._begin(session, lease)
         self._log_waiting(plan.other_totals)
 
@@ -190,11 +212,11 @@ class Cluster:
 
     async def _renew_forever(self, database: Database) -> None:
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
             try:
                 await self._renew(database)
             except HistoryFailed as error:
                 self._log_failure(error)
+            await asyncio.sleep(RENEW_SECONDS)
 
     async def _renew(self, database: Database) -> None:
         session = database.session

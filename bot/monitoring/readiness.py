@@ -13,6 +13,7 @@ class Condition(NamedTuple):
     shards: Mapping[int, GatewayState]
     database_works: bool = True
     draining: bool = False
+    standby: bool = False  # Other processes have all shards, and this one waits for them.
 
 
 class Readiness(NamedTuple):
@@ -21,6 +22,7 @@ class Readiness(NamedTuple):
     shards: Mapping[str, str]
     database: str
     reasons: tuple[str, ...]
+    standby: bool = False
 
     @property
     def status(self) -> HTTPStatus:
@@ -28,8 +30,11 @@ class Readiness(NamedTuple):
         return HTTPStatus.SERVICE_UNAVAILABLE if self.reasons else HTTPStatus.OK
 
     def body(self) -> dict[str, object]:
-        """Return the object of the response."""
-        return {"ready": not self.reasons, **self._asdict()}
+        """Return the object of the response; only a standby says that it is one."""
+        fields = {"ready": not self.reasons, **self._asdict()}
+        if not self.standby:
+            del fields["standby"]
+        return fields
 
 
 STARTING: Final = Condition({0: GatewayState.CONNECTING})
@@ -45,6 +50,7 @@ def readiness(condition: Condition) -> Readiness:
         {str(shard): state.value for shard, state in condition.shards.items()},
         "ok" if condition.database_works else "failing",
         tuple(_reasons(condition)),
+        condition.standby,
     )
 
 

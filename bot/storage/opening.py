@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 from bot.errors import HistoryUnusable
 from bot.metrics import NO_METRICS, Metrics
@@ -10,6 +11,9 @@ from bot.storage.copies import Copies, NoCopies
 from bot.storage.database import Database
 from bot.storage.database_file import DatabaseFile
 from bot.storage.location import Location, PostgresLocation
+
+if TYPE_CHECKING:
+    from bot.storage.postgres_opening import Joined
 
 
 class StoppedEarly(Exception):
@@ -22,10 +26,12 @@ async def open_database(
     metrics: Metrics = NO_METRICS,
     *,
     refused: Callable[[HistoryUnusable], None],
+    joined: "Joined | None" = None,
 ) -> AsyncIterator[Database]:
     """Open a locked file or a database of PostgreSQL; raises HistoryUnusable.
 
-    *refused* is called if the database becomes unusable for good while it is open.
+    *refused* is called if the database becomes unusable for good while it is open. *joined* is
+    awaited with each new session of PostgreSQL, before anything else uses it.
     """
     if isinstance(source, DatabaseFile):
         # Late, as below: each engine's library takes memory.
@@ -35,9 +41,10 @@ async def open_database(
             yield file
         return
     # Late, because asyncpg is an extra, which most bots have no use for.
-    from bot.storage.postgres_opening import open_postgres  # noqa: PLC0415
+    from bot.storage.postgres_opening import alone, open_postgres  # noqa: PLC0415
 
-    async with open_postgres(source, metrics, refused=refused) as database:
+    join = joined or alone
+    async with open_postgres(source, metrics, refused=refused, joined=join) as database:
         yield database
 
 

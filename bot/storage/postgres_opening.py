@@ -1,13 +1,12 @@
 """Open the database at a PostgreSQL server: check the server, then make the tables."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
-from bot.errors import HistoryFailed
 from bot.metrics import NO_METRICS, Metrics
+from bot.storage.leases import Run, at_once
 from bot.storage.location import PostgresLocation
 from bot.storage.postgres import PostgresDatabase
 from bot.storage.postgres_errors import (
@@ -18,12 +17,11 @@ from bot.storage.postgres_errors import (
     pooler,
     too_old,
 )
-from bot.storage.postgres_instance import IS_HELD, LOCK, InstanceLock
 from bot.storage.postgres_link import Refused
 from bot.storage.postgres_schema import prepare
 from bot.storage.postgres_session import Session
 
-CHECK_SECONDS: Final = 5.0
+Joined = Callable[[Session, Run], Awaitable[None]]
 _PID: Final = "SELECT pg_backend_pid()"
 _SERVER: Final = """
     SELECT current_setting('server_encoding'),
@@ -31,30 +29,33 @@ _SERVER: Final = """
 """
 
 
+async def alone(_session: Session, _run: Run) -> None:
+    """Join nobody: whoever opens the database holds no shard."""
+
+
 @asynccontextmanager
 async def open_postgres(
-    location: PostgresLocation, metrics: Metrics = NO_METRICS, *, refused: Refused
+    location: PostgresLocation,
+    metrics: Metrics = NO_METRICS,
+    *,
+    refused: Refused,
+    joined: Joined = alone,
 ) -> AsyncIterator[PostgresDatabase]:
-    """Open the database with its newest tables, for this process alone; raises HistoryUnusable.
+    """Open the database with its newest tables; raises HistoryUnusable.
 
-    *refused* is called if the database becomes unusable later: another instance has it, or a pooler
-    was put in front of it.
+    *joined* is awaited with each new session, before anything else uses it. *refused* is called if
+    the database becomes unusable later, as by a newer version of its tables.
     """
-    admit = partial(_admit, location, InstanceLock(location))
+    admit = partial(_admit, location, joined)
     async with PostgresDatabase.open(location, metrics, admit=admit, refused=refused) as database:
-        watch = asyncio.create_task(_watch(database, location, refused))
-        try:
-            yield database
-        finally:
-            watch.cancel()
-            await asyncio.wait({watch})
+        yield database
 
 
-async def _admit(location: PostgresLocation, lock: InstanceLock, session: Session) -> None:
+async def _admit(location: PostgresLocation, joined: Joined, session: Session) -> None:
     """Check and prepare a new session; raises HistoryUnusable or what asyncpg raises."""
     await check_server(location, session)
-    await lock.take(session)
     await prepare(session)
+    await joined(session, at_once(session))
 
 
 async def check_server(location: PostgresLocation, session: Session) -> None:
@@ -89,13 +90,3 @@ async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:
         other.terminate()
     if others_pid == pid or pid_now != pid:
         raise pooler(location)
-
-
-async def _watch(database: PostgresDatabase, location: PostgresLocation, refused: Refused) -> None:
-    """Check now and then that the session still has its lock; this also finds a lost session."""
-    while True:
-        await asyncio.sleep(CHECK_SECONDS)
-        with suppress(HistoryFailed):
-            if not await database.fetch(IS_HELD.replace("$1", "?").replace("$2", "?"), *LOCK):
-                refused(pooler(location))
-                return

@@ -204,15 +204,15 @@ def capacity_of(shards: int, total: int = USUAL_TOTAL) -> float:
 def refilled(left: TimedValue, now: float, capacity: float = CAPACITY) -> TimedValue:
     """Return the budget at *now*. If the clock was set back, the budget stays as it was."""
     since = max(0.0, now - left.at)
-    return TimedValue(min(capacity, left.number + since / _refill_seconds(capacity)), now)
+    return TimedValue(min(capacity, left.number + since / refill_seconds(capacity)), now)
 
 
 def budget_pause_seconds(left: float, capacity: float = CAPACITY) -> float:
     """Return how long to wait before an IDENTIFY; after that at least one is left."""
-    return 0.0 if left > UNHURRIED else _refill_seconds(capacity) * (1 - left / UNHURRIED)
+    return 0.0 if left > UNHURRIED else refill_seconds(capacity) * (1 - left / UNHURRIED)
 
 
-def _refill_seconds(capacity: float) -> float:
+def refill_seconds(capacity: float) -> float:
     """Return after how long there is one more: a full budget returns in a day."""
     return REFILL_SECONDS * CAPACITY / capacity
 

@@ -9,7 +9,7 @@ from typing import Final, Protocol, Self
 import discord
 
 from bot.shards import Shard
-from bot.transport.identify_budget import IdentifyBudget
+from bot.transport.identify_budget import StartLimit
 from bot.transport.pacer import Pacer, Priority
 from bot.transport.session_starts import start_limit
 
@@ -17,6 +17,25 @@ from bot.transport.session_starts import start_limit
 # closer together than they were sent.
 SLOT_SECONDS: Final = 5.5
 LOGIN_REQUESTS: Final = 2  # that discord.py makes for a login, past the pacer
+
+
+class Budget(Protocol):
+    """The IDENTIFYs that the bot may still send today."""
+
+    def scale_to(self, shards: int, /) -> None:
+        """Let the budget suffice for the starts of so many shards."""
+
+    async def wait(self) -> None:
+        """Return when the budget allows another one."""
+
+    def left_now(self) -> float:
+        """Return how many are left."""
+
+    async def lower_to(self, discords: StartLimit, /) -> None:
+        """Adopt Discord's count if it is smaller."""
+
+    async def spend(self) -> None:
+        """Take one from the budget."""
 
 
 class IdentifySlots(Protocol):
@@ -80,7 +99,7 @@ class SignIns:
     """
 
     def __init__(
-        self, budget: IdentifyBudget, slots: IdentifySlots | None = None, pacer: Pacer | None = None
+        self, budget: Budget, slots: IdentifySlots | None = None, pacer: Pacer | None = None
     ) -> None:
         self.budget = budget
         self.content_granted = True

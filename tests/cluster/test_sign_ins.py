@@ -4,21 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import asyncpg
 import pytest
 
 from bot.storage.leases import SignInStore, at_once
+from bot.storage.location import PostgresLocation, location_of
 from bot.storage.postgres_schema import prepare
+from bot.storage.postgres_session import Session
 
 
 @asynccontextmanager
 async def store(url: str) -> AsyncIterator[SignInStore]:
-    connection = await asyncpg.connect(url)
+    location = location_of(url)
+    assert isinstance(location, PostgresLocation)
+    session = await Session.open(location)
     try:
-        await prepare(connection)
-        yield SignInStore(at_once(connection))
+        await prepare(session)
+        yield SignInStore(at_once(session))
     finally:
-        await connection.close()
+        await session.close()
 
 
 async def test_each_reservation_begins_when_the_one_before_it_ends(postgres_url: str) -> None:

@@ -43,3 +43,16 @@ def test_all_reasons_are_told() -> None:
     assert [reason.partition(":")[0] for reason in readiness(condition).reasons] == [
         *("draining", "deaf", "connecting", "database failing"),
     ]
+
+
+def test_standby_is_ready_without_a_connection() -> None:
+    """A supervisor must not restart it: it waits for the shards of the others."""
+    judged = readiness(Condition({}, standby=True))
+    assert judged.status == 200
+    assert judged.body() == {
+        "ready": True,
+        "shards": {},
+        "database": "ok",
+        "reasons": (),
+        "standby": True,
+    }

@@ -5,12 +5,10 @@ import random
 import sys
 from typing import Final
 
-import asyncpg
 import pytest
 
 from bot.sandbox.model_script import Script
 from bot.sandbox.postgres_server import PASSWORD, PostgresServer, free_port
-from bot.storage.postgres_instance import LOCK
 from tests.e2e.conftest import Stage
 from tests.scale.connection_cuts import answers_to, cut_during_question, rows, settled
 from tests.tcp_proxy import running_proxy
@@ -131,27 +129,6 @@ async def test_answer_to_each_commit_of_a_question_is_lost(
             assert await settled(postgres_url, question) == "answered"
             assert len(await answers_to(own_stage, question)) == 1
         assert proxy.cuts > 0
-
-
-async def test_bot_ends_if_another_instance_takes_its_place(
-    own_stage: Stage, unique: str, postgres_url: str
-) -> None:
-    """It does not answer beside the other one."""
-    async with (
-        running_proxy(postgres_url) as proxy,
-        own_stage.bot(DATABASE_URL=proxy.url) as bot,
-    ):
-        proxy.refuses = True
-        proxy.cut()
-        await own_stage.logged("Wait for the database")
-        other = await asyncpg.connect(postgres_url)
-        try:
-            assert await other.fetchval("SELECT pg_try_advisory_lock($1, $2)", *LOCK)
-            proxy.refuses = False
-            assert await bot.wait() == 2
-        finally:
-            await other.close()
-    assert "Another instance of this program is using the database" in own_stage.log
 
 
 async def test_bot_that_waits_for_its_database_can_be_stopped(own_stage: Stage) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import pytest
 import trustme
 
-from bot.errors import HistoryInUse, HistoryUnusable
+from bot.errors import HistoryUnusable
 from bot.sandbox.postgres_server import (
     PASSWORD,
     PostgresServer,
@@ -22,7 +22,7 @@ from bot.sandbox.postgres_server import (
     free_port,
     running_server,
 )
-from bot.storage import postgres_instance, postgres_link, postgres_opening, postgres_session
+from bot.storage import postgres_link, postgres_opening, postgres_session
 from bot.storage.location import PostgresLocation, location_of
 from bot.storage.postgres import PostgresDatabase
 from bot.storage.postgres_opening import open_postgres
@@ -166,49 +166,6 @@ async def test_server_that_comes_while_the_bot_waits(
         async with opened(proxy.url) as database:
             assert await database.fetch("SELECT 1")
     assert caplog.text.count("Wait for the database") == 1
-
-
-async def test_second_instance(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits in case the first is about to end."""
-    monkeypatch.setattr(postgres_instance, "START_SECONDS", 0.5)
-    async with opened(postgres_url):
-        with pytest.raises(HistoryInUse, match="Another instance of this program is using"):
-            async with opened(postgres_url):
-                pass
-    async with opened(postgres_url):
-        pass
-
-
-async def test_instance_that_was_replaced_while_its_connection_was_lost(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres_instance, "AGAIN_SECONDS", 0.1)
-    refusals: list[HistoryUnusable] = []
-    async with running_proxy(postgres_url) as proxy, opened(proxy.url, refusals):
-        proxy.refuses = True
-        proxy.cut()
-        async with opened(postgres_url):
-            proxy.refuses = False
-            async with asyncio.timeout(DEADLINE_SECONDS):
-                while not refusals:  # noqa: ASYNC110  # A callback fills the list.
-                    await asyncio.sleep(0.01)
-    assert isinstance(refusals[0], HistoryInUse)
-
-
-async def test_pooler_that_is_put_in_front_later(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The session no longer finds its own lock."""
-    monkeypatch.setattr(postgres_opening, "CHECK_SECONDS", 0.05)
-    refusals: list[HistoryUnusable] = []
-    async with opened(postgres_url, refusals) as database:
-        await asyncio.sleep(0.2)
-        assert not refusals
-        await database.fetch("SELECT pg_advisory_unlock(?, ?)", *postgres_instance.LOCK)
-        async with asyncio.timeout(DEADLINE_SECONDS):
-            while not refusals:  # noqa: ASYNC110  # A callback fills the list.
-                await asyncio.sleep(0.01)
-    assert "A connection pooler in transaction mode" in str(refusals[0])
 
 
 async def test_certificate_that_nobody_vouches_for(tmp_path: Path) -> None:

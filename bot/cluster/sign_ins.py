@@ -1,0 +1,115 @@
+"""Space and count the IDENTIFYs of all processes: what each process would do alone."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from bot.cluster.fence import Fence
+from bot.errors import HistoryFailed
+from bot.log_events import as_event
+from bot.shards import Shard
+from bot.storage.leases import SignInStore
+from bot.transport.identify_budget import (
+    StartLimit,
+    budget_pause_seconds,
+    capacity_of,
+    refill_seconds,
+)
+from bot.transport.sign_ins import SLOT_SECONDS, LocalSlots
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 1.0
+
+
+class SharedSlots:
+    """Spaces the IDENTIFYs of all processes by the clock of the database.
+
+    A process that is alone goes on without its database.
+    """
+
+    def __init__(
+        self,
+        store: SignInStore,
+        fence: Fence,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._fence = fence
+        self._sleep = sleep
+        self._own = LocalSlots()
+
+    async def reserve(self, shard: Shard, max_concurrency: int) -> None:
+        """Return when *shard* may send its IDENTIFY; raises ConnectionError if it is lost."""
+        key = shard.id % max_concurrency
+        while True:
+            try:
+                await self._sleep(await self._store.reserve(key, SLOT_SECONDS))
+                break
+            except HistoryFailed as error:
+                log.warning("Cannot reserve a sign-in at Discord's gateway: %s", error)
+                if self._fence.alone:
+                    await self._own.reserve(shard, max_concurrency)
+                    break
+            await self._sleep(AGAIN_SECONDS)
+        await self._fence.passed()
+
+
+class SharedBudget:
+    """The IDENTIFYs that are left of a day for all processes of a bot."""
+
+    def __init__(
+        self,
+        store: SignInStore,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._shards = 1
+        self._left = self._capacity = capacity_of(1)
+        self._sleep = sleep
+
+    def scale_to(self, shards: int) -> None:
+        """Let the budget suffice for the starts of so many shards."""
+        self._shards = shards
+        self._capacity = capacity_of(shards)
+
+    async def wait(self) -> None:
+        """Return when the budget allows another IDENTIFY."""
+        await self._change(self._store.spend, 0.0)
+        pause = budget_pause_seconds(self._left, self._capacity)
+        if pause:
+            log.warning(
+                "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
+                "for today",
+                *(pause, self._left, self._capacity),
+                extra=as_event("identify_postponed", wait_s=pause, count=int(self._left)),
+            )
+            await self._sleep(pause)
+
+    def left_now(self) -> float:
+        """Return how many were left when this process asked last."""
+        return self._left
+
+    async def lower_to(self, discords: StartLimit) -> None:
+        """Adopt Discord's count if it is smaller; if it is 0, wait until Discord resets it."""
+        self._capacity = capacity_of(self._shards, discords.total)
+        await self._change(self._store.lower_to, float(discords.left))
+        if not discords.left:
+            log.warning(
+                "Wait %.0f s before identifying: Discord allows no sign-in until then",
+                discords.reset_seconds,
+            )
+            await self._sleep(discords.reset_seconds)
+
+    async def spend(self) -> None:
+        """Take one IDENTIFY from the budget."""
+        await self._change(self._store.spend, 1.0)
+
+    async def _change(
+        self, change: Callable[[float, float, float], Awaitable[float]], count: float
+    ) -> None:
+        try:
+            self._left = await change(count, self._capacity, refill_seconds(self._capacity))
+        except HistoryFailed as error:
+            log.warning("Cannot count the sign-ins at Discord's gateway: %s", error)
