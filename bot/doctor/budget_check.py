@@ -1,27 +1,32 @@
 """Check whether spending has a cap, and how much of the bot's budget is left."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from bot.doctor.findings import Finding, fail, ok, warn
+from bot.doctor.server_check import Look
 from bot.errors import HistoryUnusable
 from bot.llm.budget_rules import BOT_ID, DAY_SECONDS, Amount, BudgetRules, Period, Scope
 from bot.settings import Settings
 from bot.storage.inspection import rows_of
+from bot.storage.spending import SpentRow
 
 NEARLY_USED: Final = 0.8
 
 
-def check_budgets(settings: Settings) -> list[Finding]:
+def check_budgets(settings: Settings, server: Look | None) -> list[Finding]:
     """Check the budgets by what the database says was spent."""
     rules = settings.budget_rules
     if not rules:
         return list(judge_openness(settings))
+    today = int(time.time() // DAY_SECONDS)
     path = settings.database_path
     if path is None:
-        return []
+        rows = server.stored.spent if server is not None and server.facts is not None else None
+        return [] if rows is None else list(judge_budgets(rules, partial(_total, rows), today))
 
     def spent(since: int) -> Amount:
         days = rows_of(
@@ -33,9 +38,13 @@ def check_budgets(settings: Settings) -> list[Finding]:
         return sum((Amount(*day) for day in days), Amount())
 
     try:
-        return list(judge_budgets(rules, spent, int(time.time() // DAY_SECONDS)))
+        return list(judge_budgets(rules, spent, today))
     except (OSError, HistoryUnusable):  # The check of the database says why.
         return []
+
+
+def _total(rows: Sequence[SpentRow], since: int) -> Amount:
+    return sum((Amount(row.nanos, row.tokens) for row in rows if row.day >= since), Amount())
 
 
 def judge_openness(settings: Settings) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from bot.doctor.access_check import check_access
@@ -9,15 +10,20 @@ from bot.doctor.channel_check import check_channel
 from bot.doctor.database_check import check_database
 from bot.doctor.discord_api import DiscordApi, Problem
 from bot.doctor.discord_check import Account, judge_account, read_account
-from bot.doctor.findings import Check, Finding, Report, fail, ok
+from bot.doctor.findings import Check, Finding, Report, fail
 from bot.doctor.ids_check import check_ids
 from bot.doctor.model_check import check_model
 from bot.doctor.operation_check import check_operation
 from bot.doctor.orders_check import in_force
+from bot.doctor.server_check import Look, look_into
 from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
+from bot.errors import HistoryUnusable
 from bot.settings import Settings
+from bot.storage.inspection import orders_of
+from bot.storage.location import PostgresLocation
+from bot.storage.orders import NO_ORDERS, Orders
 
 ORDERS_SECONDS: Final = 5.0
 PROBE_SECONDS: Final = 30.0  # A probe makes requests one after the other, each for 10 s at most.
@@ -45,33 +51,43 @@ async def examine(options: Options) -> Report:
         _bounded(Check.SYSTEM, _of(Check.SYSTEM, asyncio.to_thread(check_system)))
     ]
     if read.settings is not None:
-        settings, orders = read.settings, list[Finding]()
+        settings, orders, server = read.settings, list[Finding](), None
         if "database_url" not in read.wrong:
-            settings, orders = await _with_orders(settings)
+            server = await _server(settings)
+            settings, orders = in_force(settings, await _orders(settings, server))
         found[Check.SETTINGS] += orders
-        probes += _probes(settings, read.wrong, options)
+        probes += _probes(settings, read.wrong, options, server)
     for report in await asyncio.gather(*probes):
         found |= report
     return {check: found[check] for check in Check if check in found}
 
 
-async def _with_orders(settings: Settings) -> tuple[Settings, list[Finding]]:
-    try:
+async def _server(settings: Settings) -> Look | None:
+    """Return what there is in a database of PostgreSQL; None if the database is a file."""
+    location = settings.database
+    return await look_into(location) if isinstance(location, PostgresLocation) else None
+
+
+async def _orders(settings: Settings, server: Look | None) -> Orders:
+    """Return what operators set, none if that cannot be read: the check of the database says so."""
+    path = settings.database_path
+    if path is None:
+        return server.stored.orders if server is not None else NO_ORDERS
+    with suppress(TimeoutError, OSError, HistoryUnusable):
         async with asyncio.timeout(ORDERS_SECONDS):
-            return await asyncio.to_thread(in_force, settings)
-    except TimeoutError:  # The check of the database says so.
-        return settings, []
+            return await asyncio.to_thread(orders_of, path)
+    return NO_ORDERS
 
 
 def _probes(
-    settings: Settings, wrong: frozenset[str], options: Options
+    settings: Settings, wrong: frozenset[str], options: Options, server: Look | None
 ) -> list[Coroutine[None, None, Report]]:
     """Return the probes whose settings are not *wrong*."""
     probes = list[Coroutine[None, None, Report]]()
     if "database_url" not in wrong:
-        checking = asyncio.to_thread(_database, settings)
+        checking = asyncio.to_thread(_database, settings, server)
         probes.append(_bounded(Check.DATABASE, _of(Check.DATABASE, checking)))
-        checking = asyncio.to_thread(check_operation, settings)
+        checking = asyncio.to_thread(check_operation, settings, server)
         probes.append(_bounded(Check.OPERATION, _of(Check.OPERATION, checking)))
     if not wrong & {"discord_token", "discord_api_url"}:
         probes.append(_bounded(Check.DISCORD, _discord(settings, options)))
@@ -87,12 +103,10 @@ def _probes(
     return probes
 
 
-def _database(settings: Settings) -> list[Finding]:
+def _database(settings: Settings, server: Look | None) -> list[Finding]:
     path = settings.database_path
     if path is None:
-        return [
-            ok("database", f"The database is PostgreSQL: {settings.database}. It is not opened.")
-        ]
+        return list(server.findings) if server is not None else []
     return check_database(path)
 
 

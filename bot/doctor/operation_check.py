@@ -9,29 +9,38 @@ from bot import program
 from bot.conversation.snowflakes import seconds_of
 from bot.doctor.budget_check import check_budgets
 from bot.doctor.findings import Finding, as_sentences, fail, ok, warn
+from bot.doctor.server_check import Look
 from bot.errors import HistoryUnusable
-from bot.monitoring.probe import READY, WELL, ask, refusal
+from bot.monitoring.probe import LIVE, READY, WELL, ask, refusal
 from bot.settings import Settings
 from bot.storage.copies import Copies, LastBackup
 from bot.storage.inspection import first_question, is_held
 
 BACKUP_DAYS: Final = 7
+SERVER_BACKUPS: Final = (
+    "Backups of PostgreSQL are made at the server, as by pg_dump: this program makes none."
+)
 
 
-def check_operation(settings: Settings) -> list[Finding]:
-    """Check the budgets, the backups of the database and the health port."""
-    path = settings.database_path
+def check_operation(settings: Settings, server: Look | None) -> list[Finding]:
+    """Check the budgets, the backups of the database and the health port.
+
+    *server* is what was found in a database of PostgreSQL.
+    """
+    path, host, port = settings.database_path, settings.health_host, settings.health_port
     if path is None:
-        return check_budgets(settings)
-    try:
-        first, held = first_question(path), is_held(path)
-        last = Copies(path).last_backup()
-    except (OSError, HistoryUnusable):  # The check of the database says why.
-        return []
-    findings = [*check_budgets(settings), *judge_backups(last, first, datetime.now(UTC))]
-    port, host = settings.health_port, settings.health_host
+        backups = [ok("backup", SERVER_BACKUPS)]
+        is_running = port is not None and ask(host, port, LIVE).code == WELL
+    else:
+        try:
+            first, is_running = first_question(path), is_held(path)
+            last = Copies(path).last_backup()
+        except (OSError, HistoryUnusable):  # The check of the database says why.
+            return []
+        backups = list(judge_backups(last, first, datetime.now(UTC)))
+    findings = [*check_budgets(settings, server), *backups]
     if port is not None:
-        findings.append(_running(host, port) if held else _free(host, port))
+        findings.append(_running(host, port) if is_running else _free(host, port))
     return findings
 
 

@@ -4,21 +4,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from bot.doctor.findings import Finding, and_more, fail, ok
-from bot.errors import HistoryUnusable, SettingsInvalid
+from bot.errors import SettingsInvalid
 from bot.reload import with_orders
 from bot.settings import Settings
-from bot.storage.inspection import orders_of
 from bot.storage.orders import NO_ORDERS, Orders
 
 MAX_NAMED: Final = 10
 
 
-def in_force(settings: Settings) -> tuple[Settings, list[Finding]]:
-    """Return the settings with the orders in the database, and the findings about these."""
-    try:
-        orders = NO_ORDERS if (path := settings.database_path) is None else orders_of(path)
-    except (OSError, HistoryUnusable):  # The check of the database says why.
-        return settings, []
+def in_force(settings: Settings, orders: Orders) -> tuple[Settings, list[Finding]]:
+    """Return the settings with *orders*, and the findings about these."""
     if orders == NO_ORDERS:
         return settings, []
     text = f"Set by /operator, which overrides the settings: {'; '.join(described(orders))}."

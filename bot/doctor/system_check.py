@@ -14,6 +14,7 @@ from bot.storage.inspection import sqlite_version
 EXTRAS: Final = {
     "files": ("pypdf", "PDFs are read"),
     "metrics": ("prometheus_client", "HEALTH_PORT has /metrics"),
+    "postgres": ("asyncpg", "DATABASE_URL may name PostgreSQL"),
 }
 # SQLite fixed the bug (sqlite.org/wal.html#walresetbug) in these, and in all from the last one on.
 WAL_RESET_FIXED: Final = ((3, 44, 6), (3, 50, 7), (3, 51, 3))

@@ -76,7 +76,7 @@ def _changed(held: Mapping[Any, Any], key: Any, value: Any) -> dict[Any, Any]:
 
 async def read_orders(facts: Facts) -> Orders:
     """Return the orders in force; raises HistoryFailed."""
-    return _orders(await facts.get(FACT))
+    return orders_from(await facts.get(FACT))
 
 
 async def store_orders(facts: Facts, orders: Orders) -> None:
@@ -87,10 +87,11 @@ async def store_orders(facts: Facts, orders: Orders) -> None:
 def orders_in(connection: sqlite3.Connection) -> Orders:
     """Return the orders in a database that the bot may have open; raises sqlite3.Error."""
     row = connection.execute("SELECT value FROM facts WHERE name = ?", (FACT,)).fetchone()
-    return _orders(row[0] if row else None)
+    return orders_from(row[0] if row else None)
 
 
-def _orders(text: str | None) -> Orders:
+def orders_from(text: str | None) -> Orders:
+    """Return the orders in the text of the fact, if there is one."""
     if text is None:
         return NO_ORDERS
     try:

@@ -128,6 +128,14 @@ def not_utf8(location: PostgresLocation, encoding: str) -> HistoryUnusable:
     )
 
 
+def no_rights(location: PostgresLocation, why: str) -> HistoryUnusable:
+    """Return that the user may not do what the bot does."""
+    return HistoryUnusable(
+        f"The user may not make tables in the database {location.database} at {location.server} "
+        f"({why}). Make the user its owner: ALTER DATABASE … OWNER TO …."
+    )
+
+
 def in_use(location: PostgresLocation) -> HistoryInUse:
     """Return that another instance has the database open."""
     return HistoryInUse(
@@ -166,10 +174,7 @@ def _sentence(error: BaseException, location: PostgresLocation) -> str:
                 "--encoding=UTF8), or correct its name in DATABASE_URL."
             )
         case asyncpg.InsufficientPrivilegeError():
-            return (
-                f"The user may not make tables in the database {location.database} at {server} "
-                f"({_message(error)}). Make the user its owner: ALTER DATABASE … OWNER TO …."
-            )
+            return str(no_rights(location, _message(error)))
         case asyncpg.ProtocolViolationError() if "startup parameter" in _message(error):
             return str(pooler(location))
         case asyncpg.UndefinedObjectError() | asyncpg.CantChangeRuntimeParamError():

@@ -9,8 +9,8 @@ import asyncpg
 from bot.errors import MoveFailed
 from bot.storage.location import PostgresLocation
 from bot.storage.move_ends import Batch, Table, tables
-from bot.storage.postgres_errors import FAILURES, in_use, is_lost, reason, refusal, unreachable
-from bot.storage.postgres_opening import check_server
+from bot.storage.postgres_errors import FAILURES, in_use, is_lost, reason, refusal
+from bot.storage.postgres_opening import connected
 from bot.storage.postgres_schema import MIGRATION_LOCK, SCHEMA, VERSION, found_in, prepare
 from bot.storage.postgres_session import Session
 
@@ -63,7 +63,7 @@ async def target(location: PostgresLocation) -> AsyncIterator["TargetDatabase"]:
 @asynccontextmanager
 async def _opened(location: PostgresLocation) -> AsyncIterator[Session]:
     """Open a session that keeps every bot from starting; whatever it has begun is undone."""
-    session = await _connected(location)
+    session = await connected(location)
     try:
         await session.execute(SETTINGS)
         await session.execute("SELECT pg_advisory_lock($1)", MIGRATION_LOCK)
@@ -79,21 +79,6 @@ async def _opened(location: PostgresLocation) -> AsyncIterator[Session]:
         ) from error
     finally:
         session.terminate()
-
-
-async def _connected(location: PostgresLocation) -> Session:
-    """Return a session with a server that the bot can use; raises HistoryUnusable."""
-    session = None
-    try:
-        session = await Session.open(location)
-        await check_server(location, session)
-    except BaseException as error:
-        if session is not None:
-            session.terminate()
-        if isinstance(error, FAILURES):
-            raise refusal(error, location) or unreachable(reason(error), location) from error
-        raise
-    return session
 
 
 class SourceDatabase:

@@ -10,12 +10,16 @@ from bot.storage.leases import Run, at_once
 from bot.storage.location import PostgresLocation
 from bot.storage.postgres import PostgresDatabase
 from bot.storage.postgres_errors import (
+    FAILURES,
     OLDEST_VERSION,
     POOLED,
     ReadOnlyServer,
     not_utf8,
     pooler,
+    reason,
+    refusal,
     too_old,
+    unreachable,
 )
 from bot.storage.postgres_link import Refused
 from bot.storage.postgres_schema import prepare
@@ -68,6 +72,24 @@ async def check_server(location: PostgresLocation, session: Session) -> None:
     if encoding != "UTF8":
         raise not_utf8(location, encoding)
     await _refuse_pooler(location, session)
+
+
+async def connected(location: PostgresLocation) -> Session:
+    """Return a session with a server that the bot can use, for a command that does not wait.
+
+    Raises HistoryUnusable.
+    """
+    session = None
+    try:
+        session = await Session.open(location)
+        await check_server(location, session)
+    except BaseException as error:
+        if session is not None:
+            session.terminate()
+        if isinstance(error, FAILURES):
+            raise refusal(error, location) or unreachable(reason(error), location) from error
+        raise
+    return session
 
 
 async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:

@@ -197,7 +197,7 @@ def refusal(found: Found, schema: str, version: int, compatible: int) -> str:
     if version < found.compatible:
         return (
             f"The database is at version {found.compatible} at least, and this program knows only "
-            f"version {version}: install the newer version of the program, or name another "
+            f"version {version}. Install the newer version of the program, or name another "
             "database in DATABASE_URL."
         )
     if found.version < version and (too_old := min(found.running, default=version)) < compatible:
@@ -222,7 +222,7 @@ async def prepare(session: Session, schema: str = SCHEMA) -> None:
     if reason := refusal(found, schema, VERSION, COMPATIBLE):
         raise HistoryUnusable(reason)
     await _migrate(session, schema, found.version)
-    await session.execute("SELECT pg_advisory_lock_shared($1, $2)", _class_of(schema), VERSION)
+    await session.execute("SELECT pg_advisory_lock_shared($1, $2)", lock_class_of(schema), VERSION)
     await session.execute("COMMIT")
     await session.execute(f'SET search_path TO "{schema}"')
 
@@ -239,7 +239,7 @@ async def found_in(session: Session, schema: str = SCHEMA) -> Found:
         "SELECT DISTINCT CAST(objid AS BIGINT) FROM pg_locks WHERE locktype = 'advisory'"
         " AND CAST(classid AS BIGINT) = $1 AND objsubid = 2 AND granted"
         " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())",
-        _class_of(schema),
+        lock_class_of(schema),
     )
     return Found(version, compatible, running=frozenset(held for (held,) in running))
 
@@ -268,6 +268,6 @@ async def _migrate(session: Session, schema: str, version: int) -> None:
     )
 
 
-def _class_of(schema: str) -> int:
+def lock_class_of(schema: str = SCHEMA) -> int:
     """Return the number of the locks that say which versions have a schema open."""
     return zlib.crc32(schema.encode()) & 0x7FFF_FFFF

@@ -830,3 +830,18 @@ async def test_the_last_backup_is_named(stage: Stage) -> None:
     )
     assert await backup.wait() == 0
     assert (await findings(stage))["backup"]["text"].startswith("The last backup was made 0 h ago")
+
+
+async def test_postgresql_is_looked_into(stand_ins: Stage, postgres_url: str) -> None:
+    """Also while a bot has it open; nothing of its password is printed."""
+    password = postgres_url.partition("@")[0].rpartition(":")[2]
+    async with stand_ins.afresh() as stage, stage.bot(DATABASE_URL=postgres_url):
+        found = await findings(stage, DATABASE_URL=postgres_url)
+        assert levels(found) == {}
+        assert "one at 127.0.0.1" in found["database_in_use"]["text"]
+        assert "pg_dump" in found["backup"]["text"]
+        text, code = await doctor(stage, DATABASE_URL=postgres_url.replace(password, "hunter2"))
+    assert code == 2
+    assert "refuses the password" in text
+    assert "hunter2" not in text
+    assert password not in text

@@ -104,7 +104,7 @@ async def test_database_of_a_newer_version(postgres: PostgresServer, postgres_ur
         f"UPDATE chatbot.schema_version SET version = {newer}, compatible = {newer}",
         database=postgres_url.rpartition("/")[2],
     )
-    assert "install the newer version" in await refusal(postgres_url)
+    assert "Install the newer version" in await refusal(postgres_url)
 
 
 async def test_tables_that_somebody_changed(postgres: PostgresServer, postgres_url: str) -> None:
