@@ -56,7 +56,8 @@ async def adopt_total(history: History, total: int) -> None:
         return
     await history.forget_unexpected_shards()
     await history.facts.replace(change.removed, change.values)
-    log.info("Change the number of shards from %d to %d", last_total(facts), total)
+    if change.removed:  # A new database has nothing to take over.
+        log.info("Change the number of shards from %d to %d", last_total(facts), total)
 
 
 def last_total(facts: Mapping[str, str]) -> int:

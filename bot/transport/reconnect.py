@@ -178,11 +178,14 @@ class ReconnectLoop:
         if self._session is not None:
             return await self._timed()
         async with self._sign_ins.turn(self._shard) as self._turn:
-            if self._client.intents.message_content and not self._sign_ins.content_granted:
-                raise MessageContentRefused
+            self._check_intent()
             await self._sign_ins.budget.wait()
             await asyncio.sleep(self._identified_at + SPACING_SECONDS - self._time())
             return await self._timed()
+
+    def _check_intent(self) -> None:
+        if self._client.intents.message_content and not self._sign_ins.content_granted:
+            raise MessageContentRefused
 
     async def _timed(self) -> tuple[Disconnect, float]:
         begun = self._time()
@@ -196,6 +199,8 @@ class ReconnectLoop:
             async with asyncio.timeout(OPEN_SECONDS) as self._opening:
                 ws = await GatewaySocket.from_client(client, shard_id=client.shard_id, **session)
             await self._process(ws)
+        except MessageContentRefused:
+            raise
         except ReconnectWebSocket as again:
             return _disconnect_of(client.ws, self._shard, invalid=not again.resume)
         except discord.ConnectionClosed as closed:
@@ -246,7 +251,9 @@ class ReconnectLoop:
         return max(pause, random.uniform(*INVALID_SECONDS)) if disconnect.invalid else pause
 
     async def _count_identify(self) -> None:
-        await self._sign_ins.identify(self._shard, self._opening)
+        await self._sign_ins.reserve(self._shard, self._opening)
+        self._check_intent()  # Another shard may have been refused meanwhile.
+        await self._sign_ins.budget.spend()
         self._identified_at = self._time()
         self._metrics.identified()
         if self._turn is not None:

@@ -137,14 +137,13 @@ class SignIns:
         key = shard.id % self._max_concurrency
         return Turn(self._turns.setdefault(key, asyncio.Lock()))
 
-    async def identify(self, shard: Shard, opening: asyncio.Timeout | None = None) -> None:
-        """Return when *shard* may identify, and spend one of the budget.
+    async def reserve(self, shard: Shard, opening: asyncio.Timeout | None = None) -> None:
+        """Return when *shard* may identify.
 
         The time that this takes does not count as one of *opening* the connection.
         """
         with _stopped(opening):
             await self._slots.reserve(shard, self._max_concurrency)
-        await self.budget.spend()
 
 
 @contextmanager
