@@ -11,8 +11,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
+from bot.sandbox.postgres_server import PostgresServer, running_server
 from tests.e2e.conftest import Stage, a_stage
 from tests.faults.failing import play_failing_database
 from tests.faults.gateway_fuzz import play_malformed
@@ -24,6 +26,7 @@ from tests.faults.points import POINTS
 from tests.faults.stream_fuzz import cut_at_each_byte, garbled_streams
 from tests.fork_server import ForkServer
 from tests.scale.connection_cuts import play_connection_cuts
+from tests.scale.plays import play_rolling_restarts, play_takeovers
 
 HEAD: Final = ("fault", "tries", "lost", "doubled", "worst recovery", "seed", "took")
 
@@ -79,6 +82,23 @@ def counted(found: Counts | dict[str, Any]) -> Counts:
     return Counts(found["tries"], lost, found.get("doubled", 0), failures=failures)
 
 
+def on_postgres(play: Callable[..., Awaitable[Counts]]) -> Callable[[int, int], Awaitable[Counts]]:
+    """Return *play* on a stage and a PostgreSQL server of its own, without a bot."""
+
+    async def played(tries: int, seed: int) -> Counts:
+        with running_server() as server:
+            on_server = partial(_on_server, play, server)
+            return await on_a_stage(on_server, with_bot=False)(tries, seed)
+
+    return played
+
+
+async def _on_server(
+    play: Callable[..., Awaitable[Counts]], server: PostgresServer, stage: Stage, **more: int
+) -> Counts:
+    return await play(stage, server, **more)
+
+
 async def _each_byte(step: int, _seed: int) -> Counts:
     return counted(dict(await cut_at_each_byte(step=step)))
 
@@ -129,6 +149,18 @@ CAMPAIGNS: Final = {
         10,
     ),
     "database": Campaign("SQLite fails at the n-th call, for every n", _failing_database, 1, 1),
+    "takeovers": Campaign(
+        "kill -9 of the process with 4 shards, 20 replies running, a standby takes over",
+        on_postgres(play_takeovers),
+        50,
+        2,
+    ),
+    "rolling": Campaign(
+        "rolling restarts of 3 processes, 5 questions a second",
+        on_postgres(play_rolling_restarts),
+        10,
+        1,
+    ),
 }
 
 
@@ -138,6 +170,7 @@ async def run(names: Sequence[str], *, long: bool, seed: int) -> int:
     print(f"{today}, Python {platform.python_version()}, {platform.machine()}\n")
     print(f"| {' | '.join(HEAD)} |\n|{'---|' * len(HEAD)}", flush=True)
     failed = 0
+    notes: list[str] = []
     for name in names:
         campaign = CAMPAIGNS[name]
         began = time.monotonic()
@@ -146,10 +179,19 @@ async def run(names: Sequence[str], *, long: bool, seed: int) -> int:
         worst = f"{counts.worst_seconds:.1f} s" if counts.worst_seconds else ""
         cells = (campaign.title, counts.tries, counts.lost, counts.doubled, worst, seed)
         print(f"| {' | '.join(map(str, cells))} | {took:.0f} s |", flush=True)
-        failed += bool(counts.lost or counts.doubled)
+        notes += [f"{name}: {note}" for note in _notes(counts)]
+        failed += bool(counts.lost or counts.doubled or counts.failures)
         for failure in counts.failures:
             print(f"{name}: {failure}", file=sys.stderr, flush=True)
+    print("", *notes, sep="\n")
     return failed
+
+
+def _notes(counts: Counts) -> list[str]:
+    """Return what the row of a campaign has no column for."""
+    seconds = counts.worst_takeover_seconds
+    taken = [f"another process had all shards within {seconds:.1f} s"] if seconds else []
+    return [*taken, *counts.notes]
 
 
 def main() -> int:

@@ -25,13 +25,18 @@ WORDS: Final = "All is well in the harbour tonight. ", "밤의 항구는 조용�
 
 @dataclass(slots=True)
 class Counts:
-    """The results of a campaign; *worst_seconds* is the time from a start to the last answer."""
+    """The results of a campaign; *worst_seconds* is the time from a start to the last answer.
+
+    *worst_takeover_seconds* is the time from a kill until another process has all shards.
+    """
 
     tries: int = 0
     lost: int = 0
     doubled: int = 0
     worst_seconds: float = 0.0
+    worst_takeover_seconds: float = 0.0
     failures: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def count(self, case: str, failure: AssertionError | TimeoutError) -> None:
         """Count a try that failed."""
@@ -59,10 +64,10 @@ async def play_random_kills(stage: Stage, *, tries: int, seed: int) -> Counts:
         async with stage.afresh() as one, AsyncExitStack() as running:
             bot = await running.enter_async_context(one.bot())
             for number in range(start, min(tries, start + TRIES_PER_DATABASE)):
-                questions = await _ask(one, rng, f"try {seed}.{number}", channels, places)
+                questions = await ask_twenty(one, rng, f"try {seed}.{number}", channels, places)
                 await asyncio.sleep(rng.uniform(0, LONGEST_INSTANT_SECONDS))
                 bot = await _again(one, bot, running)
-                await _judge(one, counts, f"try {number}", questions)
+                await judge(one, counts, f"try {number}", questions)
                 await one.model.forget_requests()
                 one.over.clear()
     return counts
@@ -79,11 +84,11 @@ async def play_named_points(stage: Stage, *, tries: int, seed: int) -> Counts:
                 question = await point(one, f"point {name} {seed}.{number} end")
                 bot = await _again(one, bot, running)
                 calls = 1 if name in COMPLETE else 2
-                await _judge(one, counts, f"{name} {number}", [question], model_calls=calls)
+                await judge(one, counts, f"{name} {number}", [question], model_calls=calls)
     return counts
 
 
-async def _ask(
+async def ask_twenty(
     stage: Stage,
     rng: random.Random,
     name: str,
@@ -111,9 +116,10 @@ async def _again(stage: Stage, bot: Bot, running: AsyncExitStack) -> Bot:
     return await running.enter_async_context(stage.bot(connected=False))
 
 
-async def _judge(
+async def judge(
     stage: Stage, counts: Counts, case: str, questions: list[Message], *, model_calls: int = 2
 ) -> None:
+    """Count whether all *questions* were answered, each once."""
     counts.tries += 1
     began = time.monotonic()
     try:
