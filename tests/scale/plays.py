@@ -35,6 +35,7 @@ async def play_takeovers(stage: Stage, server: PostgresServer, *, tries: int, se
             await one.discord.settings(max_active_threads=100_000)
             await fleet.start("1")
             await fleet.whole()
+            await _hear_first(one, channels)
             await fleet.start("2")
             await fleet.ready("2")
             holder, standby = "1", "2"
@@ -70,6 +71,7 @@ async def play_rolling_restarts(
             await fleet.start(name)
             await fleet.ready(name)
         await fleet.whole()
+        await _hear_first(one, places)
         for number in range(tries):
             ended = asyncio.Event()
             load = asyncio.create_task(_load(one, places, f"roll {seed}.{number}", ended))
@@ -90,6 +92,13 @@ async def play_rolling_restarts(
 
 def _fleet(stage: PostgresStage) -> Fleet:
     return Fleet(stage, SHARDS, MAX_CONCURRENCY)
+
+
+async def _hear_first(stage: Stage, places: Sequence[str]) -> None:
+    """Ask in each shard: a bot that has never heard a message looks for none that it missed."""
+    asked = [await stage.ask("Are you there?", channel=place) for place in places[:SHARDS]]
+    for question in asked:
+        await stage.answer_to(question)
 
 
 async def _load(
