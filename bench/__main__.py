@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Final
 
+from bench import scale
 from bench.crowds import hundred, in_one_place, other_limits, ten_thousand, thousand
 from bench.features import features
 from bench.figures import Found
@@ -68,19 +69,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="once, and not all, in two minutes")
     parser.add_argument("--runs", type=int, help=f"of each; {RUNS}, quick 1")
-    parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(ALL)}")
+    parser.add_argument(
+        "names", nargs="*", metavar="name", help=f"of {', '.join(ALL)}; or scale alone"
+    )
     given = parser.parse_args()
+    if given.names == ["scale"]:
+        _print_head()
+        print(*asyncio.run(scale.measure(quick=given.quick)), sep="\n")
+        return 0
     if unknown := set(given.names) - ALL.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}")
     chosen = {name: ALL[name] for name in given.names} or (QUICK if given.quick else ALL)
     found = asyncio.run(measure(chosen, given.runs or (1 if given.quick else RUNS)))
-    today = datetime.now(UTC).date()
-    print(f"{today}, Python {platform.python_version()}, {platform.machine()}\n")
+    _print_head()
     print(*found.lines(), sep="\n")
     missed = found.missed()
     if missed:
         print(f"\nMissed: {', '.join(missed)}.")
     return 1 if missed else 0
+
+
+def _print_head() -> None:
+    today = datetime.now(UTC).date()
+    print(f"{today}, Python {platform.python_version()}, {platform.machine()}\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -163,3 +163,14 @@ def percentile(values: Sequence[float], percent: float) -> float:
         return math.nan
     ranked = sorted(values)
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
+
+
+def most_in_a_second(times: Iterable[float]) -> int:
+    """Return the most *times* within any second, whenever it begins."""
+    in_order = sorted(times)
+    first = most = 0
+    for number, at in enumerate(in_order):
+        while at - in_order[first] >= 1.0:
+            first += 1
+        most = max(most, number - first + 1)
+    return most

@@ -37,8 +37,9 @@ def exactly(value: float) -> Bar:
 
 @dataclass
 class Found:
-    """The figures of all runs: for each figure what the floor and the bot had."""
+    """The figures of all runs: for each figure what both *subjects* had."""
 
+    subjects: tuple[str, str] = ("floor", "bot")
     figures: dict[str, Figure] = field(default_factory=dict)
     values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
@@ -49,7 +50,7 @@ class Found:
 
     def lines(self) -> list[str]:
         """Return the table, a line each: the medians of the runs."""
-        head = ("figure", "floor", "bot", "ratio", "bar", "met")
+        head = ("figure", *self.subjects, "ratio", "bar", "met")
         rows = [head, tuple("---" for _ in head), *map(self._row, self.figures.values())]
         return [f"| {' | '.join(row)} |" for row in rows]
 
@@ -64,10 +65,10 @@ class Found:
     def _holds(self, figure: Figure) -> bool | None:
         if figure.bar is None:
             return None
-        return figure.bar(self._median(figure, "floor"), self._median(figure, "bot"))
+        return figure.bar(*(self._median(figure, one) for one in self.subjects))
 
     def _row(self, figure: Figure) -> tuple[str, ...]:
-        floor, bot = self._median(figure, "floor"), self._median(figure, "bot")
+        floor, bot = (self._median(figure, one) for one in self.subjects)
         ratio = bot / floor if floor and not math.isnan(floor) else math.nan
         met = {True: "yes", False: "**no**", None: ""}[self._holds(figure)]
         return (

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.scale.traffic import FOR_EVER, most_in_a_second, shortest_gap, traffic, two_sessions
+from bench.crowd import most_in_a_second
+from tests.scale.traffic import FOR_EVER, shortest_gap, traffic, two_sessions
 
 Json = dict[str, Any]
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 from typing import Any, Final, NamedTuple
 
+from bench.crowd import most_in_a_second
+
 Json = dict[str, Any]
 FOR_EVER: Final = float("inf")
-WINDOW_SECONDS: Final = 1.0
 GATEWAY: Final = ("gateway_identify", "gateway_ready", "gateway_resume", "gateway_disconnect")
 # Discord: interactions are outside the limit of the whole bot.
 OUTSIDE_LIMIT: Final = ("/interactions/", "/webhooks/")
@@ -42,17 +43,6 @@ def traffic(requests: Iterable[Json], events: Sequence[Json], *, keys: int) -> T
     """Judge the records; *keys* is Discord's max_concurrency."""
     times = [one["at"] for one in requests if not one["route"].startswith(OUTSIDE_LIMIT)]
     return Traffic(most_in_a_second(times), shortest_gap(events, keys), two_sessions(events))
-
-
-def most_in_a_second(times: Iterable[float]) -> int:
-    """Return the most *times* within any second, whenever it begins."""
-    in_order = sorted(times)
-    first = most = 0
-    for number, time in enumerate(in_order):
-        while time - in_order[first] >= WINDOW_SECONDS:
-            first += 1
-        most = max(most, number - first + 1)
-    return most
 
 
 def shortest_gap(events: Iterable[Json], keys: int) -> float:
