@@ -10,7 +10,7 @@ from bot.sandbox.model_script import Script
 from bot.sandbox.postgres_server import PostgresServer
 from tests.e2e.conftest import Message, Stage
 from tests.faults.kills import Counts, ask_twenty, judge
-from tests.scale.processes import Fleet, PostgresStage, postgres_stage
+from tests.scale.processes import PostgresStage, Processes, postgres_stage
 from tests.scale.traffic import Traffic
 
 SHARDS: Final = 4
@@ -28,32 +28,32 @@ async def play_takeovers(stage: Stage, server: PostgresServer, *, tries: int, se
     rng = random.Random(seed)
     counts = Counts()
     for start in range(0, tries, TRIES_PER_DATABASE):
-        async with postgres_stage(stage, server) as one, _fleet(one) as fleet:
-            channels = await fleet.channels(12)
+        async with postgres_stage(stage, server) as one, _processes(one) as processes:
+            channels = await processes.channels(12)
             people = [await one.person() for _ in range(8)]
             places = [(await one.discord.dm(person), person) for person in people]
             await one.discord.settings(max_active_threads=100_000)
-            await fleet.start("1")
-            await fleet.whole()
+            await processes.start("1")
+            await processes.whole()
             await _hear_first(one, channels)
-            await fleet.start("2")
-            await fleet.ready("2")
+            await processes.start("2")
+            await processes.ready("2")
             holder, standby = "1", "2"
             for number in range(start, min(tries, start + TRIES_PER_DATABASE)):
                 questions = await ask_twenty(one, rng, f"try {seed}.{number}", channels, places)
                 await asyncio.sleep(rng.uniform(0, LONGEST_INSTANT_SECONDS))
-                await fleet.kill(holder)
+                await processes.kill(holder)
                 killed = time.monotonic()
-                await fleet.whole(without=holder)
+                await processes.whole(without=holder)
                 took = time.monotonic() - killed
                 counts.worst_takeover_seconds = max(counts.worst_takeover_seconds, took)
                 await judge(one, counts, f"try {number}", questions)
-                await fleet.start(holder)
-                await fleet.ready(holder)
+                await processes.start(holder)
+                await processes.ready(holder)
                 holder, standby = standby, holder
                 await one.model.forget_requests()
                 one.over.clear()
-            _add_traffic(counts, await fleet.traffic())
+            _add_traffic(counts, await processes.traffic())
     if counts.worst_takeover_seconds > TAKEOVER_SECONDS:
         counts.failures.append(f"a takeover took {counts.worst_takeover_seconds:.1f} s")
     return counts
@@ -64,34 +64,34 @@ async def play_rolling_restarts(
 ) -> Counts:
     """Restart three processes one after the other, *tries* times, under five questions a second."""
     counts = Counts()
-    async with postgres_stage(stage, server) as one, _fleet(one) as fleet:
+    async with postgres_stage(stage, server) as one, _processes(one) as processes:
         await one.discord.settings(max_active_threads=100_000)
-        places = await fleet.channels(4 * SHARDS)
+        places = await processes.channels(4 * SHARDS)
         for name in ("1", "2", "3"):
-            await fleet.start(name)
-            await fleet.ready(name)
-        await fleet.whole()
+            await processes.start(name)
+            await processes.ready(name)
+        await processes.whole()
         await _hear_first(one, places)
         for number in range(tries):
             ended = asyncio.Event()
             load = asyncio.create_task(_load(one, places, f"roll {seed}.{number}", ended))
             for name in ("1", "2", "3"):
-                code = await fleet.stop(name)
+                code = await processes.stop(name)
                 if code:
                     counts.failures.append(f"process {name} ended with exit code {code}")
-                await fleet.start(name)
-                await fleet.ready(name)
-                await fleet.whole()
+                await processes.start(name)
+                await processes.ready(name)
+                await processes.whole()
             ended.set()
             await judge(one, counts, f"restart {number}", await load)
             await one.model.forget_requests()
             one.over.clear()
-        _add_traffic(counts, await fleet.traffic())
+        _add_traffic(counts, await processes.traffic())
     return counts
 
 
-def _fleet(stage: PostgresStage) -> Fleet:
-    return Fleet(stage, SHARDS, MAX_CONCURRENCY)
+def _processes(stage: PostgresStage) -> Processes:
+    return Processes(stage, SHARDS, MAX_CONCURRENCY)
 
 
 async def _hear_first(stage: Stage, places: Sequence[str]) -> None:

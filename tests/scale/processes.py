@@ -87,7 +87,7 @@ async def postgres_stage(stage: Stage, server: PostgresServer) -> AsyncIterator[
 
 
 @dataclass
-class Fleet:
+class Processes:
     """The processes of one bot, by their names; leaving the block ends them all."""
 
     stage: PostgresStage
