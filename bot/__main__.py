@@ -323,8 +323,9 @@ def _backup(options: "argparse.Namespace") -> int:
         from bot.errors import BackupFailed  # noqa: PLC0415
 
         raise BackupFailed(
-            f"The database is PostgreSQL ({settings.database}), which has its own tool: pg_dump "
-            '--format=custom --file=bot.dump "$DATABASE_URL"'
+            f"The database is PostgreSQL ({settings.database}), which this command does not copy. "
+            "Its own tool does: pg_dump --format=custom --schema=chatbot --file=bot.dump "
+            '"$DATABASE_URL"'
         )
     folder = Path(options.folder) if options.folder else database.parent / "backups"
     made = back_up(database, folder, options.keep)

@@ -6,6 +6,7 @@ BotError
 │   ├── HistoryUnusable       the database cannot be opened
 │   │   └── HistoryInUse      another instance of this program has it open
 │   ├── BackupFailed          the database cannot be copied
+│   ├── MoveFailed            the database cannot be moved to another one
 │   ├── DiscordRefused        token, intents or shard refused for good
 │   ├── HealthPortRefused     HEALTH_PORT cannot be opened
 │   └── QuestionRefused       the terminal has no question, or one that it cannot read

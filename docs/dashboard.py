@@ -293,7 +293,7 @@ ROWS: Final[Mapping[str, Sequence[Panel]]] = {
         ),
         Panel(
             "Forgotten text in the file",
-            "For how long text that people deleted has been waiting to leave the file.",
+            "For how long text that people deleted has been waiting to be erased.",
             [Query(f"max({selected('chatbot_erasure_pending_seconds')})", "waiting")],
             unit="s",
         ),

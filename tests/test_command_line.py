@@ -106,6 +106,38 @@ def test_the_error_for_a_missing_token_names_its_source(
     assert where.endswith("Without any account: scripts/run sandbox")
 
 
+def test_a_backup_of_postgresql_is_left_to_its_own_tool() -> None:
+    """The sentence has the command, and not the password."""
+    url = "postgresql://bot:hunter2@db.example/chat"
+    out, err, code = ran("backup", DATABASE_URL=url)
+    assert (out, code) == ("", 2)
+    assert "PostgreSQL (chat at db.example), which this command does not copy" in err
+    assert "pg_dump --format=custom --schema=chatbot" in err
+    assert "hunter2" not in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["mysql://a:hunter2@b/c"],
+        ["sqlite:///a.db", "hunter2"],
+        ["sqlite:///a.db", "postgresql://u:hunter2@host"],
+    ],
+)
+def test_a_move_from_or_to_what_is_no_database(arguments: list[str]) -> None:
+    """The address is not repeated, because it may have a password."""
+    out, err, code = ran("move", *arguments)
+    assert (out, code) == ("", 2)
+    assert "give sqlite:/// and a file, or postgresql://" in err
+    assert "hunter2" not in err
+
+
+def test_a_move_without_a_target_needs_another_engine_in_the_settings() -> None:
+    _, err, code = ran("move", "sqlite:///a.db", DATABASE_URL="sqlite:///b.db")
+    assert code == 2
+    assert "Name the target after the source, or in DATABASE_URL." in err
+
+
 def test_an_unusable_database_exits_with_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "bot.db"
     path.write_text("Dear diary, " * 400)

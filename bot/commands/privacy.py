@@ -78,6 +78,7 @@ def add_privacy(
             *([spent] if budgets else []),
             kept if policy.retention_days else strings.privacy_kept_until_deleted,
             *([strings.privacy_copies.format(days=copy_days)] if copy_days else []),
+            *([strings.privacy_server] if copies.are_elsewhere else []),
             strings.privacy_rights,
         ]
         await interaction.response.send_message("\n".join(sentences), ephemeral=True)

@@ -94,6 +94,8 @@ class StatusReport:
         return f"{await self._history.size_bytes() / BYTES_OF_A_MEGABYTE:.1f}"
 
     async def _backup(self, strings: Sentences) -> str:
+        if self._copies.are_elsewhere:
+            return strings.status_server_backup
         backup = await asyncio.to_thread(self._copies.last_backup)
         if backup is None:
             return strings.status_no_backup

@@ -384,6 +384,7 @@ class Korean(Sentences):
     status_database = "데이터베이스: {size}MB."
     status_backup = "마지막 백업: {when}."
     status_no_backup = "`python -m bot backup`으로 만든 백업이 없어요."
+    status_server_backup = "백업은 제가 아니라 데이터베이스 서버에서 만들어요."
     status_reload = "설정을 다시 읽은 때: {when}."
     status_no_reload = "시작한 뒤로 설정을 다시 읽지 않았어요."
     status_blocked_persons = "차단한 사람: {persons}."
@@ -470,6 +471,10 @@ class Korean(Sentences):
     privacy_kept_until_deleted = "초기화하거나 삭제할 때까지 보관해요."
     privacy_copies = (
         "데이터베이스 사본은 {days}일 동안 보관해요. 삭제한 내용도 그때까지 사본에 남아 있어요."
+    )
+    privacy_server = (
+        "제 데이터베이스는 서버에 있어요. 삭제한 내용이 서버의 로그와 백업에는 더 오래 남을 수 "
+        "있고, 그 기간은 운영자가 정해요."
     )
     privacy_rights = (
         "Discord에서 메시지를 수정하거나 삭제하면 저도 따라서 고치거나 잊어요. /내보내기는 저에게 "

@@ -417,6 +417,7 @@ class Sentences:
     status_database = "Database: {size} MB."
     status_backup = "Last backup: {when}."
     status_no_backup = "No backup yet: `python -m bot backup` makes one."
+    status_server_backup = "Backups are made at the database server, not by me."
     status_reload = "Settings reloaded: {when}."
     status_no_reload = "Settings have not been reloaded since the start."
     status_blocked_persons = "Blocked people: {persons}."
@@ -509,6 +510,10 @@ class Sentences:
     privacy_kept_until_deleted = "I keep it until it is reset or deleted."
     privacy_copies = (
         "Copies of my database are kept for {days} days; what is deleted stays in them until then."
+    )
+    privacy_server = (
+        "My database is on a server. Its log and its backups may keep what is deleted for longer; "
+        "the operator decides for how long."
     )
     privacy_rights = (
         "If you edit or delete something in Discord, I change or forget it, too. /export gives you "

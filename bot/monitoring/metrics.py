@@ -35,7 +35,7 @@ DATABASE_BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 
 GAUGES: Final[Mapping[Gauge, tuple[tuple[str, ...], str]]] = {
     Gauge.BUDGET_USED: (("scope", "period"), "Used part of a budget; 1 is all of it"),
     Gauge.DISCORD_WAITING: ((), "Calls to Discord's REST API that wait for a slot"),
-    Gauge.ERASURE_PENDING: ((), "For how long forgotten text has been waiting to leave the file"),
+    Gauge.ERASURE_PENDING: ((), "For how long forgotten text has been waiting to be erased"),
     Gauge.GATEWAY_CONNECTED: (("shard",), "1 if the shard hears Discord, 0 if it does not"),
     Gauge.IDENTIFIES_LEFT: ((), "IDENTIFYs that are left in the bot's own budget"),
     Gauge.LOOP_LAG: ((), "Longest delay of the event loop in the last minute"),

@@ -128,8 +128,11 @@ class Copies:
     """The copies of one *database*, read from outside of it.
 
     The last backup is recorded in a file beside the database, not within it: two connections that
-    write would meet SQLite's WAL-reset bug.
+    write would meet SQLite's WAL-reset bug. *are_elsewhere* says whether a server makes them, which
+    this program knows nothing of.
     """
+
+    are_elsewhere = False
 
     def __init__(self, database: Path) -> None:
         self._database = database
@@ -183,6 +186,8 @@ class Copies:
 
 class NoCopies(Copies):
     """The copies of a database that is no file, none of which this program makes."""
+
+    are_elsewhere = True
 
     def __init__(self) -> None:
         """Know nothing of any file."""

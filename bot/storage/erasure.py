@@ -116,7 +116,7 @@ class Erasure:
         self.pending.set()
 
     def pending_seconds(self) -> float:
-        """Return how long forgotten text has been waiting to leave the file, 0 if there is none."""
+        """Return how long forgotten text has been waiting to be erased, 0 if there is none."""
         return time.monotonic() - self._pending_since if self._pending_since else 0.0
 
     async def reset(

@@ -1,4 +1,4 @@
-"""When forgotten text is erased from the file: at the start, in the background, at the end."""
+"""When forgotten text is erased from the database: at the start, in the background, at the end."""
 
 import asyncio
 import logging
@@ -140,9 +140,9 @@ async def erase_at_end(database: Database, erasure: Erasure, facts: Facts) -> No
     except HistoryFailed as error:
         why_not = why_not or str(error)
     if erasure.is_due:
-        reason = why_not or f"the file is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
+        reason = why_not or f"it is over {HOURLY_REWRITE_BYTES // 1_000_000} MB"
         log.warning(
-            "Leave forgotten text in the database file: %s",
+            "Leave forgotten text in the database: %s",
             reason,
             extra=as_event("forgotten_text_left"),
         )

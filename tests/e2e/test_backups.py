@@ -9,6 +9,7 @@ import pytest
 
 from bot.i18n.sentences import ENGLISH
 from tests.e2e.conftest import ROOT, Stage
+from tests.e2e.operator_use import operator
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -52,3 +53,16 @@ async def test_privacy_says_for_how_long_copies_are_kept(stand_ins: Stage) -> No
         assert sentence not in (await stage.use(channel, "privacy"))["content"]
         await backed_up(stage, "elsewhere", "--keep", "5")
         assert sentence in (await stage.use(channel, "privacy"))["content"]
+
+
+async def test_a_server_keeps_its_own_copies(stand_ins: Stage, postgres_url: str) -> None:
+    """People and operators are told so, and nothing is promised of them."""
+    async with stand_ins.afresh() as stage, stage.bot(DATABASE_URL=postgres_url):
+        channel = await stage.channel()
+        assert ENGLISH.privacy_server in (await stage.use(channel, "privacy"))["content"]
+        state = await operator(stage, "status")
+    assert ENGLISH.status_server_backup in state
+    assert ENGLISH.status_no_backup not in state
+    async with stand_ins.afresh() as stage, stage.bot():
+        channel = await stage.channel()
+        assert ENGLISH.privacy_server not in (await stage.use(channel, "privacy"))["content"]

@@ -145,7 +145,7 @@ async def test_stop_does_not_wait_for_a_lasting_lock(own_stage: Stage, unique: s
         async with locked(stage):
             bot.process.terminate()
             assert await bot.wait() == 0
-        assert "Leave forgotten text in the database file" in bot.log
+        assert "Leave forgotten text in the database" in bot.log
     async with stage.bot():
         assert unique.encode() not in file_bytes(stage.folder / "bot.db")
 

@@ -233,7 +233,7 @@ async def test_an_open_reader_does_not_delay_closing(
             closing_since = time.monotonic()
         assert time.monotonic() - closing_since < 5 * retention.END_SECONDS
         assert (
-            "Leave forgotten text in the database file: another program reads the database"
+            "Leave forgotten text in the database: another program reads the database"
             in caplog.text
         )
         assert SECRETS[0].encode() in file_bytes(path)
@@ -259,7 +259,7 @@ async def test_a_slow_erasure_is_left_to_the_next_start(
         await keep(history, an_exchange(1, SECRETS[0], "x"))
         await history.erasure.forget(1)
         monkeypatch.setattr(retention, "END_SECONDS", 0.0)
-    assert "Leave forgotten text in the database file: it takes too long" in caplog.text
+    assert "Leave forgotten text in the database: it takes too long" in caplog.text
     copies = "SELECT value FROM facts WHERE name = 'copies'"
     assert rows(path, copies) == [("yes",)]
     monkeypatch.undo()
