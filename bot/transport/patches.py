@@ -168,9 +168,9 @@ class RateLimitTrace(aiohttp.TraceConfig):
             self._pacer.observe_edit(int(edited[1]), headers)
         if "X-RateLimit-Global" in headers:
             self._retry_after_seconds = retry_after(headers)
-            if self._retry_after_seconds > SLEPT_SECONDS:
-                # discord.py raises instead of sleeping for so long, and leaves the gate open.
-                self._pacer.block(self._retry_after_seconds)
+            # The gate of discord.py holds the requests of one shard, and stays open if it raises
+            # instead of sleeping for so long.
+            self._pacer.block(self._retry_after_seconds)
 
 
 def guard_parsers(client: discord.Client, redact: Redact = str) -> None:

@@ -103,6 +103,34 @@ async def test_a_long_global_limit_blocks_the_pacer(
                 raise AssertionError("a call went while Discord takes none")
 
 
+async def test_the_global_limit_of_one_shard_holds_the_calls_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Discord's limit is for the whole bot, and whoever goes on is banned in the end."""
+    async with serving(State()) as addresses, Driver(addresses) as people:
+        monkeypatch.setattr(discord.http.Route, "BASE", people.api_url)
+        pacer, intents = Pacer(), discord.Intents.none()
+        async with discord.Client(intents=intents, http_trace=RateLimitTrace(pacer)) as client:
+            await client.login(people.token)
+            everywhere: dict[str, Any] = {"global": True}
+            await people.fault("rate_limit", path="/users/", retry_after=2, **everywhere)
+            call = asyncio.create_task(client.fetch_user(int(people.user_id("Mina"))))
+            await until_hit(people)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5), pacer.slot(Priority.FINAL):
+                    raise AssertionError("a call went while Discord takes none")
+            async with asyncio.timeout(15), pacer.slot(Priority.FINAL):
+                await call
+
+
+async def until_hit(people: Driver) -> None:
+    """Return once a request has met the fault, and its response has arrived."""
+    async with asyncio.timeout(15):
+        while not any(fault["hits"] for fault in await people.faults()):  # noqa: ASYNC110  # asks a process
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+
+
 class Connection:
     """The part of discord.py's connection that has the parsers."""
 
