@@ -127,11 +127,23 @@ async def test_the_window_leaves_tokens_for_the_answer(
     assert reply.text == long.text
 
 
+@pytest.mark.variation
 @pytest.mark.parametrize(("dialect", "window"), combined(DIALECTS, WINDOWS))
 async def test_one_long_paste_is_shortened_until_it_fits(
     server: ModelDriver, tmp_path: Path, dialect: str, window: int
 ) -> None:
     """The notice says how much of the question was in the request that was answered."""
+    await shortened(server, tmp_path, dialect, window)
+
+
+async def test_one_long_paste_is_shortened_to_the_window_of_openai(
+    server: ModelDriver, tmp_path: Path
+) -> None:
+    await shortened(server, tmp_path, "openai", 1024)
+
+
+async def shortened(server: ModelDriver, tmp_path: Path, dialect: str, window: int) -> None:
+    """Ask with a long paste, and check what the notice and the server say of it."""
     await server.change(dialect=dialect, context_window=window)
     async with opened(server, tmp_path / "bot.db") as assistant:
         reply = await asked(assistant, 1, WORDS * 2000)

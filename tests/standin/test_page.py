@@ -277,6 +277,7 @@ def is_there(pid: int) -> bool:
     return fields[0] != "Z"
 
 
+@pytest.mark.variation
 async def test_signal_during_start_ends_all_processes(tmp_path: Path) -> None:
     process = await started(tmp_path)
     assert process.stdout is not None
@@ -293,6 +294,7 @@ async def test_signal_during_start_ends_all_processes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.variation
 async def test_crashed_stand_in_exits_with_one_sentence(tmp_path: Path) -> None:
     async with opened(tmp_path) as page:
         for one in children(page.process.pid):
@@ -305,6 +307,7 @@ async def test_crashed_stand_in_exits_with_one_sentence(tmp_path: Path) -> None:
     assert complaint == "A stand-in does not answer any more.\n"
 
 
+@pytest.mark.variation
 async def test_sandbox_opens_its_address_in_the_browser(tmp_path: Path) -> None:
     seen = tmp_path / "seen"
     browser = tmp_path / "browser"
@@ -328,6 +331,7 @@ async def test_bot_that_cannot_start_shows_its_error(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.variation
 async def test_port_in_use_exits_with_one_sentence(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -348,6 +352,7 @@ async def line_of(page: Page, question: str, state: str) -> Json:
     raise AssertionError("the stream ended")
 
 
+@pytest.mark.variation
 async def test_api_key_in_the_environment_is_not_used(tmp_path: Path) -> None:
     """Only --real uses the configured chat API; the output says so."""
     async with snares() as (settings, heard), opened(tmp_path, no_browser=True, **settings) as page:
@@ -382,6 +387,7 @@ async def test_real_without_an_api_exits_with_a_sentence(
     assert b"online" not in out
 
 
+@pytest.mark.variation
 async def test_real_mode_is_not_called_offline(tmp_path: Path) -> None:
     async with opened(tmp_path, "--real", OPENAI_BASE_URL="http://127.0.0.1:9/v1") as page:
         assert page.promise.startswith("What you write is sent to that API, which may charge")

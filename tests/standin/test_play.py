@@ -59,6 +59,7 @@ async def test_piped_input_produces_a_transcript(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [], "nothing is kept"
 
 
+@pytest.mark.variation
 async def test_nothing_is_sent_and_no_port_is_opened_by_the_operators_settings(
     tmp_path: Path,
 ) -> None:
@@ -80,6 +81,7 @@ async def test_nothing_is_sent_and_no_port_is_opened_by_the_operators_settings(
             taken.accept()
 
 
+@pytest.mark.variation
 async def test_privacy_export_and_forget_me_work(tmp_path: Path) -> None:
     asks = "/press\n@ChatBot hi\n/press regenerate\n"
     typed = f"{asks}/privacy\n/export\n/forget-me\n/press\n/export\n/quit\n"
@@ -98,6 +100,7 @@ async def test_privacy_export_and_forget_me_work(tmp_path: Path) -> None:
     assert sorted(found, key=out.index) == found
 
 
+@pytest.mark.variation
 async def test_ask_and_about_commands_work(tmp_path: Path) -> None:
     typed = "/about\n/ask a secret\nhard words\n/as jun\n/about\nwhat is that?\n/quit\n"
     out, err, code = await played(tmp_path, typed)
@@ -122,6 +125,7 @@ async def test_commands_have_names_in_the_persons_language(tmp_path: Path) -> No
     assert out.count("/as NAME") == 3
 
 
+@pytest.mark.variation
 async def test_model_and_usage_commands_work(tmp_path: Path) -> None:
     typed = "/model\n/model second server\n@ChatBot hi\n/model\n/usage\n/usage person\n/quit\n"
     prices = '{"second": [1, 2], "currency": "EUR"}'
@@ -140,6 +144,7 @@ async def test_model_and_usage_commands_work(tmp_path: Path) -> None:
     assert " EUR" in out
 
 
+@pytest.mark.variation
 async def test_api_key_in_the_environment_is_not_used(tmp_path: Path) -> None:
     async with snares() as (settings, requests):
         out, err, code = await played(tmp_path, "@ChatBot hi\n/quit\n", **settings)
