@@ -16,6 +16,7 @@ from ruamel.yaml import YAML
 
 from bot.__main__ import _parser
 from bot.settings import Settings
+from bot.storage.location import PostgresLocation, location_of
 
 ROOT: Final = Path(__file__).parents[1]
 DEPLOY: Final = ROOT / "deploy"
@@ -79,6 +80,32 @@ def test_the_database_is_on_what_outlives_a_deployment(name: str) -> None:
     settings = Settings.load(discord_token="x", openai_api_key="x", database_url=url)
     assert settings.database_path is not None
     assert settings.database_path.parent == Path(PERSISTENT[name])
+
+
+def test_postgresql_takes_the_place_of_the_volume() -> None:
+    """The files for it differ from the others by the database alone."""
+    added = from_yaml("compose.postgres.yaml")["services"]
+    url = added["bot"]["environment"]["DATABASE_URL"].replace(
+        "${POSTGRES_PASSWORD:?set it in .env}", "x"
+    )
+    server = added["postgres"]["environment"]
+    location = location_of(url)
+    assert isinstance(location, PostgresLocation)
+    assert (location.user, location.database) == (server["POSTGRES_USER"], server["POSTGRES_DB"])
+    assert location.host == "postgres"
+    assert int(added["postgres"]["image"].partition(":")[2]) >= 14
+
+    render = from_yaml("render.postgres.yaml")
+    [service], [database] = render["services"], render["databases"]
+    [given] = [one for one in service["envVars"] if one["key"] == "DATABASE_URL"]
+    assert given["fromDatabase"]["name"] == database["name"]
+    others = [one for one in service["envVars"] if one != given]
+    kept = [one for one in RENDER["envVars"] if one["key"] != "DATABASE_URL"]
+    assert others == kept
+    assert {**service, "disk": RENDER["disk"], "envVars": RENDER["envVars"]} == RENDER
+
+    railway = json.loads((DEPLOY / "railway.postgres.json").read_text())["deploy"]
+    assert {**railway, "requiredMountPath": "/data"} == RAILWAY
 
 
 GRACES: Final = {
