@@ -54,8 +54,13 @@ async def _guilds(api: DiscordApi) -> list[Json] | Problem:
     return found
 
 
-def judge_account(account: Account | Problem, url: str, clock_skew: float | None) -> list[Finding]:
-    """Judge what Discord at *url* says of the account."""
+def judge_account(
+    account: Account | Problem, url: str, clock_skew: float | None, shards: int | None
+) -> list[Finding]:
+    """Judge what Discord at *url* says of the account of a bot with so many *shards*.
+
+    None stands for the number that Discord recommends.
+    """
     if isinstance(account, Problem):
         findings = [_unreachable(account, url)]
     else:
@@ -63,7 +68,7 @@ def judge_account(account: Account | Problem, url: str, clock_skew: float | None
         findings = [
             ok("token", f"Discord accepts the token: this is {name}, id {account.me['id']}."),
             *judge_application(account.application),
-            *judge_gateway(account.gateway),
+            *judge_gateway(account.gateway, shards),
         ]
     return findings if clock_skew is None else [*findings, judge_clock(clock_skew)]
 
@@ -122,15 +127,15 @@ def judge_intent(application: Json) -> Finding:
     )
 
 
-def judge_gateway(gateway: Json | Problem) -> list[Finding]:
-    """Judge how often the bot may still sign in today, and whether it needs shards."""
+def judge_gateway(gateway: Json | Problem, shards: int | None) -> list[Finding]:
+    """Judge how often the bot may still sign in today, and whether it has enough shards."""
     if isinstance(gateway, Problem):
         return [_unread("gateway", "the address of the gateway", gateway)]
     findings = [judge_identifies(gateway.get("session_start_limit") or {})]
-    shards = gateway.get("shards") or 1
-    if shards > 1:
-        text = f"Discord recommends {shards} shards, but this bot has only one connection."
-        remedy = "Leave servers: Discord refuses one connection for 2500 servers or more."
+    recommended = gateway.get("shards") or 1
+    if shards is not None and shards < recommended:
+        text = f"Discord recommends {recommended} shards, but SHARDS is {shards}."
+        remedy = "Set SHARDS=auto: Discord refuses a shard that has more than 2500 servers."
         findings.append(warn("shards", text, remedy))
     return findings
 

@@ -20,7 +20,7 @@ from bot.doctor.servers_check import judge_servers
 from bot.doctor.settings_check import check_names, read_settings
 from bot.doctor.system_check import check_system
 from bot.errors import HistoryUnusable
-from bot.settings import Settings
+from bot.settings import AUTO, Settings
 from bot.storage.inspection import orders_of
 from bot.storage.location import PostgresLocation
 from bot.storage.orders import NO_ORDERS, Orders
@@ -114,7 +114,8 @@ async def _discord(settings: Settings, options: Options) -> Report:
     url, token = settings.discord_api_url, settings.discord_token.get_secret_value()
     async with DiscordApi.open(url, token) as api:
         account = await read_account(api)
-        report: Report = {Check.DISCORD: judge_account(account, url, api.clock_skew)}
+        shards = None if settings.shards == AUTO else settings.shards
+        report: Report = {Check.DISCORD: judge_account(account, url, api.clock_skew, shards)}
         if not isinstance(account, Problem):
             report |= await _places(api, account, settings, options)
     return report
