@@ -15,8 +15,8 @@ from bot.sandbox.bot_process import BotEnded, BotProcess
 from bot.sandbox.driver import Driver, running_discord
 from bot.sandbox.layout import PLAIN, SERVERS, Layout
 from bot.sandbox.model_driver import ModelDriver, running_model
-from bot.sandbox.postgres_server import running_server
-from bot.sandbox.process import NO_PROXY
+from bot.sandbox.postgres_server import ServerFailed, running_server
+from bot.sandbox.process import NO_PROXY, StandInError
 
 REPOSITORY: Final = Path(__file__).resolve().parents[2]
 CONNECT_SECONDS: Final = 30.0
@@ -98,7 +98,7 @@ async def running_sandbox(
     """Run a sandbox with a stand-in model, or with the *real* chat API of the settings.
 
     *bot_settings* are further settings of the bot, by the names of their environment variables.
-    Raises NoChatApi, ServerMissing or ServerFailed.
+    Raises NoChatApi, ServerMissing or StandInError.
     """
     given = {name: value for name, value in {**dotenv_values(), **os.environ}.items() if value}
     api_is_set = any(name.upper() in API_NAMES for name in given)
@@ -129,7 +129,10 @@ def _database(stack: AsyncExitStack, layout: Layout, folder: Path) -> str:
     """Return the URL of a database that is deleted with the *stack*."""
     if not layout.postgres:
         return f"sqlite:///{folder / 'bot.db'}"
-    return stack.enter_context(running_server()).create("sandbox")
+    try:
+        return stack.enter_context(running_server()).create("sandbox")
+    except ServerFailed as failure:
+        raise StandInError(f"PostgreSQL did not start:\n{failure}") from failure
 
 
 async def _create_servers(driver: Driver, layout: Layout) -> None:

@@ -17,7 +17,7 @@ from bot.sandbox.driver import ControlError, Driver
 from bot.sandbox.keyboard import read_text, take_pastes_whole
 from bot.sandbox.launch import NoChatApi, running_sandbox
 from bot.sandbox.layout import PLAIN, Layout
-from bot.sandbox.postgres_server import ServerFailed, ServerMissing
+from bot.sandbox.postgres_server import ServerMissing
 from bot.sandbox.process import StandInError
 from bot.sandbox.screen import Screen
 
@@ -77,7 +77,7 @@ def play(*, real: bool, layout: Layout = PLAIN) -> int:
         except BotEnded as ended:
             print(f"The bot ended by itself. Its last log lines:\n{ended}", file=sys.stderr)
             return REFUSED
-        except (NoChatApi, StandInError, ServerMissing, ServerFailed) as error:
+        except (NoChatApi, StandInError, ServerMissing) as error:
             print(error, file=sys.stderr)
             return REFUSED
     return 0

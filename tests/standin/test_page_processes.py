@@ -1,6 +1,8 @@
 """The page of a sandbox with several processes: what it knows of each, and its buttons."""
 
 import asyncio
+import os
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -65,6 +67,21 @@ async def test_killed_process_is_replaced_by_the_other_and_can_be_started_again(
     assert (await seen(page, in_state(holder, "standby")))["state"] == "online"
 
 
+@pytest.mark.variation
+async def test_process_that_ends_by_itself_is_shown_and_the_sandbox_goes_on(page: Page) -> None:
+    """With what it said last; it can be started again."""
+    holder, standby = await holder_and_standby(page)
+    os.kill(holder["pid"], signal.SIGKILL)
+    bot = await seen(page, in_state(holder, "ended"))
+    [ended] = [one for one in bot["processes"] if one["name"] == holder["name"]]
+    assert ended["last_words"]
+    assert "{" not in ended["last_words"], "the sentences of the log, not its JSON"
+    await seen(page, lambda bot: bot["shards"][0]["processes"] == [standby["name"]])
+    await page.perform("start", {"process": holder["name"]})
+    await holder_and_standby(page)
+
+
+@pytest.mark.variation
 async def test_stopped_process_hands_its_shard_over(page: Page) -> None:
     """It ends by itself; the page does not call it killed."""
     holder, standby = await holder_and_standby(page)
@@ -81,6 +98,7 @@ async def test_button_for_a_process_that_does_not_exist_is_refused(page: Page) -
     assert all(one["pid"] for one in (await seen(page, bool))["processes"])
 
 
+@pytest.mark.variation
 async def test_sandbox_ends_its_server_and_its_processes(tmp_path: Path) -> None:
     """Nothing is left in the folder for temporary files."""
     with tempfile.TemporaryDirectory() as name:

@@ -13,7 +13,7 @@ from bot.sandbox.layout import PLAIN, Layout
 from bot.sandbox.page.deeds import Deeds
 from bot.sandbox.page.following import Following
 from bot.sandbox.page.server import Server
-from bot.sandbox.postgres_server import ServerFailed, ServerMissing
+from bot.sandbox.postgres_server import ServerMissing
 from bot.sandbox.process import StandInError
 
 REFUSED: Final = 2  # exit code: invalid options or settings
@@ -29,7 +29,7 @@ def play(*, real: bool, port: int, opens_browser: bool, layout: Layout = PLAIN) 
     except BotEnded as ended:
         print(f"The bot ended by itself. Its last log lines:\n{ended}", file=sys.stderr)
         return REFUSED
-    except (NoChatApi, StandInError, ServerMissing, ServerFailed) as error:
+    except (NoChatApi, StandInError, ServerMissing) as error:
         print(error, file=sys.stderr)
         return REFUSED
     except OSError as error:

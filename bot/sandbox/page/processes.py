@@ -1,6 +1,7 @@
 """Track the processes of the bot and the shards that each has; kill, stop and restart them."""
 
 import asyncio
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
@@ -128,13 +129,13 @@ class Processes:
     def _process(self, bot: BotProcess) -> Json:
         shards = [shard for shard, name in self._connected if name == bot.name and bot.runs]
         state = self._process_state(bot, holds=bool(shards))
-        last_words = bot.last_words() if state == ENDED else ""
+        lines = bot.last_words().splitlines() if state == ENDED else []
         return {
             "name": bot.name,
             "pid": bot.pid,
             "state": state,
             "shards": shards,
-            "last_words": last_words,
+            "last_words": "\n".join(map(_sentence, lines)),
         }
 
     def _process_state(self, bot: BotProcess, *, holds: bool) -> str:
@@ -150,3 +151,11 @@ class Processes:
         if state != self._notified:
             self._notified = state
             self._notify(state)
+
+
+def _sentence(line: str) -> str:
+    """Return the message of a line of the log, or the line if it is not JSON."""
+    try:
+        return str(json.loads(line)["message"])
+    except (ValueError, TypeError, KeyError):
+        return line
