@@ -344,6 +344,7 @@ def _move(options: "argparse.Namespace") -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     import asyncio  # noqa: PLC0415
 
+    from bot.errors import HistoryUnusable, MoveFailed  # noqa: PLC0415
     from bot.settings import Settings  # noqa: PLC0415
     from bot.storage.move import move  # noqa: PLC0415
 
@@ -354,6 +355,10 @@ def _move(options: "argparse.Namespace") -> int:
     print(f"Move {source} to {target}", flush=True)
     try:
         moved = asyncio.run(move(source, target, partial(print, flush=True)))
+    except HistoryUnusable as error:
+        if options.target is None:
+            raise
+        raise MoveFailed(str(error).replace("in DATABASE_URL", "in its address")) from error
     except KeyboardInterrupt:
         print(f"Stopped: nothing was moved, and {source} is as it was.", file=sys.stderr)
         raise

@@ -1,5 +1,7 @@
 """What an error of PostgreSQL means: whether waiting helps, and what an operator reads about it."""
 
+import os
+import socket
 import ssl
 from typing import Final
 
@@ -79,9 +81,19 @@ def reason(error: BaseException) -> str:
         state = str(getattr(error, "sqlstate", None) or "")
         return kind if state.startswith(DATA) else f"{kind}: {_message(error)}"
     if isinstance(error, OSError):
-        return f"{kind}: {error.strerror or error}" if str(error) else kind
+        return _system_reason(error)
     # The message of the others may repeat a value.
     return f"{kind}: {error}" if is_lost(error) else kind
+
+
+def _system_reason(error: OSError) -> str:
+    """Return the system's words; those of asyncio name its call and not what happened."""
+    has_numbers_of_its_own = isinstance(error, socket.gaierror | ssl.SSLError)
+    if error.errno is not None and not has_numbers_of_its_own:
+        return os.strerror(error.errno)
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
+    return error.strerror or str(error) or type(error).__name__
 
 
 def refusal(error: BaseException, location: PostgresLocation) -> HistoryUnusable | None:
@@ -131,8 +143,9 @@ def not_utf8(location: PostgresLocation, encoding: str) -> HistoryUnusable:
 def no_rights(location: PostgresLocation, why: str) -> HistoryUnusable:
     """Return that the user may not do what the bot does."""
     return HistoryUnusable(
-        f"The user may not make tables in the database {location.database} at {location.server} "
-        f"({why}). Make the user its owner: ALTER DATABASE … OWNER TO …."
+        f"The user may not make or use tables in the database {location} ({why}). Make the user "
+        f"their owner: ALTER DATABASE {location.database} OWNER TO {location.user}, and the same "
+        "for tables that are there."
     )
 
 
@@ -156,7 +169,8 @@ def _sentence(error: BaseException, location: PostgresLocation) -> str:
         case asyncpg.ClientConfigurationError():
             return (
                 f"The options of DATABASE_URL after ? are not valid for {server}. Correct them: "
-                "they are those of libpq, such as sslmode=require."
+                "they are those of libpq, such as sslmode=require. verify-ca and verify-full need "
+                "sslrootcert, too."
             )
         case asyncpg.InvalidPasswordError():
             return (
@@ -170,8 +184,8 @@ def _sentence(error: BaseException, location: PostgresLocation) -> str:
             )
         case asyncpg.InvalidCatalogNameError():
             return (
-                f"The database {location.database} does not exist at {server}. Create it (createdb "
-                "--encoding=UTF8), or correct its name in DATABASE_URL."
+                f"The database {location.database} does not exist at {location.server}. Create it "
+                "(createdb --encoding=UTF8), or correct its name in DATABASE_URL."
             )
         case asyncpg.InsufficientPrivilegeError():
             return str(no_rights(location, _message(error)))

@@ -155,7 +155,7 @@ class Link:
 
     def _log_waiting(self, why: str) -> None:
         log.warning(
-            "Wait for the database: the connection to %s is lost (%s)",
+            "Wait for the database: no connection to %s (%s)",
             *(self._location.server, why),
             extra=as_event("database_lost"),
         )

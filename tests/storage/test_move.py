@@ -17,7 +17,7 @@ import pytest
 from bot.conversation.calibration import Calibration
 from bot.conversation.context_window import ContextWindow
 from bot.errors import HistoryInUse, HistoryUnusable, MoveFailed
-from bot.sandbox.postgres_server import PASSWORD, PostgresServer
+from bot.sandbox.postgres_server import PASSWORD, PostgresServer, free_port
 from bot.storage.exchanges import History
 from bot.storage.location import PostgresLocation, SqliteLocation, location_of
 from bot.storage.move import Moved, move
@@ -386,6 +386,17 @@ def test_command_takes_its_target_from_the_settings(
     assert f"Moved {rows} rows of 12 tables" in out
     assert f"delete {filled} and its copies" in out
     assert PASSWORD not in out
+
+
+def test_address_that_was_typed_is_to_be_corrected_there(filled: Path) -> None:
+    """And not in DATABASE_URL."""
+    typed = f"postgresql://bot:hunter2@127.0.0.1:{free_port()}/chat"
+    with command(f"sqlite:///{filled}", typed) as process:
+        _, error = process.communicate()
+    assert process.returncode == 2
+    assert error.endswith("Start it, or correct host and port in its address.\n")
+    assert "DATABASE_URL" not in error
+    assert "hunter2" not in error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

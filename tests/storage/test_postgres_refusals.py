@@ -86,7 +86,7 @@ async def test_database_in_which_the_user_may_not_make_tables(postgres: Postgres
     name = next(NAMES)
     postgres.execute(f"CREATE DATABASE {name}")
     sentence = await refusal(postgres.url(name))
-    assert f"may not make tables in the database {name}" in sentence
+    assert f"may not make or use tables in the database {name}" in sentence
 
 
 async def test_database_that_the_user_may_not_open(postgres: PostgresServer) -> None:
@@ -143,7 +143,7 @@ async def test_server_without_tls(postgres_url: str) -> None:
 async def test_server_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(postgres_link, "OUTAGE_SECONDS", 0.5)
     sentence = await refusal(f"postgresql://bot:hunter2@127.0.0.1:{free_port()}/chat")
-    assert "cannot be reached (ConnectionRefusedError" in sentence
+    assert "cannot be reached (Connection refused)" in sentence
     assert "tried for" in sentence
 
 
@@ -154,7 +154,7 @@ async def test_server_that_does_not_answer(
     monkeypatch.setattr(postgres_session, "CONNECT_SECONDS", 0.2)
     async with running_proxy(postgres_url) as proxy:
         proxy.is_silent = True
-        assert "cannot be reached (TimeoutError" in await refusal(proxy.url)
+        assert "cannot be reached (no answer in time)" in await refusal(proxy.url)
 
 
 async def test_server_that_comes_while_the_bot_waits(
