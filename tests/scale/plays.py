@@ -17,7 +17,8 @@ SHARDS: Final = 4
 MAX_CONCURRENCY: Final = 2
 TRIES_PER_DATABASE: Final = 25
 LONGEST_INSTANT_SECONDS: Final = 3.5  # By then the replies of a try have ended, or almost.
-TAKEOVER_SECONDS: Final = 10.0  # promised after kill -9
+# Promised after kill -9. Each further shard with the same key has to wait for Discord.
+TAKEOVER_SECONDS: Final = 10.0 + 5.5 * (SHARDS // MAX_CONCURRENCY - 1)
 LARGEST_SECOND: Final = 50  # Discord: requests of the whole bot
 IDENTIFY_SECONDS: Final = 5.0  # Discord: between two IDENTIFYs with one key
 LOAD_PER_SECOND: Final = 5.0
