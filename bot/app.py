@@ -267,12 +267,28 @@ def _membership(cluster: "Cluster | None", database: Database) -> "Membership | 
     return Membership(cluster, database)
 
 
+async def _adopt(resources: Resources, shared: "Shared", total: int) -> None:
+    """Let the shards begin where others ended, maybe long after this process started."""
+    await adopt_total(resources.history, total)
+    if resources.cluster is not None:
+        await _look_at_changes(resources, shared)
+
+
+async def _look_at_changes(resources: Resources, shared: "Shared") -> None:
+    """Take over what another process changed in the database; raises HistoryFailed."""
+    shared.holders.look_here()
+    async with shared.ordering:
+        orders = await read_orders(resources.history.facts)
+        if orders != resources.live.orders and resources.live.accepts(orders):
+            resources.live.apply_orders(orders)
+
+
 async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -> None:
     """Run the shards of this process until one ends for good; raises StartRefused."""
     history, cluster = resources.history, resources.cluster
     try:
         total = await total_shards(resources.settings, history.facts)
-        adopted = partial(adopt_total, history, total)
+        adopted = partial(_adopt, resources, shared, total)
         if cluster is None:
             await adopted()
     except HistoryFailed as error:
@@ -286,7 +302,11 @@ async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -
                 host.start(shard)
             await host.wait()
         else:
-            await cluster.run(host, total, adopted=adopted, resized=shared.pacer.share)
+            changed = partial(_look_at_changes, resources, shared)
+            shared.holders.tell_others = cluster.tell_others
+            await cluster.run(
+                host, total, adopted=adopted, changed=changed, resized=shared.pacer.share
+            )
     except ShardsRefused:
         with suppress(HistoryFailed):  # Then the next start is refused as well, and tries again.
             await forget_recommended(history.facts)

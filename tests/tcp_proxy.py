@@ -59,9 +59,10 @@ async def running_proxy(url: str) -> AsyncIterator[Proxy]:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
+        proxy._writers.add(writer)  # A test may end before the server answers.
         server_reader, server_writer = await asyncio.open_connection(target.hostname, target.port)
         link = _Link(proxy)
-        proxy._writers |= {writer, server_writer}
+        proxy._writers.add(server_writer)
         proxy._links.add(link)
         try:
             async with asyncio.TaskGroup() as group:
@@ -87,6 +88,9 @@ async def running_proxy(url: str) -> AsyncIterator[Proxy]:
             task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in proxy._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0.01)  # The loop closes what was aborted in its next rounds.
 
 
 class _Link:

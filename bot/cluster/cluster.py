@@ -52,6 +52,7 @@ class Cluster:
     ) -> None:
         self.fence = fence or Fence()
         self.name = name
+        self.admitted: Callable[[], None] = lambda: None  # called with each new session
         self._total = 0  # until `run` knows it
         self._most = most
         self._pooler_found = pooler_found
@@ -100,6 +101,7 @@ class Cluster:
             self._watching.cancel()
         self._watching = asyncio.create_task(self._suspend_when_lost(session))
         self.fence.open(began)
+        self.admitted()
 
     async def run(
         self,
@@ -123,6 +125,13 @@ class Cluster:
             group.create_task(self._renew_forever(database))
             group.create_task(self._watch_the_clock())
         raise AssertionError("the tasks never end")
+
+    async def tell_others(self, database: Database) -> None:
+        """Let the other processes look for changes in the database; raises HistoryFailed."""
+        session = database.session
+        if session is None:
+            raise HistoryFailed("there is no session")
+        await self._leases(database, session).tell_others()
 
     async def drain(self, grace_seconds: float) -> None:
         """Let each shard go as soon as its answers are done; take no others."""
@@ -231,13 +240,13 @@ class Cluster:
         if before & set(self._held.values()) - found:
             self._pooler_found()
             return
-        self.fence.alone = self._total == 1 and not others
-        self.fence.open(began)
+        self.fence.open(began, alone=self._total == 1 and not others)
 
     async def _watch_the_clock(self) -> None:
         """Abandon all shards once somebody else may hold them."""
         while True:
             await asyncio.sleep(GLANCE_SECONDS)
+            self.fence.tick()
             if self._held and not self.fence.alone and self.fence.seconds_left <= 0:
                 self.fence.close()
                 self._begin_to_abandon(self._held.values(), "the database is silent")

@@ -8,6 +8,7 @@ from typing import Final
 # The server ends a session that is silent after 20 s at the earliest: until then nobody else can
 # take the shards.
 HOLD_SECONDS: Final = 15.0
+STOPPED_SECONDS: Final = 5.0  # A process that has not run for so long was stopped.
 
 
 class FenceClosed(ConnectionError):
@@ -28,15 +29,27 @@ class Fence:
     """Whether nobody else can hold the shards of this process.
 
     That is sure for HOLD_SECONDS after the start of a statement that found the locks, unless the
-    session is lost: then they are free at once. A process that is *alone* need not care.
+    session is lost: then they are free at once. A process that is alone need not care, unless it
+    was stopped: it does not know who came meanwhile.
     """
 
     def __init__(self, clock: Callable[[], float] = awake_clock) -> None:
         self.clock = clock
-        self.alone = False
+        self._is_alone = False
+        self._ticked_at = clock()
         self._found_at = -HOLD_SECONDS + clock()
         self._has_session = False
         self._changed = asyncio.Event()
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process has run on since the database said that there is no other one."""
+        return self._is_alone and self.clock() - self._ticked_at < STOPPED_SECONDS
+
+    def tick(self) -> None:
+        """Note that the process runs; called several times in STOPPED_SECONDS."""
+        self._is_alone = self.alone
+        self._ticked_at = self.clock()
 
     @property
     def seconds_left(self) -> float:
@@ -48,8 +61,14 @@ class Fence:
         """Whether requests may be made now."""
         return self.alone or (self._has_session and self.seconds_left > 0)
 
-    def open(self, found_at: float) -> None:
-        """Note that a statement that began at *found_at* found all locks."""
+    def open(self, found_at: float, *, alone: bool | None = None) -> None:
+        """Note that a statement that began at *found_at* found all locks.
+
+        *alone* is whether it found no other process, None if it did not look.
+        """
+        if alone is not None:
+            self.tick()
+            self._is_alone = alone
         self._found_at = max(self._found_at, found_at)
         self._has_session = True
         self._change()

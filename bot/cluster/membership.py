@@ -1,15 +1,23 @@
 """What the bot uses of its cluster, once the database is open."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from contextlib import suppress
+from typing import Final, Protocol
 
 from bot.cluster.cluster import Cluster
 from bot.cluster.ports import Database, Host
 from bot.cluster.sign_ins import SharedBudget, SharedSlots
 from bot.errors import HistoryFailed
 from bot.storage.database import Row
-from bot.storage.leases import SignInStore
+from bot.storage.leases import CHANGES_CHANNEL, SignInStore
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS: Final = 1.0
+TELL_SECONDS: Final = 60.0  # for telling others, while the database is away
+Changed = Callable[[], Awaitable[None]]
 
 
 class WaitingHost(Host, Protocol):
@@ -25,6 +33,8 @@ class Membership:
     def __init__(self, cluster: Cluster, database: Database) -> None:
         self._cluster = cluster
         self._database = database
+        self._changes = asyncio.Event()
+        self._telling = set[asyncio.Task[None]]()
 
     @property
     def is_standby(self) -> bool:
@@ -48,22 +58,70 @@ class Membership:
         host: WaitingHost,
         total: int,
         *,
-        adopted: Callable[[], Awaitable[None]],
+        adopted: Changed,
+        changed: Changed,
         resized: Callable[[float], None],
     ) -> None:
-        """Run what shards this process gets until one fails for good; raises StartRefused."""
+        """Run what shards this process gets until one fails for good; raises StartRefused.
+
+        *changed* is awaited when another process changed something that all must look at, and may
+        raise HistoryFailed. The others are as for `Cluster.run`.
+        """
         holding = asyncio.create_task(
             self._cluster.run(self._database, host, total, adopted=adopted, resized=resized)
         )
+        looking = asyncio.create_task(self._look_forever(changed))
         waiting = asyncio.create_task(host.wait())
+        tasks = {holding, looking, waiting}
         try:
-            done, _ = await asyncio.wait({holding, waiting}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for one in done:
                 one.result()
         finally:
-            for one in (holding, waiting):
-                one.cancel()
-            await asyncio.gather(holding, waiting, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def tell_others(self) -> None:
+        """Let the other processes look for what this one changed."""
+        task = asyncio.create_task(self._tell_others())
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell_others(self) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TELL_SECONDS):
+                while True:
+                    try:
+                        await self._cluster.tell_others(self._database)
+                    except HistoryFailed:
+                        await asyncio.sleep(AGAIN_SECONDS)
+                    else:
+                        return
+
+    async def _look_forever(self, changed: Changed) -> None:
+        """Look when another process says so, and in each new session: it may have said so before.
+
+        Without a shard there is nothing to look at yet: the process looks before its first one.
+        """
+
+        def note(name: str) -> None:
+            if name != self._cluster.name:
+                self._changes.set()
+
+        self._cluster.admitted = self._changes.set
+        is_listening = False
+        while True:
+            try:
+                if not is_listening:
+                    await self._database.listen(CHANGES_CHANNEL, note)
+                    is_listening = True
+                await self._changes.wait()
+                self._changes.clear()
+                await changed()
+            except HistoryFailed:
+                self._changes.set()
+                await asyncio.sleep(AGAIN_SECONDS)
 
     async def drain(self, grace_seconds: float) -> None:
         """Hand each shard over as soon as its answers are done."""

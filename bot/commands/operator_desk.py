@@ -17,7 +17,7 @@ from bot.live import Live
 from bot.llm.budget_rules import BudgetRules
 from bot.log_events import as_event
 from bot.storage.facts import Facts
-from bot.storage.orders import Orders, store_orders
+from bot.storage.orders import Orders, read_orders, store_orders
 
 log = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ class OperatorDesk:
 
     async def _order(self, by: int, what: str, changed: Change) -> None:
         async with self._ordering:
-            before = self._rules.orders
+            before = await read_orders(self._facts)  # Another process may have changed them.
             orders = changed(before)
             if not self._rules.accepts(orders):
                 raise Refused(lambda t: t.operator_needs_prices)

@@ -8,6 +8,7 @@ from bot.storage.postgres_statements import compiled
 
 LOCK_CLASS: Final = 0x43484154  # "CHAT"
 SHARDS_CHANNEL: Final = "shards"  # NOTIFY: a shard has become free
+CHANGES_CHANNEL: Final = "changes"  # NOTIFY: what all processes must look at has changed
 SILENT_SECONDS: Final = 30  # A holder that has said nothing for so long hangs: it is cut off.
 FORGET_SECONDS: Final = 60  # Rows of processes that ended without a word are deleted after it.
 
@@ -196,6 +197,12 @@ class Leases:
             holder=self._holder,
         )
         return frozenset(str(holder) for holder, _ in rows)
+
+    async def tell_others(self) -> None:
+        """Let the other processes look for what this one changed in the database."""
+        await self._run(
+            "SELECT pg_notify(:channel, :holder)", channel=CHANGES_CHANNEL, holder=self._holder
+        )
 
     async def leave(self) -> None:
         """Delete the row of this process, which ends."""

@@ -62,13 +62,37 @@ def test_request_fails_if_no_session_comes_in_time() -> None:
     run_virtually(scene())
 
 
+async def ticking(fence: Fence, seconds: float) -> None:
+    """Let *seconds* pass in a process that runs."""
+    until = fence.clock() + seconds
+    while fence.clock() < until:
+        await asyncio.sleep(0.5)
+        fence.tick()
+
+
 def test_process_that_is_alone_need_not_care() -> None:
     async def scene() -> None:
         fence = Fence(asyncio.get_running_loop().time)
-        fence.alone = True
+        fence.open(fence.clock(), alone=True)
         fence.suspend()
-        await asyncio.sleep(2 * HOLD_SECONDS)
+        await ticking(fence, 2 * HOLD_SECONDS)
         await fence.passed()
+
+    run_virtually(scene())
+
+
+def test_process_that_was_stopped_does_not_know_whether_it_is_alone() -> None:
+    """Another one may have come and taken over: nothing may be sent before the database says so."""
+
+    async def scene() -> None:
+        fence = Fence(asyncio.get_running_loop().time)
+        fence.open(fence.clock(), alone=True)
+        await asyncio.sleep(3 * HOLD_SECONDS)
+        assert not fence.is_open
+        fence.tick()
+        assert not fence.is_open
+        fence.open(fence.clock(), alone=True)
+        assert fence.is_open
 
     run_virtually(scene())
 

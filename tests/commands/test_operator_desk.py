@@ -31,6 +31,10 @@ class DoubleFacts:
         self.meanwhile = meanwhile
         self.values = dict[str, str]()
 
+    async def get(self, name: str) -> str | None:
+        await asyncio.sleep(0)
+        return self.values.get(name)
+
     async def set(self, name: str, value: str) -> None:
         await asyncio.sleep(0)
         self.meanwhile()

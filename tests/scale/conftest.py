@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -48,9 +49,10 @@ class Cluster:
 
     async def logged(self, bot: Bot, text: str, times: int = 1) -> None:
         """Return when the log of *bot* contains *text* so often."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while bot.log.count(text) < times:  # noqa: ASYNC110  # no event for a growing file
-                await asyncio.sleep(GLANCE_SECONDS)
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while bot.log.count(text) < times:
+            assert time.monotonic() < deadline, bot.log
+            await asyncio.sleep(GLANCE_SECONDS)
 
     def rows(self, sql: str) -> list[Any]:
         """Return the rows of a query on the bot's database, each as an object."""
@@ -65,11 +67,16 @@ class Cluster:
         """Return when every one of *questions* is answered, and nothing is open."""
         ids = ",".join(question["id"] for question in questions)
         sql = f"SELECT message_id FROM exchanges WHERE state = 'answered' AND message_id IN ({ids})"
-        async with asyncio.timeout(2 * PATIENCE_SECONDS):
-            while len(self.rows(sql)) < len(questions) or self.rows(  # noqa: ASYNC110
-                f"SELECT 1 FROM exchanges WHERE {OPEN}"
-            ):
-                await asyncio.sleep(4 * GLANCE_SECONDS)
+        deadline = time.monotonic() + 2 * PATIENCE_SECONDS
+        while len(self.rows(sql)) < len(questions) or self.rows(
+            f"SELECT 1 FROM exchanges WHERE {OPEN}"
+        ):
+            left = self.rows(
+                "SELECT message_id, state, unshown, attempts FROM exchanges"
+                " WHERE state <> 'answered' OR unshown IS NOT NULL"
+            )
+            assert time.monotonic() < deadline, left
+            await asyncio.sleep(4 * GLANCE_SECONDS)
 
     async def ask(self, count: int, word: str, **script: Any) -> list[Message]:
         """Ask *count* questions in channels of their own, answered by a long text."""
