@@ -839,6 +839,7 @@ async def test_postgresql_is_looked_into(stand_ins: Stage, postgres_url: str) ->
         found = await findings(stage, DATABASE_URL=postgres_url)
         assert levels(found) == {}
         assert "one at 127.0.0.1" in found["database_in_use"]["text"]
+        assert "holds shard 0" in found["database_in_use"]["text"]
         assert "pg_dump" in found["backup"]["text"]
         text, code = await doctor(stage, DATABASE_URL=postgres_url.replace(password, "hunter2"))
     assert code == 2
