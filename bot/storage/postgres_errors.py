@@ -54,7 +54,7 @@ class ReadOnlyServer(OSError):
     """The server is a standby, which takes no writes; another may have its place soon."""
 
     def __init__(self) -> None:
-        super().__init__("the server is a read-only standby")
+        super().__init__("it takes no writes, as a standby does: the bot needs the primary server")
 
 
 def is_lost(error: BaseException) -> bool:
@@ -112,7 +112,7 @@ def unreachable(why: str, location: PostgresLocation, seconds: float = 0) -> His
     tried = f"; tried for {seconds:.0f} s" if seconds else ""
     return HistoryUnusable(
         f"PostgreSQL at {location.server} cannot be reached ({why}){tried}. "
-        "Start it, or correct host and port in DATABASE_URL."
+        "See whether it runs and has connections left, or correct host and port in DATABASE_URL."
     )
 
 

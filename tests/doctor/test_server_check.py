@@ -159,7 +159,27 @@ async def test_server_that_is_not_there() -> None:
     """It is asked once: the doctor does not wait as a start does."""
     said = await failure(f"postgresql://bot:hunter2@127.0.0.1:{free_port()}/chat")
     assert "cannot be reached (Connection refused)" in said
-    assert said.endswith("Start it, or correct host and port in DATABASE_URL.")
+    assert said.endswith(
+        "See whether it runs and has connections left, or correct host and port in DATABASE_URL."
+    )
+
+
+async def test_server_that_takes_no_writes(postgres: PostgresServer, postgres_url: str) -> None:
+    """The start waits for it, because a standby may become the primary server."""
+    name = postgres_url.rpartition("/")[2]
+    postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    assert "the bot needs the primary server" in await failure(postgres_url)
+
+
+async def test_server_without_a_free_connection(
+    postgres: PostgresServer, postgres_url: str
+) -> None:
+    postgres.execute("ALTER ROLE bot CONNECTION LIMIT 1")
+    try:
+        async with opened(postgres_url):
+            assert "too many connections for role" in await failure(postgres_url)
+    finally:
+        postgres.execute("ALTER ROLE bot CONNECTION LIMIT -1")
 
 
 async def test_server_that_does_not_answer(

@@ -394,7 +394,9 @@ def test_address_that_was_typed_is_to_be_corrected_there(filled: Path) -> None:
     with command(f"sqlite:///{filled}", typed) as process:
         _, error = process.communicate()
     assert process.returncode == 2
-    assert error.endswith("Start it, or correct host and port in its address.\n")
+    assert error.endswith(
+        "See whether it runs and has connections left, or correct host and port in its address.\n"
+    )
     assert "DATABASE_URL" not in error
     assert "hunter2" not in error
 

@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 import trustme
 
+from bot.doctor.server_check import look_into
 from bot.errors import HistoryUnusable
 from bot.sandbox.postgres_server import (
     PASSWORD,
@@ -243,7 +244,12 @@ IGNORED = (
     indirect=True,
 )
 async def test_pooler_in_transaction_mode(pooled: str) -> None:
-    assert "A connection pooler in transaction mode is in front" in await refusal(pooled)
+    said = await refusal(pooled)
+    assert "A connection pooler in transaction mode is in front" in said
+    location = location_of(pooled)
+    assert isinstance(location, PostgresLocation)
+    [found] = (await look_into(location)).findings
+    assert f"{found.text} {found.remedy}" == said, "the doctor says the same"
 
 
 @pytest.mark.parametrize("pooled", [f"pool_mode = session\n{IGNORED}"], indirect=True)
