@@ -60,7 +60,6 @@ from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Holders, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.reconcile import Reconciliation
-from bot.recovery.resharding import adopt_total, forget_recommended, recommended
 from bot.recovery.resume import Resumption
 from bot.recovery.search import SearchPlanner
 from bot.recovery.unfinished import Unfinished
@@ -68,7 +67,7 @@ from bot.recovery.watermark import Watermark
 from bot.reload import LiveSettings, Reloader
 from bot.settings import AUTO, Settings
 from bot.shard_host import ShardHost
-from bot.shards import ONLY_SHARD, Shard, shards_of
+from bot.shards import ONLY_SHARD, TOTAL_FACT, Shard, shards_of
 from bot.signals import reload_signal, stop_signal
 from bot.storage.copies import Copies
 from bot.storage.database import Database
@@ -218,10 +217,11 @@ async def total_shards(settings: Settings, facts: Facts) -> int:
     if settings.shards != AUTO:
         return settings.shards
 
-    async def ask() -> int:
-        # Late, because few bots have more than one shard.
-        from bot.transport.recommended_shards import recommended_shards  # noqa: PLC0415
+    # Late, to save memory: few bots have more than one shard.
+    from bot.recovery.resharding import recommended  # noqa: PLC0415
+    from bot.transport.recommended_shards import recommended_shards  # noqa: PLC0415
 
+    async def ask() -> int:
         return await recommended_shards(
             settings.discord_api_url, settings.discord_token.get_secret_value()
         )
@@ -269,7 +269,11 @@ def _membership(cluster: "Cluster | None", database: Database) -> "Membership | 
 
 async def _adopt(resources: Resources, shared: "Shared", total: int) -> None:
     """Let the shards begin where others ended, maybe long after this process started."""
-    await adopt_total(resources.history, total)
+    facts = resources.history.facts
+    if total > 1 or await facts.get(TOTAL_FACT) is not None:
+        from bot.recovery.resharding import adopt_total  # noqa: PLC0415  # as in `total_shards`
+
+        await adopt_total(resources.history, total)
     if resources.cluster is not None:
         await _look_at_changes(resources, shared)
 
@@ -309,6 +313,8 @@ async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -
             )
     except ShardsRefused:
         with suppress(HistoryFailed):  # Then the next start is refused as well, and tries again.
+            from bot.recovery.resharding import forget_recommended  # noqa: PLC0415  # see above
+
             await forget_recommended(history.facts)
         raise
 

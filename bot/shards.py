@@ -2,6 +2,7 @@
 
 from typing import Final, NamedTuple
 
+TOTAL_FACT: Final = "shards"  # how many there were in the last run; a bot that had one stores none
 TIMESTAMP_SHIFT: Final = 22  # Discord: what an id has below its time
 
 

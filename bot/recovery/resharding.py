@@ -7,13 +7,12 @@ from typing import Final, NamedTuple
 
 from bot.recovery.guilds import UNSEARCHED_FACT
 from bot.recovery.watermark import FIRST_MESSAGE_FACT, WATERMARK_FACT
-from bot.shards import Shard, shards_of
+from bot.shards import TOTAL_FACT, Shard, shards_of
 from bot.storage.exchanges import History
 from bot.storage.facts import Facts
 
 log = logging.getLogger(__name__)
 
-TOTAL_FACT: Final = "shards"  # how many there were in the last run; a bot that had one stores none
 RECOMMENDED_FACT: Final = "recommended shards"
 FAILURES_FACT: Final = "connection failures"
 OF_EACH_SHARD: Final = (WATERMARK_FACT, FIRST_MESSAGE_FACT, UNSEARCHED_FACT, FAILURES_FACT)
