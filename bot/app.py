@@ -428,7 +428,9 @@ class Shared:
         budgets = Budgets(history.spending, live.budgets)
         copies = copies_of(settings.database)
         passed = None if resources.cluster is None else resources.cluster.passed
-        pacer = Pacer(earlier_calls=EARLIER_CALLS, passed=passed)
+        pacer = Pacer(
+            earlier_calls=EARLIER_CALLS, per_second=settings.requests_per_second, passed=passed
+        )
         return cls(
             admission=Admission(limit, budgets, metrics),
             budgets=budgets,

@@ -330,6 +330,7 @@ class Settings(BaseModel):
     database_url: str = Field("sqlite:///data/bot.db", repr=False)
     shards: Annotated[int | Literal["auto"], _from_text(_shards)] = 1
     shards_per_process: int = Field(0, ge=0, le=MOST_SHARDS)
+    requests_per_second: int = Field(45, ge=5, le=10_000)
     first_token_timeout: Seconds = 60
     stream_idle_timeout: Seconds = 45
     reply_timeout: float = Field(600, ge=1, le=86_400, allow_inf_nan=False)

@@ -54,6 +54,7 @@ OTHERS = {
     "reply_tokens": "777",
     "retention_days": "7",
     "shards": "7",
+    "requests_per_second": "7",
     "shards_per_process": "7",
     "shutdown_grace": "7",
     "stream_idle_timeout": "7",

@@ -109,6 +109,7 @@ BAD = {
     ],
     "SHARDS": [SECRET, "0", "-1", "1000000", "2.5"],
     "SHARDS_PER_PROCESS": [SECRET, "-1", "1000000", "2.5"],
+    "REQUESTS_PER_SECOND": [SECRET, "4", "10001", "2.5"],
     "FIRST_TOKEN_TIMEOUT": [SECRET, "0", "3601", "nan", "inf"],
     "STREAM_IDLE_TIMEOUT": [SECRET, "0.5", "3601", "nan"],
     "REPLY_TIMEOUT": [SECRET, "0", "86401", "inf"],

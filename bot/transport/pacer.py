@@ -72,7 +72,8 @@ class _Bucket(NamedTuple):
 class Pacer:
     """Gives calls their slots. Times are in seconds of *clock*; *now* returns those since 1970.
 
-    *earlier_calls* are those of the second before that were made without this pacer. *passed* is
+    The bot makes *per_second* calls at most, in all its processes. *earlier_calls* are those of the
+    second before that were made without this pacer. *passed* is
     awaited right before each request that changes something, and may raise ConnectionError.
     """
 
@@ -82,15 +83,17 @@ class Pacer:
         now: Callable[[], float] = time.time,
         *,
         earlier_calls: int = 0,
+        per_second: int = REQUESTS_PER_SECOND[Priority.FINAL],
         passed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.passed = passed
         self._clock = clock
         self._now = now
+        self._limits = shared(REQUESTS_PER_SECOND, per_second / REQUESTS_PER_SECOND[Priority.FINAL])
         self._share = 1.0
         self._raising: asyncio.TimerHandle | None = None
         self._calls = CallWindow(
-            REQUESTS_PER_SECOND,
+            self._limits,
             WINDOW_SECONDS,
             clock,
             stalled_seconds=STALLED_SECONDS,
@@ -142,7 +145,7 @@ class Pacer:
 
     def _use(self, part: float) -> None:
         self._share = part
-        self._calls.limit(shared(REQUESTS_PER_SECOND, part))
+        self._calls.limit(shared(self._limits, part))
 
     def block(self, seconds: float) -> None:
         """Give no slots for *seconds*, because Discord refuses all calls."""
