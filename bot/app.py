@@ -309,7 +309,12 @@ async def _run_shards(resources: Resources, shared: "Shared", host: ShardHost) -
             changed = partial(_look_at_changes, resources, shared)
             shared.holders.tell_others = cluster.tell_others
             await cluster.run(
-                host, total, adopted=adopted, changed=changed, resized=shared.pacer.share
+                host,
+                total,
+                adopted=adopted,
+                changed=changed,
+                outdated=shared.budgets.doubt,
+                resized=shared.pacer.share,
             )
     except ShardsRefused:
         with suppress(HistoryFailed):  # Then the next start is refused as well, and tries again.

@@ -51,6 +51,11 @@ class Budgets:
         """
         return await self.reservations.standings(person_id, guild_id) if self else []
 
+    def doubt(self) -> None:
+        """Read what was spent again before it counts next: other processes spend as well."""
+        if self:
+            self.reservations.doubt()
+
     async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""
         if self:

@@ -136,6 +136,10 @@ class Reservations:
         self._now = now
         self._settled = asyncio.Event()  # replaced whenever it is set
 
+    def doubt(self) -> None:
+        """Read what was spent again before it counts next: other processes spend as well."""
+        self._ledger.doubt()
+
     async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""
         with suppress(HistoryFailed):  # A question reads it again.

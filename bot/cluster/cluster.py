@@ -58,6 +58,7 @@ class Cluster:
         self._pooler_found = pooler_found
         self._resized: Callable[[float], None] = lambda _: None
         self._adopted: Callable[[], Awaitable[None]] = _nothing
+        self._outdated: Callable[[], None] = lambda: None
         self._database: Database | None = None
         self._held: dict[int, Lease] = {}
         self._abandoning: set[int] = set()
@@ -111,14 +112,16 @@ class Cluster:
         *,
         adopted: Callable[[], Awaitable[None]] = _nothing,
         resized: Callable[[float], None] = lambda _: None,
+        outdated: Callable[[], None] = lambda: None,
     ) -> NoReturn:
         """Take free shards of *total* for *host* and keep them, until cancelled.
 
         *adopted* is awaited before the first of them starts: no shard of another total runs then.
-        *resized* is called with the part of the shards that is held, whenever it changes.
+        *resized* is called with the part of the shards that is held, whenever it changes, and
+        *outdated* every few seconds while other processes may change what this one has read.
         """
         self._database, self._host, self._total = database, host, total
-        self._adopted, self._resized = adopted, resized
+        self._adopted, self._resized, self._outdated = adopted, resized, outdated
         self._resized(0.0)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._claim_forever(database))
@@ -235,6 +238,8 @@ class Cluster:
         leases = self._leases(database, session)
         found = await leases.renew()
         others = await leases.others()
+        if others:
+            self._outdated()
         if session is not self._session or session.lost.is_set() or self._abandoning:
             return
         if before & set(self._held.values()) - found:

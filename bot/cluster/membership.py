@@ -60,6 +60,7 @@ class Membership:
         *,
         adopted: Changed,
         changed: Changed,
+        outdated: Callable[[], None],
         resized: Callable[[float], None],
     ) -> None:
         """Run what shards this process gets until one fails for good; raises StartRefused.
@@ -68,7 +69,9 @@ class Membership:
         raise HistoryFailed. The others are as for `Cluster.run`.
         """
         holding = asyncio.create_task(
-            self._cluster.run(self._database, host, total, adopted=adopted, resized=resized)
+            self._cluster.run(
+                self._database, host, total, adopted=adopted, resized=resized, outdated=outdated
+            )
         )
         looking = asyncio.create_task(self._look_forever(changed))
         waiting = asyncio.create_task(host.wait())

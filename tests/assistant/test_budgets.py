@@ -723,3 +723,19 @@ async def test_a_thousand_interleaved_answers_keep_every_budget(
     assert {one.reserved for one in standings} == {0}, "nothing stays reserved"
     refused = [await budgets.refusal(person_id, None) for person_id in range(10, 30)]
     assert any(refused) or reported["bot", 0] > limits[Scope.BOT] * 0.9, "some limit was reached"
+
+
+async def test_what_another_process_spent_counts_once_an_account_is_doubted(
+    history: History, model: DoubleModel, clock: Clock
+) -> None:
+    """Two processes share the store; what one has not stored yet stays counted."""
+    rules = tokens(bot={"day": 100_000})
+    here, there = budgets_of(history, rules, clock), budgets_of(history, rules, clock)
+    for number, budgets in enumerate((here, there, here), start=1):
+        model.enqueue("Because.", usage=TokenUsage(100, 20))
+        await answered(an_assistant(model, history, budgets=budgets), history, number)
+    [standing] = await there.standings(ASKER, GUILD)
+    assert standing.spent == 120 * 2, "it read what the first one had spent by then"
+    there.doubt()
+    [standing] = await there.standings(ASKER, GUILD)
+    assert standing.spent == 120 * 3
