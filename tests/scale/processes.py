@@ -1,8 +1,6 @@
 """Several processes of one bot on one PostgreSQL database, which tests kill, stop and restart."""
 
 import asyncio
-import os
-import signal
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -130,14 +128,6 @@ class Processes:
     async def stop(self, name: str) -> int:
         """Ask a process to stop, and return its exit code."""
         return await self.bots[name].stop()
-
-    def freeze(self, name: str) -> None:
-        """Stop a process in the middle of whatever it does, as a hung machine would."""
-        os.kill(self.bots[name].process.pid, signal.SIGSTOP)
-
-    def thaw(self, name: str) -> None:
-        """Let a process that was frozen go on."""
-        os.kill(self.bots[name].process.pid, signal.SIGCONT)
 
     async def holders(self) -> dict[int, str]:
         """Return the process that has each shard, by the connections to Discord."""
