@@ -75,7 +75,7 @@ def main() -> int:
     given = parser.parse_args()
     if given.names == ["scale"]:
         _print_head()
-        print(*asyncio.run(scale.measure(quick=given.quick)), sep="\n")
+        asyncio.run(scale.measure(quick=given.quick))
         return 0
     if unknown := set(given.names) - ALL.keys():
         parser.error(f"there is no {', '.join(sorted(unknown))}")

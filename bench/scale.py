@@ -50,19 +50,17 @@ class Row(NamedTuple):
         return f"| {' | '.join(cells)} |"
 
 
-async def measure(*, quick: bool) -> list[str]:
-    """Return the tables: one process on both engines, and some processes on PostgreSQL."""
+async def measure(*, quick: bool) -> None:
+    """Print the tables: one process on both engines, and some processes on PostgreSQL."""
     found = Found(subjects=ENGINES)
     for number in range(1 if quick else RUNS):
         for engine in ENGINES:
             await _one_process(engine, found)
             print(f"one process {number + 1}: {engine}", file=sys.stderr)
-    rows = [f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}"]
+    print(*found.lines(), "", f"| {' | '.join(HEAD)} |", f"|{' --- |' * len(HEAD)}", sep="\n")
     for conversations in CONVERSATIONS[:1] if quick else CONVERSATIONS:
         for processes in PROCESSES:
-            rows.append(str(await _together(processes, conversations)))
-            print(f"{processes} processes, {conversations} conversations", file=sys.stderr)
-    return [*found.lines(), "", *rows]
+            print(await _together(processes, conversations), flush=True)
 
 
 async def _one_process(engine: str, found: Found) -> None:
