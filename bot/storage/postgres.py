@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, Self, TypeVar
 
@@ -50,6 +50,7 @@ class PostgresDatabase:
         self._link = link
         self._metrics = metrics
         self._unit = asyncio.Lock()
+        self._ordinary = asyncio.Lock()  # Only one of these units waits for `_unit` at a time.
         self._running: Session | None = None
         self._is_failing = False
 
@@ -111,7 +112,11 @@ class PostgresDatabase:
     async def fetch_in(
         self, session: Session, sql: str, *parameters: object, **named: object
     ) -> list[Row]:
-        """Run one statement in *session* and no other; raises HistoryFailed if it is lost."""
+        """Run one statement in *session* and no other; raises HistoryFailed if it is lost.
+
+        It goes before the units that wait: with a thousand questions at once, a process would say
+        too late that it is alive.
+        """
         unit = Fetch(_step(sql, parameters, named), writes=_writes(sql))
         return await self._measured("write", partial(self._in_turn, unit, only=session))
 
@@ -186,7 +191,7 @@ class PostgresDatabase:
         self, unit: Unit[T], seconds: float | None = None, only: Session | None = None
     ) -> T:
         """Run *unit* after those before it, as soon as there is a session."""
-        async with self._unit:
+        async with self._ordinary if only is None else nullcontext(), self._unit:
             while True:
                 session = await self._link.usable() if only is None else only
                 if session is not self._link.session:

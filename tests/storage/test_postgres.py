@@ -317,6 +317,18 @@ async def test_statement_in_a_lost_session_fails(
             await database.fetch_in(session, VALUES)
 
 
+async def test_statement_in_a_session_goes_before_the_units_that_wait(postgres_url: str) -> None:
+    """A process that has much to store still says in time that it holds its shards."""
+    async with opened(postgres_url) as database:
+        session = database.session
+        assert session is not None
+        stored = [asyncio.create_task(database.fetch("SELECT pg_sleep(0.05)")) for _ in range(20)]
+        await asyncio.sleep(0.01)
+        await database.fetch_in(session, "SELECT 1")
+        assert sum(one.done() for one in stored) <= 2
+        await asyncio.gather(*stored)
+
+
 async def test_server_that_crashes_loses_nothing_that_was_stored(
     postgres: PostgresServer, postgres_url: str
 ) -> None:
