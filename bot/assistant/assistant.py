@@ -307,7 +307,10 @@ class Assistant:
             await self._withhold(answer, outcome)
             return
         if reason is StopReason.INTERRUPTED and action is not ReplyAction.CONTINUE:
-            # Leave the question open, so that the next start resumes it.
+            # Leave the question open, so that the next start resumes it. Many restarts in a row, as
+            # while processes are replaced one by one, are not its fault.
+            if answer.generation.model:
+                await self._recorder.undo_attempt(answer.exchange)
             if answer.generation.text and action is None:
                 await reply.finish([answer.strings.interrupted])
             return

@@ -82,6 +82,10 @@ class Recorder:
             *(exchange.message_id, why),
             extra=as_event("question_postponed", question=exchange.message_id),
         )
+        await self.undo_attempt(exchange)
+
+    async def undo_attempt(self, exchange: Exchange) -> None:
+        """Record that an attempt does not count: the question is not the reason for its end."""
         try:
             await self._history.undo_attempt(exchange.message_id)
         except HistoryFailed as error:

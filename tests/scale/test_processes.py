@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import signal
 import time
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -106,3 +107,36 @@ async def test_processes_together_stay_within_the_limits_of_one_bot(
     assert seen.shortest_gap >= SPACING_SECONDS
     assert seen.most_in_a_second <= REQUESTS_PER_SECOND
     assert seen.two_sessions == 0
+
+
+@pytest.mark.variation
+async def test_rolling_restart_loses_and_doubles_nothing(cluster: Cluster, unique: str) -> None:
+    """Each process ends once the next one waits, also before its answers are done."""
+    guilds = await guilds_of_shards(cluster, 2, unique)
+    settings = {"SHARDS": "2", "SHUTDOWN_GRACE": "2"}
+    script = Script(text=TEXT, chunk_size=12, chunks_per_second=20)
+    await cluster.stage.model.reply_when(unique, script)
+    questions: list[Any] = []
+    over = asyncio.Event()
+
+    async def ask() -> None:
+        while not over.is_set():
+            channel = str(guilds[len(questions) % 2]["channels"]["general"])
+            questions.append(await cluster.stage.ask(f"{unique} {len(questions)}", channel=channel))
+            await asyncio.sleep(0.5)
+
+    async with AsyncExitStack() as stack:
+        old = await stack.enter_async_context(cluster.process(**settings))
+        await cluster.logged(old, "Connected as", times=2)
+        asking = asyncio.create_task(ask())
+        for _ in range(3):
+            new = await stack.enter_async_context(cluster.process(**settings))
+            await cluster.logged(new, "Wait as a standby")
+            old.process.send_signal(signal.SIGTERM)
+            await cluster.logged(new, "Connected as", times=2)
+            assert await old.wait() == 0
+            old = new
+        over.set()
+        await asking
+        await cluster.all_ended(questions)
+        await cluster.check_answers(questions)
