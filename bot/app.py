@@ -33,7 +33,7 @@ from bot.commands.system_prompt import add_system_prompt
 from bot.commands.usage import add_usage
 from bot.connection import Access, Connection
 from bot.conversation.snowflakes import HOUR_SECONDS
-from bot.errors import HistoryFailed, HistoryUnusable, SettingsInvalid
+from bot.errors import HistoryFailed, HistoryUnusable
 from bot.i18n.languages import Languages
 from bot.inbox.admission import Admission
 from bot.inbox.channel_context import channel_context
@@ -113,7 +113,6 @@ DatabaseSource = DatabaseFile | PostgresLocation
 
 async def run(settings: Settings, source: DatabaseSource) -> None:
     """Run the bot with the database *source* until a signal ends it; raises StartRefused."""
-    refuse_needless_limit(settings)
     live = LiveSettings(settings)
     reloader = Reloader(settings, live)
     # First, because opening the database may take long.
@@ -227,16 +226,6 @@ async def total_shards(settings: Settings, facts: Facts) -> int:
         )
 
     return await recommended(facts, ask)
-
-
-def refuse_needless_limit(settings: Settings) -> None:
-    """Raise SettingsInvalid if shards were left to other processes, which SQLite does not allow."""
-    if settings.shards_per_process and not isinstance(settings.database, PostgresLocation):
-        raise SettingsInvalid(
-            "SHARDS_PER_PROCESS leaves shards to other processes, but a SQLite file takes one "
-            "process: remove it, or use PostgreSQL.",
-            {"shards_per_process"},
-        )
 
 
 def _cluster(

@@ -121,7 +121,8 @@ REMEDIES: Final = {
         "give an address like sqlite:///data/bot.db or postgresql://user:password@host:5432/name; "
         "percent-encode special characters in a user name or password"
     ),
-    "shards": (f"give a whole number from 1 to {MOST_SHARDS}, or auto for what Discord recommends"),
+    "shards": f"give a whole number from 1 to {MOST_SHARDS}, or auto for what Discord recommends",
+    "needless_limit": "remove it, or use PostgreSQL",
     "health_port": "give a port from 1 to 65535, or leave it empty to open none",
     "health_host": "give an address of this machine like 127.0.0.1, or 0.0.0.0 for all of them",
     "discord_api_url": "give an address like https://discord.com/api/v10",
@@ -352,6 +353,14 @@ class Settings(BaseModel):
             raise PydanticCustomError("other_database", "not supported") from None
         return url
 
+    @field_validator("shards_per_process")
+    @classmethod
+    def _others_can_have_the_rest(cls, most: int, info: ValidationInfo) -> int:
+        url = info.data.get("database_url")
+        if most and url is not None and isinstance(location_of(url), SqliteLocation):
+            raise PydanticCustomError("needless_limit", "no other process")
+        return most
+
     @field_validator("budgets")
     @classmethod
     def _can_be_counted(cls, budgets: BudgetRules, info: ValidationInfo) -> BudgetRules:
@@ -566,6 +575,9 @@ def _problem(field: str, kind: str) -> str:
     if kind == "unpriced":
         advice = REMEDIES["unpriced_budgets"]
         return f"{field.upper()} needs a price for each model that people may choose: {advice}."
+    if kind == "needless_limit":
+        reason = "leaves shards to other processes, but a SQLite file takes one process"
+        return f"{field.upper()} {reason}: {REMEDIES[kind]}."
     problem = {
         "missing": "is missing",
         "other_database": "names another database than SQLite or PostgreSQL",

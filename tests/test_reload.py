@@ -69,6 +69,7 @@ GIVEN = {
     "openai_api_key": "sk-key",
     "moderation": "refuse",
     "moderation_base_url": "http://localhost:2/v1",
+    "database_url": "postgresql://localhost/bot",
 }
 
 

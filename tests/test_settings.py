@@ -185,7 +185,19 @@ def test_a_remedy_names_the_bounds_or_choices_of_the_field(name: str, words: str
 @pytest.mark.parametrize("name", [name for name in sorted(FIELDS) if " from " in remedy(name)])
 def test_both_bounds_that_a_remedy_names_are_accepted(load: Load, name: str) -> None:
     for bound in re.findall(r"\d+", remedy(name)):
-        assert getattr(load(**{name.upper(): bound}), name) == int(bound)
+        given = {"DATABASE_URL": "postgresql://localhost/bot", name.upper(): bound}
+        assert getattr(load(**given), name) == int(bound)
+
+
+def test_a_file_leaves_no_shards_to_other_processes(
+    load: Load, problems: Callable[..., tuple[str, ...]]
+) -> None:
+    """One process has the file, so the shards that it leaves would be deaf."""
+    [problem] = problems(SHARDS="4", SHARDS_PER_PROCESS="2")
+    assert problem.startswith("SHARDS_PER_PROCESS leaves shards to other processes")
+    assert load(SHARDS="4", SHARDS_PER_PROCESS="0").shards_per_process == 0
+    url = "postgresql://localhost/bot"
+    assert load(DATABASE_URL=url, SHARDS_PER_PROCESS="2").shards_per_process == 2
 
 
 def test_all_problems_are_reported_at_once(problems: Callable[..., tuple[str, ...]]) -> None:

@@ -266,9 +266,3 @@ async def test_readiness_and_metrics_name_each_shard(
         assert "chatbot_shards_held 3.0" in figures
         for shard in range(3):
             assert f'chatbot_gateway_connected{{shard="{shard}"}} 1.0' in figures
-
-
-async def test_sqlite_leaves_no_shards_to_other_processes(own_stage: Stage) -> None:
-    async with own_stage.bot(connected=False, SHARDS="4", SHARDS_PER_PROCESS="2") as bot:
-        assert await bot.wait() == 2
-    assert "SHARDS_PER_PROCESS leaves shards to other processes" in own_stage.log
