@@ -272,6 +272,7 @@ def test_an_unsupported_database_is_named(
         "postgres:///chat",
         "postgres://host:hunter2/chat",
         "postgres://bot:hunter/2@host/chat",
+        "postgres://bot:12/hunter2@host",
         "postgres://bot:hunter2@host/chat/more",
         "postgres://bot:hunter2@host/chat?sslmode",
         "postgres://bot:hunter2@host/chat#hunter2",

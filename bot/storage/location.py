@@ -86,6 +86,8 @@ def _postgres(rest: str) -> PostgresLocation:
     host = url.hostname
     if not rest.startswith("//") or not database or "/" in database or url.fragment:
         raise UrlInvalid
+    if "@" in url.path:  # A password with "/" is not encoded, and would be shown as a name.
+        raise UrlInvalid
     if not host and not options.get("host"):
         raise UrlInvalid
     user, password = _login(url)
