@@ -30,6 +30,7 @@ MIDDLES: Final = {
     "__main__": 440,
     "app": 440,
     "doctor": 700,
+    "build": 660,
     "connection": 440,
     "shard_host": 240,
     "client": 440,

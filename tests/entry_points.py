@@ -7,8 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import discord
 
-from bot.app import Resources, connection
+from bot.app import connection
 from bot.attachments.reader import Attachments
+from bot.build import Resources
 from bot.commands.modals import Modals
 from bot.commands.surface import PersistentView
 from bot.live import Live

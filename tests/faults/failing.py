@@ -14,8 +14,9 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from bot.app import Resources, connection
+from bot.app import connection
 from bot.attachments.reader import Attachments
+from bot.build import Resources
 from bot.errors import HistoryFailed
 from bot.i18n.sentences import ENGLISH
 from bot.live import Live
