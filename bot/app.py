@@ -190,7 +190,7 @@ def _membership(cluster: "Cluster | None", database: Database) -> "Membership | 
     return Membership(cluster, database)
 
 
-async def _adopt(resources: Resources, shared: "SharedServices", total: int) -> None:
+async def _adopt(resources: Resources, shared: SharedServices, total: int) -> None:
     """Let the shards begin where others ended, maybe long after this process started."""
     facts = resources.history.facts
     if total > 1 or await facts.get(TOTAL_FACT) is not None:
@@ -201,7 +201,7 @@ async def _adopt(resources: Resources, shared: "SharedServices", total: int) -> 
         await _look_at_changes(resources, shared)
 
 
-async def _look_at_changes(resources: Resources, shared: "SharedServices") -> None:
+async def _look_at_changes(resources: Resources, shared: SharedServices) -> None:
     """Take over what another process changed in the database; raises HistoryFailed."""
     shared.holders.look_here()
     async with shared.ordering:
@@ -210,7 +210,7 @@ async def _look_at_changes(resources: Resources, shared: "SharedServices") -> No
             resources.live.apply_orders(orders)
 
 
-async def _run_shards(resources: Resources, shared: "SharedServices", host: ShardHost) -> None:
+async def _run_shards(resources: Resources, shared: SharedServices, host: ShardHost) -> None:
     """Run the shards of this process until one ends for good; raises StartRefused."""
     history, cluster = resources.history, resources.cluster
     try:
@@ -292,7 +292,7 @@ async def moderation(
             await moderator.close()
 
 
-def host_of(resources: Resources, shared: "SharedServices") -> ShardHost:
+def host_of(resources: Resources, shared: SharedServices) -> ShardHost:
     """Return the host of the shards that this process runs; none is started yet."""
     metrics, budgets = resources.metrics, shared.budgets
     for one in Period:
@@ -310,7 +310,7 @@ def host_of(resources: Resources, shared: "SharedServices") -> ShardHost:
 
 
 def connection(
-    resources: Resources, shard: Shard = ONLY_SHARD, *, shared: "SharedServices | None" = None
+    resources: Resources, shard: Shard = ONLY_SHARD, *, shared: SharedServices | None = None
 ) -> Connection:
     """Return the connection of a shard, not opened yet, with the bot that `build` makes."""
     settings = resources.settings

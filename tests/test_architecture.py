@@ -108,6 +108,7 @@ PUBLIC_MODULES: dict[str, set[str]] = {
         "exchange_queries",
         "exchanges",
         "facts",
+        "identify",
         "orders",
         "inspection",
         "leases",

@@ -7,11 +7,12 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from bot.cluster.cluster import Cluster
+from bot.cluster.identify import ClusterBudget, ClusterSlots
 from bot.cluster.ports import Database, Host
-from bot.cluster.sign_ins import SharedBudget, SharedSlots
 from bot.errors import HistoryFailed
 from bot.storage.database import Row
-from bot.storage.leases import CHANGES_CHANNEL, SignInStore
+from bot.storage.identify import IdentifyStore
+from bot.storage.leases import CHANGES_CHANNEL
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +46,13 @@ class Membership:
         """Return when a request that changes something may be made; raises ConnectionError."""
         await self._cluster.fence.passed()
 
-    def slots(self) -> SharedSlots:
+    def slots(self) -> ClusterSlots:
         """Return what spaces the IDENTIFYs of all processes."""
-        return SharedSlots(SignInStore(self._run), self._cluster.fence)
+        return ClusterSlots(IdentifyStore(self._run), self._cluster.fence)
 
-    def budget(self) -> SharedBudget:
+    def budget(self) -> ClusterBudget:
         """Return what counts the IDENTIFYs of all processes."""
-        return SharedBudget(SignInStore(self._run))
+        return ClusterBudget(IdentifyStore(self._run))
 
     async def run(
         self,

@@ -6,20 +6,21 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from bot.storage.leases import SignInStore, at_once
+from bot.storage.identify import IdentifyStore
+from bot.storage.leases import at_once
 from bot.storage.location import PostgresLocation, location_of
 from bot.storage.postgres_schema import prepare
 from bot.storage.postgres_session import Session
 
 
 @asynccontextmanager
-async def store(url: str) -> AsyncIterator[SignInStore]:
+async def store(url: str) -> AsyncIterator[IdentifyStore]:
     location = location_of(url)
     assert isinstance(location, PostgresLocation)
     session = await Session.open(location)
     try:
         await prepare(session)
-        yield SignInStore(at_once(session))
+        yield IdentifyStore(at_once(session))
     finally:
         await session.close()
 

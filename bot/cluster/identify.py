@@ -1,4 +1,4 @@
-"""Space and count the IDENTIFYs of all processes: what each process would do alone."""
+"""Space and count the IDENTIFYs of all processes of a bot, through the database."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from bot.cluster.fence import Fence
 from bot.errors import HistoryFailed
 from bot.log_events import as_event
 from bot.shards import Shard
-from bot.storage.leases import SignInStore
+from bot.storage.identify import IdentifyStore
 from bot.transport.identify_budget import (
     StartLimit,
     budget_pause_seconds,
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 AGAIN_SECONDS: Final = 1.0
 
 
-class SharedSlots:
+class ClusterSlots:
     """Spaces the IDENTIFYs of all processes by the clock of the database.
 
     A process that is alone goes on without its database.
@@ -31,7 +31,7 @@ class SharedSlots:
 
     def __init__(
         self,
-        store: SignInStore,
+        store: IdentifyStore,
         fence: Fence,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -56,12 +56,12 @@ class SharedSlots:
         await self._fence.passed()
 
 
-class SharedBudget:
+class ClusterBudget:
     """The IDENTIFYs that are left of a day for all processes of a bot."""
 
     def __init__(
         self,
-        store: SignInStore,
+        store: IdentifyStore,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._store = store
