@@ -11,7 +11,6 @@ class Recorder:
     def __init__(self, database: Database) -> None:
         self._database = database
         self.statements: list[str] = []
-        self.round_trips = 0  # as PostgreSQL needs them
         self.callers: set[tuple[str, int]] = set()
 
     @property
@@ -30,8 +29,6 @@ class Recorder:
         return await self._database.change(sql, *parameters, **named)
 
     async def change_all(self, *statements: str, **named: object) -> list[int]:
-        if len(statements) > 1:
-            self.round_trips += 2  # BEGIN and COMMIT
         self._note(*statements)
         return await self._database.change_all(*statements, **named)
 
@@ -46,6 +43,5 @@ class Recorder:
 
     def _note(self, *statements: str) -> None:
         self.statements += statements
-        self.round_trips += len(statements)
         caller = sys._getframe(2)
         self.callers.add((caller.f_code.co_filename, caller.f_lineno))
