@@ -143,9 +143,9 @@ def _end_with(unusable: asyncio.Future[None], error: HistoryUnusable) -> None:
 
 
 async def total_shards(settings: Settings, facts: Facts) -> int:
-    """Return how many shards there are; raises HistoryFailed, or DiscordRefused.
+    """Return the number of shards; raises HistoryFailed, or DiscordRefused.
 
-    With SHARDS=auto that is what Discord recommended at the first start.
+    With SHARDS=auto, Discord recommended that number at the first start.
     """
     if settings.shards != AUTO:
         return settings.shards
@@ -165,7 +165,7 @@ async def total_shards(settings: Settings, facts: Facts) -> int:
 def _cluster(
     settings: Settings, source: DatabaseSource, refused: Callable[[HistoryUnusable], None]
 ) -> "Cluster | None":
-    """Return what shares the shards among processes; a file belongs to one process."""
+    """Return the cluster that divides the shards among processes; None for a SQLite file."""
     if not isinstance(source, PostgresLocation):
         return None
     # Late, because most bots run alone, on a file.
@@ -191,7 +191,7 @@ def _membership(cluster: "Cluster | None", database: Database) -> "Membership | 
 
 
 async def _adopt(resources: Resources, shared: SharedServices, total: int) -> None:
-    """Let the shards begin where others ended, maybe long after this process started."""
+    """Continue where the last holders of the shards ended; a standby does so before its first."""
     facts = resources.history.facts
     if total > 1 or await facts.get(TOTAL_FACT) is not None:
         from bot.recovery.resharding import adopt_total  # noqa: PLC0415  # as in `total_shards`
@@ -202,7 +202,7 @@ async def _adopt(resources: Resources, shared: SharedServices, total: int) -> No
 
 
 async def _look_at_changes(resources: Resources, shared: SharedServices) -> None:
-    """Take over what another process changed in the database; raises HistoryFailed."""
+    """Apply what another process changed in the database; raises HistoryFailed."""
     shared.holders.look_here()
     async with shared.ordering:
         orders = await read_orders(resources.history.facts)
@@ -220,7 +220,8 @@ async def _run_shards(resources: Resources, shared: SharedServices, host: ShardH
             await adopted()
     except HistoryFailed as error:
         raise HistoryUnusable(
-            f"What the last run noted of its shards cannot be read from the database ({error})."
+            f"The state of the shards cannot be read from the database ({error}). Check the "
+            "database, then start the bot again."
         ) from error
     shared.sign_ins.budget.scale_to(total)
     try:

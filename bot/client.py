@@ -216,7 +216,7 @@ class ChatClient(discord.Client):
         await self._services.watermark.write()
 
     def abandon(self) -> None:
-        """Begin nothing and end all answers where they are: others may write for this shard."""
+        """Begin nothing and cancel all answers: another process may write for this shard."""
         self._services.in_flight.draining = True
         self._services.claims.release_new_questions()
         self._services.in_flight.cancel()
@@ -224,7 +224,7 @@ class ChatClient(discord.Client):
             task.cancel()
 
     async def ended(self, timeout_seconds: float) -> None:
-        """Wait until the answers have ended that `abandon` cancelled."""
+        """Wait until the answers that `abandon` cancelled have ended."""
         await self._services.in_flight.wait(timeout_seconds)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Run the shards of this process: start them, drain them, and know how they are."""
+"""Run the shards of this process: start, drain and abandon them, and report their states."""
 
 import asyncio
 import math
@@ -126,7 +126,7 @@ class ShardHost:
         await asyncio.gather(*(self.drain(shard, grace_seconds) for shard in self.held))
 
     async def abandon(self, shard: Shard) -> None:
-        """Close the connection of *shard* now, because others may answer in its place."""
+        """Close the connection of *shard* now, because another process may answer for it."""
         self._running.pop(shard).cancel()
         await self._connections[shard].abandon()
         del self._connections[shard]

@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 TOTAL_FACT: Final = "shards"  # how many there were in the last run; a bot that had one stores none
-TIMESTAMP_SHIFT: Final = 22  # Discord: what an id has below its time
+TIMESTAMP_SHIFT: Final = 22  # Discord: the bits of an id below its timestamp
 
 
 class Shard(NamedTuple):
@@ -14,7 +14,7 @@ class Shard(NamedTuple):
 
     @property
     def is_first(self) -> bool:
-        """Whether it has the direct messages, and does what is to be done once for the bot."""
+        """Whether it gets the direct messages, and does the work that is done once for the bot."""
         return self.id == 0
 
     def owns(self, guild_id: int | None) -> bool:
@@ -26,7 +26,7 @@ class Shard(NamedTuple):
     def fact(self, name: str) -> str:
         """Return the name under which this shard stores its fact *name*.
 
-        A bot with one shard stores it as the versions before there were shards.
+        A bot with one shard uses the names from before there were shards.
         """
         return name if self.total == 1 else f"{name} {self.id}/{self.total}"
 

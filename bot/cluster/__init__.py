@@ -1,1 +1,1 @@
-"""What several processes of one bot agree on through PostgreSQL: who holds which shard."""
+"""Several processes of one bot, which agree through PostgreSQL on who holds which shard."""

@@ -7,14 +7,16 @@ from bot.storage.leases import Lock
 
 
 class Claims(NamedTuple):
-    """What to do: take the *free* shards, in this order, or wait for those of another total."""
+    """The decision: take the *free* shards in this order, or wait for processes of other totals."""
 
     free: tuple[int, ...] = ()
     other_totals: tuple[int, ...] = ()
 
 
 def claims(locks: Collection[Lock], held: Collection[int], *, total: int, most: int) -> Claims:
-    """Return what a process that holds *held* of *total* shards takes; *most* is 0 for all.
+    """Return which shards a process takes that holds *held* of *total*.
+
+    It runs *most* of them, or any number if that is 0.
 
     Two numbers of shards never run side by side: Discord would send each event twice.
     """

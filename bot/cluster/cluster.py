@@ -1,4 +1,4 @@
-"""Hold shards while the database says that nobody else does, and hand them over."""
+"""Claim shards through the database, run them while their locks are held, and hand them over."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from bot.cluster.ports import Database, Host, Session
 from bot.errors import HistoryFailed
 from bot.log_events import as_event
 from bot.shards import Shard
-from bot.storage.leases import SHARDS_CHANNEL, Lease, Leases, Run
+from bot.storage.leases import SHARDS_CHANNEL, SILENT_SECONDS, Lease, Leases, Run
 
 log = logging.getLogger(__name__)
 
-CLAIM_SECONDS: Final = (1.5, 2.5)  # between two looks for free shards: not all processes at once
+CLAIM_SECONDS: Final = (1.5, 2.5)  # between two searches for free shards: not all processes at once
 RENEW_SECONDS: Final = 5.0
-GLANCE_SECONDS: Final = 0.5  # between two looks at the clock of the fence
+GLANCE_SECONDS: Final = 0.5  # between two checks of the clock of the fence
 ABANDON_SECONDS: Final = 10.0
 
 
@@ -38,8 +38,8 @@ async def _nothing() -> None:
 class Cluster:
     """The shards that this process holds, at most *most* of them (0: any number).
 
-    *name* is that of the process, no other has it. *pooler_found* is called if locks do not stay
-    with the session.
+    *name* is unique to the process. *pooler_found* is called if locks do not stay with the session,
+    as behind a pooler in transaction mode.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Cluster:
     ) -> None:
         self.fence = fence or Fence()
         self.name = name
-        self.admitted: Callable[[], None] = lambda: None  # called with each new session
+        self.admitted: Callable[[], None] = lambda: None  # called after each new session
         self._total = 0  # until `run` knows it
         self._most = most
         self._pooler_found = pooler_found
@@ -83,8 +83,8 @@ class Cluster:
     async def admit(self, session: Session, run: Run) -> None:
         """Take the shards again in a new *session*, before anything else uses it.
 
-        Raises ShardsLost until those that somebody else took meanwhile are closed: what this
-        process would still write for them must not reach the database.
+        Raises ShardsLost while shards that another process took meanwhile are still open here:
+        this process must write nothing more for them.
         """
         if self._abandoning:
             raise ShardsLost
@@ -116,9 +116,10 @@ class Cluster:
     ) -> NoReturn:
         """Take free shards of *total* for *host* and keep them, until cancelled.
 
-        *adopted* is awaited before the first of them starts: no shard of another total runs then.
-        *resized* is called with the part of the shards that is held, whenever it changes, and
-        *outdated* every few seconds while other processes may change what this one has read.
+        *adopted* is awaited before the first of them starts; no process runs shards of another
+        total then. *resized* is called with the held part of all shards whenever it changes.
+        *outdated* is called every few seconds while there are other processes, because they may
+        change what this one has read.
         """
         self._database, self._host, self._total = database, host, total
         self._adopted, self._resized, self._outdated = adopted, resized, outdated
@@ -130,14 +131,14 @@ class Cluster:
         raise AssertionError("the tasks never end")
 
     async def tell_others(self, database: Database) -> None:
-        """Let the other processes look for changes in the database; raises HistoryFailed."""
+        """Notify the other processes of a change in the database; raises HistoryFailed."""
         session = database.session
         if session is None:
             raise HistoryFailed("there is no session")
         await self._leases(database, session).tell_others()
 
     async def drain(self, grace_seconds: float) -> None:
-        """Let each shard go as soon as its answers are done; take no others."""
+        """Release each shard as soon as its answers are done; claim no others."""
         self._draining = True
         if (database := self._database) is None:
             return
@@ -169,8 +170,8 @@ class Cluster:
         leases = self._leases(database, session)
         for silent in await leases.cut_off_silent():
             log.warning(
-                "Cut off process %s: it has said nothing for too long",
-                silent,
+                "Cut off process %s: it has not renewed its leases for %d s",
+                *(silent, SILENT_SECONDS),
                 extra=as_event("process_cut_off"),
             )
         plan = claims(await leases.locks(), self._held, total=self._total, most=self._most)
@@ -248,7 +249,7 @@ class Cluster:
         self.fence.open(began, alone=self._total == 1 and not others)
 
     async def _watch_the_clock(self) -> None:
-        """Abandon all shards once somebody else may hold them."""
+        """Abandon all shards once another process may hold them."""
         while True:
             await asyncio.sleep(GLANCE_SECONDS)
             self.fence.tick()
@@ -261,16 +262,16 @@ class Cluster:
                     self._session.terminate()
 
     def _log_failure(self, error: HistoryFailed) -> None:
-        """Log what waiting does not help with; the database logs that it is away."""
+        """Log a failure that waiting does not mend; the database logs its outages itself."""
         if not error.is_transient:
-            log.error("Cannot look after the shards: %s", error, extra=as_event("shards_failed"))
+            log.error("Cannot claim or renew shards: %s", error, extra=as_event("shards_failed"))
 
     async def _suspend_when_lost(self, session: Session) -> None:
         await session.lost.wait()
         self.fence.suspend()
 
     def _begin_to_abandon(self, leases: Iterable[Lease], why: str) -> None:
-        """Close shards that somebody else may hold. Requests wait until that is done."""
+        """Begin to close shards that another process may hold. Requests wait until then."""
         lost = {one.shard for one in leases} - self._abandoning
         self._abandoning |= lost
         self._abandonment = asyncio.create_task(self._abandon(lost, why, self._abandonment))

@@ -19,18 +19,18 @@ class FenceClosed(ConnectionError):
 
 
 def awake_clock() -> float:
-    """Return seconds that go on while the process is stopped, or the machine sleeps."""
+    """Return the time in seconds; it goes on while the process is stopped or the machine sleeps."""
     if hasattr(time, "CLOCK_BOOTTIME"):
         return time.clock_gettime(time.CLOCK_BOOTTIME)
     return time.monotonic()
 
 
 class Fence:
-    """Whether nobody else can hold the shards of this process.
+    """Knows whether this process is certain to hold its shards.
 
-    That is sure for HOLD_SECONDS after the start of a statement that found the locks, unless the
-    session is lost: then they are free at once. A process that is alone need not care, unless it
-    was stopped: it does not know who came meanwhile.
+    It is certain for HOLD_SECONDS after the start of a statement that found the locks, unless the
+    session is lost: then the locks are free at once. A process that is alone needs no locks. If it
+    was stopped, it is no longer certain to be alone: others may have started meanwhile.
     """
 
     def __init__(self, clock: Callable[[], float] = awake_clock) -> None:
@@ -43,7 +43,7 @@ class Fence:
 
     @property
     def alone(self) -> bool:
-        """Whether this process has run on since the database said that there is no other one."""
+        """Whether the database showed no other process, and this one was not stopped since."""
         return self._is_alone and self.clock() - self._ticked_at < STOPPED_SECONDS
 
     def tick(self) -> None:
@@ -53,7 +53,7 @@ class Fence:
 
     @property
     def seconds_left(self) -> float:
-        """How long the shards are surely held, if the session is not lost."""
+        """For how long this process is certain to hold its shards, unless it loses its session."""
         return self._found_at + HOLD_SECONDS - self.clock()
 
     @property
@@ -85,7 +85,7 @@ class Fence:
         self._change()
 
     async def passed(self) -> None:
-        """Return when a request may be made; raises FenceClosed if that is too late."""
+        """Wait until a request may be made; raises FenceClosed once the shards may be lost."""
         while not self.is_open:
             left = self.seconds_left
             if left <= 0:

@@ -1,4 +1,4 @@
-"""What the bot uses of its cluster, once the database is open."""
+"""The membership of this process in its cluster, once the database is open."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ class WaitingHost(Host, Protocol):
 
 
 class Membership:
-    """A process in its *cluster*, with the database through which it agrees with the others."""
+    """A process as a member of its *cluster*, which coordinates through *database*."""
 
     def __init__(self, cluster: Cluster, database: Database) -> None:
         self._cluster = cluster
@@ -39,19 +39,19 @@ class Membership:
 
     @property
     def is_standby(self) -> bool:
-        """Whether other processes have all shards."""
+        """Whether other processes hold all shards."""
         return self._cluster.is_standby
 
     async def passed(self) -> None:
-        """Return when a request that changes something may be made; raises ConnectionError."""
+        """Wait until a request may change something at Discord; raises ConnectionError."""
         await self._cluster.fence.passed()
 
     def slots(self) -> ClusterSlots:
-        """Return what spaces the IDENTIFYs of all processes."""
+        """Return the slots that space the IDENTIFYs of all processes."""
         return ClusterSlots(IdentifyStore(self._run), self._cluster.fence)
 
     def budget(self) -> ClusterBudget:
-        """Return what counts the IDENTIFYs of all processes."""
+        """Return the budget that counts the IDENTIFYs of all processes."""
         return ClusterBudget(IdentifyStore(self._run))
 
     async def run(
@@ -64,10 +64,10 @@ class Membership:
         outdated: Callable[[], None],
         resized: Callable[[float], None],
     ) -> None:
-        """Run what shards this process gets until one fails for good; raises StartRefused.
+        """Run the shards that this process gets until one fails for good; raises StartRefused.
 
-        *changed* is awaited when another process changed something that all must look at, and may
-        raise HistoryFailed. The others are as for `Cluster.run`.
+        *changed* is awaited after another process has reported a change, and may raise
+        HistoryFailed. The other parameters are those of `Cluster.run`.
         """
         holding = asyncio.create_task(
             self._cluster.run(
@@ -87,7 +87,7 @@ class Membership:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def tell_others(self) -> None:
-        """Let the other processes look for what this one changed."""
+        """Notify the other processes of a change, in the background."""
         task = asyncio.create_task(self._tell_others())
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)
@@ -104,9 +104,9 @@ class Membership:
                         return
 
     async def _look_forever(self, changed: Changed) -> None:
-        """Look when another process says so, and in each new session: it may have said so before.
+        """Await *changed* after each notification, and in each new session: one may be missed.
 
-        Without a shard there is nothing to look at yet: the process looks before its first one.
+        A process without shards need not: it reads all changes before it starts its first one.
         """
 
         def note(name: str) -> None:

@@ -1,4 +1,4 @@
-"""Name a process, for the rows that say who holds what, and for people who read them."""
+"""Name a process, for its rows in the database and for people who read them."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""What the cluster needs of the database, and of what runs the shards."""
+"""The ports of the cluster: its database, and the host that runs the shards."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

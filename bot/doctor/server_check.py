@@ -1,4 +1,4 @@
-"""Check a database of PostgreSQL: the server, the rights, how far it is, and who else uses it."""
+"""Check a PostgreSQL database: its server, rights, round trips, and the bots that use it."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How many shards there are, and what each takes over when their number changes."""
+"""The number of shards, and what each shard takes over when that number changes."""
 
 import json
 import logging
@@ -67,8 +67,8 @@ def last_total(facts: Mapping[str, str]) -> int:
 def resharding(facts: Mapping[str, str], total: int) -> Resharding | None:
     """Return how the facts change if there are *total* shards from now on; None if not at all.
 
-    A new shard has guilds of several old ones, so each begins at the oldest of their watermarks. An
-    old shard that has none processed nothing, so that the new ones begin at no watermark either.
+    A new shard has guilds of several old ones, so each begins at the oldest of their watermarks. If
+    an old shard has none, it has processed nothing, and the new shards get none either.
     """
     old, new = shards_of(last_total(facts)), shards_of(total)
     if len(old) == len(new):

@@ -128,8 +128,8 @@ class Copies:
     """The copies of one *database*, read from outside of it.
 
     The last backup is recorded in a file beside the database, not within it: two connections that
-    write would meet SQLite's WAL-reset bug. *are_elsewhere* says whether a server makes them, which
-    this program knows nothing of.
+    write would meet SQLite's WAL-reset bug. *are_elsewhere* says whether copies are made
+    at a server, where this program cannot see them.
     """
 
     are_elsewhere = False
@@ -185,7 +185,7 @@ class Copies:
 
 
 class NoCopies(Copies):
-    """The copies of a database that is no file, none of which this program makes."""
+    """The copies of a PostgreSQL database, of which this program makes none."""
 
     are_elsewhere = True
 

@@ -1,4 +1,4 @@
-"""What a database offers to the stores, whichever engine holds it: SQLite or PostgreSQL."""
+"""The port through which the stores use their database, SQLite or PostgreSQL."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -15,10 +15,10 @@ class Database(Protocol):
 
     @property
     def is_failing(self) -> bool:
-        """Whether a unit failed and none has written since, or the database is waited for."""
+        """Whether a unit failed and none has written since, or the database is not available."""
 
     def stop_waiting(self) -> None:
-        """Fail at once from now on where a unit of work would wait for the database."""
+        """From now on, let units of work fail at once instead of waiting for the database."""
 
     async def fetch(self, sql: str, *parameters: object, **named: object) -> list[Row]:
         """Run one statement as a unit of work and return its rows."""
@@ -34,13 +34,13 @@ class Database(Protocol):
         """
 
     async def truncate_log(self) -> bool:
-        """Empty the log of what was written; False if a reader prevents that.
+        """Empty the write-ahead log; False if a reader prevents that.
 
         Until then, the log still holds text that was overwritten.
         """
 
     async def rewrite(self) -> None:
-        """Remove what the database still holds of rows that were overwritten."""
+        """Remove the remains of overwritten rows from the database."""
 
     async def size_bytes(self) -> int:
         """Return the size of the database."""

@@ -74,7 +74,7 @@ class History(ExchangeQueries):
             await erase_at_end(database, history.erasure, history.facts)
 
     def stop_waiting(self) -> None:
-        """Fail at once from now on where a store would wait: the bot is stopping."""
+        """From now on, fail at once instead of waiting for the database: the bot is stopping."""
         self._database.stop_waiting()
 
     async def size_bytes(self) -> int:

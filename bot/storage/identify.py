@@ -12,7 +12,7 @@ class IdentifyStore:
     async def reserve(self, key: int, seconds: float) -> float:
         """Reserve the next *seconds* of *key*; return how long to wait until they begin.
 
-        Nothing is held meanwhile: a process that ends costs its reservation.
+        No lock is held until then. The reservation of a process that ends is lost.
         """
         [(wait_seconds,)] = await self._run(
             """

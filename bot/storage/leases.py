@@ -1,4 +1,4 @@
-"""Which process holds which shard: locks of PostgreSQL's sessions, and rows that say whose."""
+"""Leases of shards: the locks of PostgreSQL's sessions, and rows that name their holders."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple, Protocol
@@ -8,9 +8,9 @@ from bot.storage.postgres_statements import compiled
 
 LOCK_CLASS: Final = 0x43484154  # "CHAT"
 SHARDS_CHANNEL: Final = "shards"  # NOTIFY: a shard has become free
-CHANGES_CHANNEL: Final = "changes"  # NOTIFY: what all processes must look at has changed
-SILENT_SECONDS: Final = 30  # A holder that has said nothing for so long hangs: it is cut off.
-FORGET_SECONDS: Final = 60  # Rows of processes that ended without a word are deleted after it.
+CHANGES_CHANNEL: Final = "changes"  # NOTIFY: a process has changed what the others have read
+SILENT_SECONDS: Final = 30  # A holder that has not renewed for so long hangs: it is cut off.
+FORGET_SECONDS: Final = 60  # After so long, the row of a process that crashed is deleted.
 
 # The number of a shard's lock. Bots with another number of shards have other locks.
 _LOCK: Final = "CAST(:total AS INT) * 65536 + CAST(:shard AS INT)"
@@ -38,7 +38,7 @@ class Lock(NamedTuple):
 
 
 class Run(Protocol):
-    """Runs one statement in the session whose locks are meant, and returns its rows."""
+    """Runs one statement in the session that has the locks, and returns its rows."""
 
     async def __call__(self, sql: str, /, **named: object) -> Sequence[Row]:
         """Run *sql*, whose parameters are `:name`."""
@@ -52,10 +52,10 @@ class Direct(Protocol):
 
 
 class Leases:
-    """The leases of *holder*, a process, for its *total* of shards; all through one session.
+    """The leases of the process *holder* on some of *total* shards, all through one session.
 
-    What holds a shard is the lock of the session: it ends with the session, and with it every
-    write that the holder could make. The rows say who holds what, for people and for `retake`.
+    The session's lock is the lease. When the session ends, the lock is free, and the holder can
+    write nothing more. The rows name the holders, for people and for `retake`.
     """
 
     def __init__(self, run: Run, holder: str, total: int) -> None:
@@ -64,7 +64,7 @@ class Leases:
         self._total = total
 
     async def locks(self) -> frozenset[Lock]:
-        """Return the locks that any process holds, also for another number of shards."""
+        """Return the locks of all processes, including those for another number of shards."""
         rows = await self._run(
             "SELECT CAST(lock.objid AS BIGINT) / 65536, CAST(lock.objid AS BIGINT) % 65536" + _LOCKS
         )
@@ -92,8 +92,8 @@ class Leases:
     async def retake(self, lease: Lease) -> bool:
         """Take a shard again in a new session; False if somebody else has had it since.
 
-        The server may not know yet that the last session is lost. Only this process knows that
-        nothing comes from it any more, so it ends that session.
+        The server may not know yet that the last session is lost. This process knows it, because
+        that session was its own, so it ends it.
         """
         if not await self._lock(lease.shard):
             await self._run(
@@ -124,7 +124,7 @@ class Leases:
         return bool(rows)
 
     async def release(self, shard: int) -> None:
-        """Let others take *shard*, and tell them."""
+        """Release *shard*, and notify the other processes."""
         await self._run(
             "UPDATE shards SET holder = NULL, pid = NULL, backend_start = NULL"
             " WHERE total = :total AND shard = :shard AND holder = :holder RETURNING shard",
@@ -140,7 +140,7 @@ class Leases:
         )
 
     async def renew(self) -> frozenset[Lease]:
-        """Say that this process is alive; return what the session holds, by its locks."""
+        """Record that this process is alive; return the leases whose locks the session holds."""
         await self._run(
             f"""
             INSERT INTO processes (process, pid, backend_start, total, started_at, seen_at)
@@ -167,7 +167,7 @@ class Leases:
         return frozenset(Lease(int(shard), int(epoch)) for shard, epoch in rows)
 
     async def others(self) -> frozenset[str]:
-        """Return the other processes, and forget those that ended without a word."""
+        """Delete the rows of processes that crashed, and return the other processes."""
         await self._run(
             "DELETE FROM processes WHERE process <> :holder"
             f" AND seen_at < clock_timestamp() - interval '{FORGET_SECONDS} s' RETURNING process",
@@ -181,9 +181,9 @@ class Leases:
     async def cut_off_silent(self) -> frozenset[str]:
         """End the sessions of holders that hang, so that their shards become free.
 
-        The process of the server must still serve that session: its number may have been used
-        again. It is ended in the list of columns, after the rows were joined: among the conditions,
-        the server might try it on all.
+        The start of the session must match, because the server may have given its process number to
+        another one. `pg_terminate_backend` is among the columns, which are computed after the join:
+        as a condition, the server might call it for every session.
         """
         rows = await self._run(
             f"""
@@ -199,13 +199,13 @@ class Leases:
         return frozenset(str(holder) for holder, _ in rows)
 
     async def tell_others(self) -> None:
-        """Let the other processes look for what this one changed in the database."""
+        """Notify the other processes of a change in the database."""
         await self._run(
             "SELECT pg_notify(:channel, :holder)", channel=CHANGES_CHANNEL, holder=self._holder
         )
 
     async def leave(self) -> None:
-        """Delete the row of this process, which ends."""
+        """Delete the row of this process, because it ends."""
         await self._run(
             "DELETE FROM processes WHERE process = :holder RETURNING process", holder=self._holder
         )
@@ -234,7 +234,7 @@ class Leases:
 
 
 def at_once(session: Direct) -> Run:
-    """Return what runs statements in *session* outside of any turn, while nothing else uses it."""
+    """Return a function that runs statements in *session*, which nothing else uses yet."""
 
     async def run(sql: str, /, **named: object) -> Sequence[Row]:
         statement = compiled(sql)

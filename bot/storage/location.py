@@ -1,4 +1,4 @@
-"""Where the database is: what DATABASE_URL names."""
+"""The location of the database, as DATABASE_URL names it."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

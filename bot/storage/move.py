@@ -17,7 +17,7 @@ Say = Callable[[str], None]
 class Moved(NamedTuple):
     """How many rows of how many tables were moved.
 
-    *corrected* counts the texts of which characters were left out that PostgreSQL cannot store.
+    *corrected* counts the texts that were changed, because PostgreSQL cannot store some characters.
     """
 
     rows: int
@@ -54,7 +54,7 @@ async def move(source: Location, target: Location, say: Say) -> Moved:
 def _opened(
     source: Location, target: Location
 ) -> tuple[AbstractAsyncContextManager[Source], AbstractAsyncContextManager[Target]]:
-    """Return what opens the two databases; raises MoveFailed if both are of one engine."""
+    """Return the two databases, not opened yet; raises MoveFailed if both are of one engine."""
     # Late, because asyncpg is an extra.
     from bot.storage import postgres_move, sqlite_move  # noqa: PLC0415
 

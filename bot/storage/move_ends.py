@@ -1,4 +1,4 @@
-"""What is moved from one database to another: the tables, and the ports of the two ends."""
+"""The tables that a move copies, and the ports of its source and its target."""
 
 import sqlite3
 from collections.abc import AsyncIterator
@@ -30,7 +30,7 @@ class Source(Protocol):
 
 
 class Target(Protocol):
-    """An empty database in a transaction, of which nothing stays unless it is committed."""
+    """An empty database in a transaction; it stays empty unless that is committed."""
 
     async def count(self, table: Table) -> int:
         """Return how many rows *table* has."""

@@ -52,7 +52,7 @@ async def open_database(
 async def opened_unless(
     stop: asyncio.Event, database: AbstractAsyncContextManager[Database]
 ) -> AsyncIterator[Database]:
-    """Open *database*, which may have to be waited for; raises StoppedEarly if *stop* is set."""
+    """Open *database*, which may take long; raises StoppedEarly if *stop* is set before that."""
     async with AsyncExitStack() as stack:
         opening = asyncio.create_task(stack.enter_async_context(database))
         stopping = asyncio.create_task(stop.wait())
@@ -66,5 +66,5 @@ async def opened_unless(
 
 
 def copies_of(location: Location) -> Copies:
-    """Return the copies of a database that this program made: of a file alone."""
+    """Return the copies that this program made of a database; it copies only files."""
     return NoCopies() if isinstance(location, PostgresLocation) else Copies(location.path)

@@ -24,8 +24,8 @@ UPSERT_PLACE: Final = """
 class RecordedPlaces:
     """The places that this process recorded last: their questions need not record them again.
 
-    A deletion may happen while a place is being recorded. So whoever records one passes what
-    *deletions* was before.
+    A deletion may happen while a place is being recorded. So `add` takes the number of
+    *deletions* from before.
     """
 
     def __init__(self) -> None:

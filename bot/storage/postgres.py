@@ -20,10 +20,10 @@ from bot.storage.postgres_statements import compiled
 from bot.storage.postgres_units import Call, Change, Fetch, Step, Transaction, Unit
 
 ANSWER_SECONDS: Final = 35.0  # The server ends a statement after 30 s: a longer silence is a loss.
-HURRIED_SECONDS: Final = 2.0  # for what runs while the bot stops, or whose caller is cancelled
+HURRIED_SECONDS: Final = 2.0  # for units that run while the bot stops, or whose caller is cancelled
 VACUUM_SECONDS: Final = 3600.0
 STATUS_PAUSE_SECONDS: Final = 0.2
-# Whoever reads the tables meanwhile, such as pg_dump, would hold up this and all that comes after.
+# A reader of the tables, such as pg_dump, would hold up VACUUM, and everything else behind it.
 LOCK_TIMEOUT: Final = "100ms"
 # VACUUM alone leaves the bytes of deleted rows in the free space of a page (measured).
 VACUUM: Final = "VACUUM (FULL) exchanges, parts, places, system_prompts, models, usage, facts"
@@ -42,8 +42,8 @@ class PostgresDatabase:
     While the server is away, units of work wait. They share one limit, OUTAGE_SECONDS since the
     session was lost: once it has passed, all fail at once until there is a session again.
 
-    What becomes of a write whose answer is lost: see `change` and `change_all`. What returns rows,
-    such as UPDATE … RETURNING, fails with HistoryInDoubt.
+    `change` and `change_all` say what happens if the answer to a write is lost. A write that
+    returns rows, such as UPDATE … RETURNING, then fails with HistoryInDoubt.
     """
 
     def __init__(self, link: Link, metrics: Metrics = NO_METRICS) -> None:
@@ -123,8 +123,9 @@ class PostgresDatabase:
     async def change(self, sql: str, *parameters: object, **named: object) -> int:
         """Run one statement as a unit of work and return how many rows it changed.
 
-        If its answer is lost, it runs again: it must be harmless to run it twice. What inserts a
-        row unless there is one is in doubt then, because the row may be its own.
+        If its answer is lost, the statement runs again, so it must be harmless to run it twice. An
+        INSERT with ON CONFLICT DO NOTHING that then finds a row raises HistoryInDoubt: the row may
+        be its own.
         """
         unit = Change(_step(sql, parameters, named))
         changed = await self._run("write", unit)
@@ -143,11 +144,11 @@ class PostgresDatabase:
         return await self._run("write", Transaction([_step(sql, (), named) for sql in statements]))
 
     async def truncate_log(self) -> bool:
-        """Return True: the log is the server's own business."""
+        """Return True: only the server can empty its log."""
         return True
 
     async def rewrite(self) -> None:
-        """Rewrite the tables, so that they hold nothing of overwritten rows; not the server's log.
+        """Rewrite the tables without the remains of overwritten rows; the server's log keeps those.
 
         Other units of work wait, in all processes. Raises HistoryFailed if somebody reads a table.
         """

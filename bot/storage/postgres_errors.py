@@ -1,4 +1,4 @@
-"""What an error of PostgreSQL means: whether waiting helps, and what an operator reads about it."""
+"""Judge errors of PostgreSQL: whether waiting helps, and which sentence an operator reads."""
 
 import os
 import socket
@@ -108,7 +108,7 @@ def refusal(error: BaseException, location: PostgresLocation) -> HistoryUnusable
 
 
 def unreachable(why: str, location: PostgresLocation, seconds: float = 0) -> HistoryUnusable:
-    """Return that the server could not be reached for so long."""
+    """Return the refusal if the server cannot be reached, after *seconds* of attempts."""
     tried = f"; tried for {seconds:.0f} s" if seconds else ""
     return HistoryUnusable(
         f"PostgreSQL at {location.server} cannot be reached ({why}){tried}. "
@@ -117,7 +117,7 @@ def unreachable(why: str, location: PostgresLocation, seconds: float = 0) -> His
 
 
 def pooler(location: PostgresLocation) -> HistoryUnusable:
-    """Return that statements come to the server by changing connections."""
+    """Return the refusal of a pooler in transaction mode."""
     return HistoryUnusable(
         f"A connection pooler in transaction mode is in front of PostgreSQL at {location.server}, "
         f"so that locks do not hold. {POOLER_ADVICE}"
@@ -125,7 +125,7 @@ def pooler(location: PostgresLocation) -> HistoryUnusable:
 
 
 def too_old(location: PostgresLocation, version: int) -> HistoryUnusable:
-    """Return that the server is too old."""
+    """Return the refusal of a server that is too old."""
     return HistoryUnusable(
         f"PostgreSQL at {location.server} is version {version}, and {OLDEST_VERSION} or newer is "
         "needed. Update the server, or name another one in DATABASE_URL."
@@ -133,7 +133,7 @@ def too_old(location: PostgresLocation, version: int) -> HistoryUnusable:
 
 
 def not_utf8(location: PostgresLocation, encoding: str) -> HistoryUnusable:
-    """Return that the database cannot store all characters."""
+    """Return the refusal of a database that cannot store all characters."""
     return HistoryUnusable(
         f"The database {location} stores text as {encoding}, and UTF8 is needed. Create another "
         "one (createdb --encoding=UTF8 --template=template0), and name it in DATABASE_URL."
@@ -141,7 +141,7 @@ def not_utf8(location: PostgresLocation, encoding: str) -> HistoryUnusable:
 
 
 def no_rights(location: PostgresLocation, why: str) -> HistoryUnusable:
-    """Return that the user may not do what the bot does."""
+    """Return the refusal if the user lacks the rights that the bot needs."""
     return HistoryUnusable(
         f"The user may not make or use tables in the database {location} ({why}). Make the user "
         f"their owner: ALTER DATABASE {location.database} OWNER TO {location.user}, and the same "
@@ -150,7 +150,7 @@ def no_rights(location: PostgresLocation, why: str) -> HistoryUnusable:
 
 
 def in_use(location: PostgresLocation) -> HistoryInUse:
-    """Return that another instance has the database open."""
+    """Return the refusal if another instance has the database open."""
     return HistoryInUse(
         f"Another instance of this program is using the database {location}. Stop it first, or "
         "name another database in DATABASE_URL."

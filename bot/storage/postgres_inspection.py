@@ -52,7 +52,7 @@ _FIRST: Final = "SELECT min(message_id) FROM exchanges WHERE author_id <> 0"
 
 
 async def inspect(location: PostgresLocation) -> tuple[ServerFacts, Stored]:
-    """Return what there is to know; raises HistoryUnusable with the sentence of the bot's start."""
+    """Return what the doctor judges; raises HistoryUnusable as the start of the bot does."""
     session = await connected(location)
     try:
         await session.execute("SET default_transaction_read_only = on")

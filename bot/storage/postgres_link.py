@@ -94,7 +94,7 @@ class Link:
             await session.listen(channel, notified)
 
     async def close(self) -> None:
-        """Close the session and open no other; who asks for one later does not wait."""
+        """Close the session and open no other; later callers do not wait for one."""
         self.stop_waiting()
         if self._keeper is not None:
             self._keeper.cancel()

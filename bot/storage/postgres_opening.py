@@ -34,7 +34,7 @@ _SERVER: Final = """
 
 
 async def alone(_session: Session, _run: Run) -> None:
-    """Join nobody: whoever opens the database holds no shard."""
+    """Retake no shards: this process holds none."""
 
 
 @asynccontextmanager
@@ -95,8 +95,8 @@ async def connected(location: PostgresLocation) -> Session:
 async def _refuse_pooler(location: PostgresLocation, session: Session) -> None:
     """Raise HistoryUnusable if statements of one connection run in changing sessions.
 
-    A pooler announces a process of the server that is none. A second connection then takes the
-    session of the first away, if that is possible at all.
+    A pooler announces a process number that differs from the server's. A second connection then
+    takes the session away from the first, unless the pooler is in session mode.
     """
     [(pid,)] = await session.fetch(_PID)
     if pid == session.pid:

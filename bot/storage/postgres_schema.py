@@ -187,7 +187,7 @@ class Session(Protocol):
 def refusal(found: Found, schema: str, version: int, compatible: int) -> str:
     """Return why the program of *version* does not use a database, "" if it does.
 
-    What it makes of the database, programs from version *compatible* on understand.
+    Programs from version *compatible* on understand the tables that it makes.
     """
     if found.others and not found.version:
         return (

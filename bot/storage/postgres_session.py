@@ -97,7 +97,7 @@ class Session:
         )
 
     async def begin(self) -> str:
-        """Begin a transaction and return its id, by which `was_committed` finds it."""
+        """Begin a transaction and return its id, by which `outcome` finds it."""
         await self._connection.execute("BEGIN")
         return str(await self._connection.fetchval("SELECT CAST(pg_current_xact_id() AS TEXT)"))
 

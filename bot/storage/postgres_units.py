@@ -16,9 +16,9 @@ Step = tuple[str, Sequence[object]]  # a statement and its parameters
 class Unit(ABC, Generic[T]):
     """A unit of work.
 
-    *may_be_stored* is whether a session that ends now leaves open if it is. The server knows a
-    unit by its *transaction*, if it has one; its *result* counts if that was committed. Without
-    one, a unit is repeated only if it *may_be_repeated*.
+    If the session ends while the unit *may_be_stored*, the outcome is in doubt. The server can say
+    whether the *transaction* of the unit was committed, if it has one; then its *result* counts. A
+    unit without a transaction is repeated only if it *may_be_repeated*.
     """
 
     may_be_stored = False

@@ -1,4 +1,4 @@
-"""What the doctor learns of a database of PostgreSQL."""
+"""The facts about a PostgreSQL database that the doctor judges."""
 
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ class User(NamedTuple):
 
 
 class ServerFacts(NamedTuple):
-    """What the server says of itself and of the database.
+    """Facts about the server and the database.
 
     *schema* is the version of the tables, 0 if there are none, and *newest* that of this program.
     *not_owned* are tables that belong to others.
@@ -34,7 +34,7 @@ class ServerFacts(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What the bot stored that is judged: *spent* by the whole bot, and the id of a question."""
+    """Stored values that the doctor judges; *spent* is that of the whole bot."""
 
     orders: Orders = NO_ORDERS
     first_question: int | None = None

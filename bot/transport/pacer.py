@@ -44,7 +44,7 @@ REQUESTS_PER_SECOND: Final[Mapping[int, int]] = {
 # This leaves 10 calls for people, and hardly any for backfill, in the first second.
 EARLIER_CALLS: Final = 33
 
-SHARE_SECONDS: Final = 2.0  # A call of the last holder of a shard counts so long at most.
+SHARE_SECONDS: Final = 2.0  # After so long, Discord no longer counts calls of the last holder.
 
 # Discord: 3 edits of messages older than an hour, in 6 s and channel (code 30046). Intermediate
 # edits leave one for the final edit.
@@ -73,8 +73,8 @@ class Pacer:
     """Gives calls their slots. Times are in seconds of *clock*; *now* returns those since 1970.
 
     The bot makes *per_second* calls at most, in all its processes. *earlier_calls* are those of the
-    second before that were made without this pacer. *passed* is
-    awaited right before each request that changes something, and may raise ConnectionError.
+    second before that were made without this pacer. *passed* is awaited right before each request
+    that changes something, and may raise ConnectionError.
     """
 
     def __init__(
@@ -131,8 +131,8 @@ class Pacer:
     def share(self, part: float) -> None:
         """Use this *part* of the bot's requests; other processes have the rest.
 
-        A smaller part counts at once. A larger one counts a little later, when what the process
-        sent that had it before is no longer in Discord's window.
+        A smaller part counts at once. A larger one counts SHARE_SECONDS later: by then, Discord no
+        longer counts the calls of the process that had it before.
         """
         if self._raising is not None:
             self._raising.cancel()

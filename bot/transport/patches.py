@@ -118,7 +118,7 @@ def point_at(api_url: str, gateway_url: str) -> None:
 class RateLimitTrace(aiohttp.TraceConfig):
     """Passes the rate limits in Discord's responses on to *pacer*, and remembers the global one.
 
-    If *pacer* says so, it holds requests back that change something.
+    If *pacer* has a fence, requests that change something wait until they may pass it.
     """
 
     def __init__(self, pacer: Pacer, metrics: Metrics = NO_METRICS) -> None:

@@ -1,4 +1,4 @@
-"""What the connections of a process share: they log in and identify one after another."""
+"""Let the shards of a process log in and identify one after another."""
 
 import asyncio
 import time
@@ -13,8 +13,8 @@ from bot.transport.identify_budget import StartLimit
 from bot.transport.pacer import Pacer, Priority
 from bot.transport.session_starts import start_limit
 
-# Discord: one IDENTIFY every 5 s for each rate limit key. The margin is for those that arrive
-# closer together than they were sent.
+# Discord: one IDENTIFY every 5 s for each rate limit key. The margin is for IDENTIFYs
+# that arrive closer together than they were sent.
 SLOT_SECONDS: Final = 5.5
 LOGIN_REQUESTS: Final = 2  # that discord.py makes for a login, past the pacer
 
@@ -140,7 +140,7 @@ class SignIns:
     async def reserve(self, shard: Shard, opening: asyncio.Timeout | None = None) -> None:
         """Return when *shard* may identify.
 
-        The time that this takes does not count as one of *opening* the connection.
+        Meanwhile, the timeout of *opening* the connection is stopped.
         """
         with _stopped(opening):
             await self._slots.reserve(shard, self._max_concurrency)
