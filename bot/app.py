@@ -203,7 +203,7 @@ async def _adopt(resources: Resources, shared: SharedServices, total: int) -> No
 
 async def _look_at_changes(resources: Resources, shared: SharedServices) -> None:
     """Apply what another process changed in the database; raises HistoryFailed."""
-    shared.holders.look_here()
+    shared.changes.look_here()
     async with shared.ordering:
         orders = await read_orders(resources.history.facts)
         if orders != resources.live.orders and resources.live.accepts(orders):
@@ -231,13 +231,13 @@ async def _run_shards(resources: Resources, shared: SharedServices, host: ShardH
             await host.wait()
         else:
             changed = partial(_look_at_changes, resources, shared)
-            shared.holders.tell_others = cluster.tell_others
+            shared.changes.tell_others = cluster.tell_others
             await cluster.run(
                 host,
                 total,
                 adopted=adopted,
                 changed=changed,
-                outdated=shared.budgets.doubt,
+                outdated=shared.budgets.invalidate,
                 resized=shared.pacer.share,
             )
     except ShardsRefused:

@@ -47,7 +47,7 @@ from bot.inbox.user_limits import UserRateLimit
 from bot.llm.model_catalog import ModelCatalog
 from bot.metrics import NO_METRICS, Metrics
 from bot.recovery.backfill import Backfill
-from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Holders, Need
+from bot.recovery.catch_up import CatchUp, CatchUpPeriod, Changes, Need
 from bot.recovery.guilds import Guilds
 from bot.recovery.interactions import UnfinishedInteractions
 from bot.recovery.reconcile import Reconciliation
@@ -90,10 +90,10 @@ class SharedServices:
 
     admission: Admission
     budgets: Budgets
+    changes: Changes
     clients: WeakSet[ChatClient]
     conversations: WeakSet[Conversations]
     copies: Copies
-    holders: Holders
     image_memory: MemoryBudget
     learned: Learned
     ordering: asyncio.Lock
@@ -117,10 +117,10 @@ class SharedServices:
         return cls(
             admission=Admission(limit, budgets, metrics),
             budgets=budgets,
+            changes=Changes(),
             clients=WeakSet(),
             conversations=WeakSet(),
             copies=copies,
-            holders=Holders(),
             image_memory=MemoryBudget(MEMORY_BYTES),
             learned=Learned.of(resources.model, history, resources.models, budgets, metrics),
             ordering=asyncio.Lock(),
@@ -156,7 +156,7 @@ def build(resources: Resources, shared: SharedServices, client: ChatClient) -> S
     languages = Languages(settings.language, client.locale_of)
     in_flight = InFlight()
     catch_up = CatchUp(in_flight)
-    shared.holders.join(catch_up)
+    shared.changes.join(catch_up)
     claims = Claims(in_flight, catch_up.on_release)
 
     channels = Channels(client, history.places, pacer)
@@ -234,7 +234,7 @@ def build(resources: Resources, shared: SharedServices, client: ChatClient) -> S
     add_reset(surface, conversations, edits)
     add_privacy(surface, overrides, policy, shared.copies, budgets)
     add_export(surface, history)
-    add_forget_me(surface, conversations, resume=shared.holders.look_again)
+    add_forget_me(surface, conversations, resume=shared.changes.announce)
     add_help(surface, overrides, history.places, policy, live.access)
     add_model(surface, overrides, resources.models)
     add_usage(surface, history.usage, live.prices, budgets)
@@ -284,7 +284,7 @@ def _operator_desk(resources: Resources, shared: SharedServices, client: ChatCli
         history.facts,
         live,
         ordering=shared.ordering,
-        tell_others=shared.holders.tell_others,
+        tell_others=shared.changes.tell_others,
     )
 
 

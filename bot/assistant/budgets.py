@@ -51,10 +51,10 @@ class Budgets:
         """
         return await self.reservations.standings(person_id, guild_id) if self else []
 
-    def doubt(self) -> None:
-        """Read what was spent again before it counts next: other processes spend as well."""
+    def invalidate(self) -> None:
+        """Read each account again before its next use: other processes spend as well."""
         if self:
-            self.reservations.doubt()
+            self.reservations.invalidate()
 
     async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""

@@ -73,16 +73,16 @@ class Ledger:
         self._store = store
         self._accounts = OrderedDict[tuple[Scope, int], Account]()
         self._reading = asyncio.Lock()
-        self._doubted = set[tuple[Scope, int]]()
+        self._stale = set[tuple[Scope, int]]()
 
     @property
     def bot_account(self) -> Account | None:
         """The account of the bot, None before it was read."""
         return self._accounts.get((Scope.BOT, BOT_ID))
 
-    def doubt(self) -> None:
-        """Read each account again before it counts next: another process may have added to it."""
-        self._doubted |= self._accounts.keys()
+    def invalidate(self) -> None:
+        """Read each account again before its next use: another process may have added to it."""
+        self._stale |= self._accounts.keys()
 
     async def accounts(self, ids: Mapping[Scope, int], day: int) -> dict[Scope, Account]:
         """Return the accounts that a question counts for; raises HistoryFailed.
@@ -102,14 +102,14 @@ class Ledger:
         return {scope: self._accounts[scope, one] for scope, one in wanted}
 
     def _is_known(self, key: tuple[Scope, int], since: int) -> bool:
-        is_sure = key in self._accounts and key not in self._doubted
+        is_sure = key in self._accounts and key not in self._stale
         return is_sure and self._accounts[key].since <= since
 
     async def _read(self, key: tuple[Scope, int], since: int) -> None:
         rows = await self._store.since(str(key[0]), key[1], since)
         account = self._accounts.setdefault(key, Account(*key))
-        if key in self._doubted:
-            self._doubted.discard(key)
+        if key in self._stale:
+            self._stale.discard(key)
             account.since = NEVER
             account.spent.clear()
             for day, amount in account.unsaved.items():

@@ -136,9 +136,9 @@ class Reservations:
         self._now = now
         self._settled = asyncio.Event()  # replaced whenever it is set
 
-    def doubt(self) -> None:
-        """Read what was spent again before it counts next: other processes spend as well."""
-        self._ledger.doubt()
+    def invalidate(self) -> None:
+        """Read each account again before its next use: other processes spend as well."""
+        self._ledger.invalidate()
 
     async def read_bot_account(self) -> None:
         """Read what the bot has spent, which the metrics show before the first question."""

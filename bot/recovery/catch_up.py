@@ -88,10 +88,10 @@ class Pauses:
         self._ended()
 
 
-class Holders:
-    """All that answer for the bot: the shards of this process, and those of others.
+class Changes:
+    """Lets all shards of the bot look for changes in the database, such as by `/forget-me`.
 
-    *tell_others* asks other processes to call `look_here`; a bot in one process has none.
+    *tell_others* asks the other processes to call `look_here`; a bot in one process has none.
     """
 
     def __init__(self) -> None:
@@ -102,13 +102,13 @@ class Holders:
         """Include a shard, for as long as it exists."""
         self._here.add(catch_up)
 
-    def look_again(self) -> None:
-        """Let all shards look for what others changed in the database, such as `/forget-me`."""
+    def announce(self) -> None:
+        """Let all shards look for changes, in all processes."""
         self.look_here()
         self.tell_others()
 
     def look_here(self) -> None:
-        """Let the shards of this process look for what others changed in the database."""
+        """Let the shards of this process look for changes."""
         for catch_up in set(self._here):
             catch_up.resume()
 

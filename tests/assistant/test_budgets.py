@@ -725,7 +725,7 @@ async def test_a_thousand_interleaved_answers_keep_every_budget(
     assert any(refused) or reported["bot", 0] > limits[Scope.BOT] * 0.9, "some limit was reached"
 
 
-async def test_what_another_process_spent_counts_once_an_account_is_doubted(
+async def test_what_another_process_spent_counts_once_an_account_is_invalidated(
     history: History, model: DoubleModel, clock: Clock
 ) -> None:
     """Two processes share the store; what one has not stored yet stays counted."""
@@ -736,6 +736,6 @@ async def test_what_another_process_spent_counts_once_an_account_is_doubted(
         await answered(an_assistant(model, history, budgets=budgets), history, number)
     [standing] = await there.standings(ASKER, GUILD)
     assert standing.spent == 120 * 2, "it read what the first one had spent by then"
-    there.doubt()
+    there.invalidate()
     [standing] = await there.standings(ASKER, GUILD)
     assert standing.spent == 120 * 3
