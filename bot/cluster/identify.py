@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -21,6 +22,11 @@ from bot.transport.sign_ins import SLOT_SECONDS, LocalSlots
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS: Final = 1.0
+# A busy process may learn late that its slot has begun, and the next slot would follow its IDENTIFY
+# too soon. So it lets the slot begin anew until it learns that in time.
+PROMPT_SECONDS: Final = 0.25
+PROLONGATIONS: Final = 5  # A database that is always slower than that is far away.
+WAKE_SECONDS: Final = 0.2  # Processes that wait for the same slot do not all ask at once.
 
 
 class ClusterSlots:
@@ -45,7 +51,7 @@ class ClusterSlots:
         key = shard.id % max_concurrency
         while True:
             try:
-                await self._sleep(await self._store.reserve(key, SLOT_SECONDS))
+                await self._take(key)
                 break
             except HistoryFailed as error:
                 log.warning("Cannot reserve a sign-in at Discord's gateway: %s", error)
@@ -54,6 +60,16 @@ class ClusterSlots:
                     break
             await self._sleep(AGAIN_SECONDS)
         await self._fence.passed()
+
+    async def _take(self, key: int) -> None:
+        """Return as soon as the next slot of *key* has begun, and belongs to this process."""
+        while wait_seconds := await self._store.take(key, SLOT_SECONDS):
+            await self._sleep(wait_seconds + random.uniform(0, WAKE_SECONDS))
+        for _ in range(PROLONGATIONS):
+            asked_at = self._fence.clock()
+            await self._store.prolong(key, SLOT_SECONDS)
+            if self._fence.clock() - asked_at <= PROMPT_SECONDS:
+                return
 
 
 class ClusterBudget:

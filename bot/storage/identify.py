@@ -1,6 +1,10 @@
 """Store when each shard may send its next IDENTIFY, and how many are left of a day."""
 
+from typing import Final
+
 from bot.storage.leases import Run
+
+SHORTEST_WAIT_SECONDS: Final = 0.05  # for a slot that became free while it was asked about
 
 
 class IdentifyStore:
@@ -9,24 +13,40 @@ class IdentifyStore:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    async def reserve(self, key: int, seconds: float) -> float:
-        """Reserve the next *seconds* of *key*; return how long to wait until they begin.
+    async def take(self, key: int, seconds: float) -> float:
+        """Take the next *seconds* of *key* if they are free, and return 0, or how long to wait.
 
-        No lock is held until then. The reservation of a process that ends is lost.
+        Nothing is held: a process that ends costs one slot.
         """
-        [(wait_seconds,)] = await self._run(
+        taken = await self._run(
             """
             INSERT INTO identify_slots (key, free_at)
             VALUES (:key, clock_timestamp() + make_interval(secs => :seconds))
-            ON CONFLICT (key) DO UPDATE SET free_at = make_interval(secs => :seconds)
-                + greatest(identify_slots.free_at, clock_timestamp())
-            RETURNING CAST(EXTRACT(epoch FROM
-                free_at - make_interval(secs => :seconds) - clock_timestamp()) AS DOUBLE PRECISION)
+            ON CONFLICT (key) DO UPDATE
+                SET free_at = clock_timestamp() + make_interval(secs => :seconds)
+                WHERE identify_slots.free_at <= clock_timestamp()
+            RETURNING key
             """,
             key=key,
             seconds=seconds,
         )
-        return max(0.0, float(wait_seconds))
+        if taken:
+            return 0.0
+        [(wait_seconds,)] = await self._run(
+            "SELECT CAST(EXTRACT(epoch FROM free_at - clock_timestamp()) AS DOUBLE PRECISION)"
+            " FROM identify_slots WHERE key = :key",
+            key=key,
+        )
+        return max(SHORTEST_WAIT_SECONDS, float(wait_seconds))
+
+    async def prolong(self, key: int, seconds: float) -> None:
+        """Let the slot of *key*, which this process has taken, end *seconds* from now."""
+        await self._run(
+            "UPDATE identify_slots SET free_at = clock_timestamp()"
+            " + make_interval(secs => :seconds) WHERE key = :key RETURNING key",
+            key=key,
+            seconds=seconds,
+        )
 
     async def spend(self, count: float, capacity: float, refill_seconds: float) -> float:
         """Take *count* IDENTIFYs from the day's budget; return how many are left.

@@ -251,9 +251,10 @@ class ReconnectLoop:
         return max(pause, random.uniform(*INVALID_SECONDS)) if disconnect.invalid else pause
 
     async def _count_identify(self) -> None:
+        await self._sign_ins.budget.spend()
+        # Last, because the slot begins when it is reserved.
         await self._sign_ins.reserve(self._shard, self._opening)
         self._check_intent()  # Another shard may have been refused meanwhile.
-        await self._sign_ins.budget.spend()
         self._identified_at = self._time()
         self._metrics.identified()
         if self._turn is not None:

@@ -63,11 +63,11 @@ class LocalSlots:
 
     async def reserve(self, shard: Shard, max_concurrency: int) -> None:
         """Return when *shard* may send its IDENTIFY."""
-        key, now = shard.id % max_concurrency, self._clock()
-        begins_at = max(now, self._free_at.get(key, now))
-        self._free_at[key] = begins_at + SLOT_SECONDS
-        if begins_at > now:
-            await self._sleep(begins_at - now)
+        key = shard.id % max_concurrency
+        while (wait_seconds := self._free_at.get(key, 0.0) - self._clock()) > 0:
+            await self._sleep(wait_seconds)
+        # Counted from now: a busy process may have slept for longer than it meant to.
+        self._free_at[key] = self._clock() + SLOT_SECONDS
 
 
 class Turn:

@@ -14,12 +14,14 @@ from tests.transport.test_identify_budget import Clock, Facts
 class Slots(LocalSlots):
     """Slots of a clock that the test moves, and when each shard may identify."""
 
-    def __init__(self) -> None:
+    def __init__(self, late_seconds: float = 0.0) -> None:
+        self.now, self._late_seconds = 100.0, late_seconds
         self.slept: list[float] = []
-        super().__init__(clock=lambda: 100.0, sleep=self._note)
+        super().__init__(clock=lambda: self.now, sleep=self._note)
 
     async def _note(self, seconds: float) -> None:
         self.slept.append(seconds)
+        self.now += seconds + self._late_seconds
 
 
 @pytest.fixture
@@ -28,7 +30,7 @@ def sign_ins() -> SignIns:
 
 
 @pytest.mark.parametrize(
-    ("max_concurrency", "waits"), [(1, [1, 2, 3]), (2, [1, 1]), (4, []), (16, [])]
+    ("max_concurrency", "waits"), [(1, [1, 1, 1]), (2, [1]), (4, []), (16, [])]
 )
 async def test_shards_of_one_rate_limit_key_wait_for_each_other(
     max_concurrency: int, waits: list[int]
@@ -37,6 +39,13 @@ async def test_shards_of_one_rate_limit_key_wait_for_each_other(
     for shard in shards_of(4):
         await slots.reserve(shard, max_concurrency)
     assert slots.slept == [SLOT_SECONDS * count for count in waits]
+
+
+async def test_a_late_identify_delays_the_next_one() -> None:
+    slots = Slots(late_seconds=3.0)
+    for shard in shards_of(3):
+        await slots.reserve(shard, 1)
+    assert slots.now == 100.0 + 2 * (SLOT_SECONDS + 3.0)
 
 
 async def test_a_turn_is_given_on_when_it_is_released(sign_ins: SignIns) -> None:
@@ -55,10 +64,14 @@ async def test_a_turn_is_given_on_when_it_is_released(sign_ins: SignIns) -> None
 
 
 async def test_waiting_for_a_slot_does_not_count_as_opening_the_connection() -> None:
-    async def slow(_seconds: float) -> None:
-        await asyncio.sleep(0.3)
+    now = 100.0
 
-    slots = LocalSlots(clock=lambda: 100.0, sleep=slow)
+    async def slow(seconds: float) -> None:
+        nonlocal now
+        await asyncio.sleep(0.3)
+        now += seconds
+
+    slots = LocalSlots(clock=lambda: now, sleep=slow)
     sign_ins = SignIns(IdentifyBudget(Facts(), clock=Clock()), slots)
     await sign_ins.reserve(Shard(0, 2))
     async with asyncio.timeout(0.2) as opening:
