@@ -24,11 +24,16 @@ EVERYWHERE: Final = {
     "signals",
 }
 
+# Modules that would be far below the one that imports them.
+RAISED: Final = ("arguments", "maintenance", "shard_host")
+
 WIDTH: Final = 960
 # The middle of each box. The height of a box comes from the imports.
 MIDDLES: Final = {
     "__main__": 440,
     "app": 440,
+    "arguments": 110,
+    "maintenance": 850,
     "doctor": 700,
     "build": 660,
     "connection": 440,
@@ -123,6 +128,8 @@ def picture(root: Path = ROOT) -> str:
         room: used - EVERYWHERE for room, used in arrows(root).items() if room not in EVERYWHERE
     }
     heights = layers(found)
+    for raised in RAISED:
+        heights[raised] = min(heights[room] for room in found if raised in found[room]) - 1
     top = max(heights.values())
     places = {
         room: (MIDDLES[room], (top - height) * LAYER_HEIGHT + 12)

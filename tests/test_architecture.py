@@ -24,7 +24,7 @@ STAND_INS = [name for name in MODULES if name.startswith("bot.sandbox")]
 # and rooms in one layer do not know each other.
 LAYERS = (
     {"__main__"},
-    {"app", "doctor"},
+    {"app", "arguments", "doctor", "maintenance"},
     {"build", "connection", "shard_host"},
     {"client", "commands", "reload"},
     {"recovery"},
@@ -328,13 +328,13 @@ def test_only_patches_of_libraries_use_private_names() -> None:
 
 def test_only_top_modules_read_settings() -> None:
     assert importers("bot.settings") == {
-        *("__main__", "app", "build", "doctor", "reload", "terminal")
+        *("__main__", "app", "build", "doctor", "maintenance", "reload", "terminal")
     }
 
 
 def test_only_commands_start_stand_ins() -> None:
     users = {room_of(name) for name in OWN if own_imports(name) & set(STAND_INS)}
-    assert users == {"__main__", "terminal"}
+    assert users == {"__main__", "arguments", "terminal"}
 
 
 def test_the_picture_of_the_rooms_is_drawn_from_the_imports() -> None:

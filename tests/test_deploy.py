@@ -14,7 +14,7 @@ import pytest
 from packaging.specifiers import SpecifierSet
 from ruamel.yaml import YAML
 
-from bot.__main__ import _parser
+from bot.arguments import parser
 from bot.settings import Settings
 from bot.storage.location import PostgresLocation, location_of
 
@@ -144,7 +144,7 @@ def test_the_health_check_is_a_command_of_the_program() -> None:
     python, option, package, *command = json.loads(check.partition("CMD ")[2])
     assert (python, option, package) == ("python", "-m", "bot")
     for words in (command, COMPOSE["healthcheck"]["test"][4:]):
-        assert _parser().parse_args(words).command == "health"
+        assert parser().parse_args(words).command == "health"
 
 
 def test_no_health_check_restarts_the_bot_when_discord_is_away() -> None:

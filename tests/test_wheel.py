@@ -21,15 +21,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from bot import __version__
-from bot.__main__ import _parser
+from bot.arguments import parser
 from bot.settings import Settings
 
 ROOT: Final = Path(__file__).parents[1]
 NAME: Final = "discord-chat-bot"
 SECONDS: Final = 120
-[COMMANDS] = (
-    [*(action.choices or ())] for action in _parser()._actions if action.dest == "command"
-)
+[COMMANDS] = ([*(action.choices or ())] for action in parser()._actions if action.dest == "command")
 
 
 def checked(*words: str | Path, cwd: Path = ROOT) -> None:
