@@ -152,9 +152,10 @@ MIGRATIONS: Final = {
         );
         """,
     # SQLite's version 15.
-    "Record which shard received an interaction, if the guild does not say so": (
-        "ALTER TABLE exchanges ADD COLUMN shard BIGINT"
-    ),
+    "Record which shard received an interaction, if the guild does not say so": """
+        ALTER TABLE exchanges ADD COLUMN shard BIGINT;
+        CREATE INDEX exchanges_by_shard ON exchanges (shard) WHERE shard IS NOT NULL;
+        """,
 }
 VERSION: Final = len(MIGRATIONS)
 COMPATIBLE: Final = 1  # the oldest version whose program may run on what MIGRATIONS make

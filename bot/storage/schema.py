@@ -159,9 +159,10 @@ MIGRATIONS: Final = {
         ) STRICT, WITHOUT ROWID;
         CREATE INDEX spent_by_day ON spent (day);
         """,
-    "Record which shard received an interaction, if the guild does not say so": (
-        "ALTER TABLE exchanges ADD COLUMN shard INTEGER;"
-    ),
+    "Record which shard received an interaction, if the guild does not say so": """
+        ALTER TABLE exchanges ADD COLUMN shard INTEGER;
+        CREATE INDEX exchanges_by_shard ON exchanges (shard) WHERE shard IS NOT NULL;
+        """,
 }
 
 

@@ -24,7 +24,8 @@ class Rows:
         self._url = url
         self._connection: asyncpg.Connection[asyncpg.Record] | None = None
         self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
     def __call__(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Return the rows of a query with `?` for each parameter."""
@@ -38,6 +39,8 @@ class Rows:
         if self._connection is not None:
             self._wait(self._connection.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def _wait(self, coroutine: Any) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(QUERY_SECONDS)
