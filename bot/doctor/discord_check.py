@@ -16,6 +16,7 @@ FAILED: Final = 500  # from this status on, the fault is the server's
 FEW_IDENTIFIES: Final = 50
 SKEW_SECONDS: Final = 10.0
 GUILDS_A_PAGE: Final = 200  # Discord: the most
+REQUESTS_A_SECOND: Final = 50  # Discord: for the whole bot
 MAX_PAGES: Final = 15  # more servers than a bot without shards may be in
 
 Json = dict[str, Any]
@@ -55,11 +56,16 @@ async def _guilds(api: DiscordApi) -> list[Json] | Problem:
 
 
 def judge_account(
-    account: Account | Problem, url: str, clock_skew: float | None, shards: int | None
+    account: Account | Problem,
+    url: str,
+    clock_skew: float | None,
+    *,
+    shards: int | None,
+    per_second: int,
 ) -> list[Finding]:
     """Judge what Discord at *url* says of the account of a bot with so many *shards*.
 
-    None stands for the number that Discord recommends.
+    None stands for the number that Discord recommends. The bot sends *per_second* requests at most.
     """
     if isinstance(account, Problem):
         findings = [_unreachable(account, url)]
@@ -68,7 +74,7 @@ def judge_account(
         findings = [
             ok("token", f"Discord accepts the token: this is {name}, id {account.me['id']}."),
             *judge_application(account.application),
-            *judge_gateway(account.gateway, shards),
+            *judge_gateway(account.gateway, shards, per_second),
         ]
     return findings if clock_skew is None else [*findings, judge_clock(clock_skew)]
 
@@ -127,16 +133,24 @@ def judge_intent(application: Json) -> Finding:
     )
 
 
-def judge_gateway(gateway: Json | Problem, shards: int | None) -> list[Finding]:
-    """Judge how often the bot may still sign in today, and whether it has enough shards."""
+def judge_gateway(gateway: Json | Problem, shards: int | None, per_second: int) -> list[Finding]:
+    """Judge how often the bot may still sign in today, and whether its size is set as it is."""
     if isinstance(gateway, Problem):
         return [_unread("gateway", "the address of the gateway", gateway)]
-    findings = [judge_identifies(gateway.get("session_start_limit") or {})]
+    limit = gateway.get("session_start_limit") or {}
+    findings = [judge_identifies(limit)]
     recommended = gateway.get("shards") or 1
     if shards is not None and shards < recommended:
         text = f"Discord recommends {recommended} shards, but SHARDS is {shards}."
         remedy = "Set SHARDS=auto: Discord refuses a shard that has more than 2500 servers."
         findings.append(warn("shards", text, remedy))
+    # Discord lets very large bots do more of both.
+    if per_second > REQUESTS_A_SECOND and (limit.get("max_concurrency") or 1) == 1:
+        text = (
+            f"REQUESTS_PER_SECOND is {per_second}, but Discord allows {REQUESTS_A_SECOND} unless "
+            "it told you more, and blocks a bot that sends more."
+        )
+        findings.append(warn("requests_per_second", text, "Remove REQUESTS_PER_SECOND."))
     return findings
 
 

@@ -115,7 +115,14 @@ async def _discord(settings: Settings, options: Options) -> Report:
     async with DiscordApi.open(url, token) as api:
         account = await read_account(api)
         shards = None if settings.shards == AUTO else settings.shards
-        report: Report = {Check.DISCORD: judge_account(account, url, api.clock_skew, shards)}
+        findings = judge_account(
+            account,
+            url,
+            api.clock_skew,
+            shards=shards,
+            per_second=settings.requests_per_second,
+        )
+        report: Report = {Check.DISCORD: findings}
         if not isinstance(account, Problem):
             report |= await _places(api, account, settings, options)
     return report

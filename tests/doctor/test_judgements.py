@@ -317,7 +317,20 @@ def test_a_bot_that_needs_more_shards_is_warned(shards: int | None, found: dict[
     """None stands for SHARDS=auto."""
     limit = {"total": 2000, "remaining": 2000, "reset_after": 0}
     gateway = {"shards": 3, "session_start_limit": limit}
-    assert names(judge_gateway(gateway, shards)) == {"identifies": "ok"} | found
+    assert names(judge_gateway(gateway, shards, 45)) == {"identifies": "ok"} | found
+
+
+@pytest.mark.parametrize(
+    ("per_second", "max_concurrency", "found"),
+    [(50, 1, {}), (51, 1, {"requests_per_second": "warn"}), (500, 16, {})],
+)
+def test_more_requests_than_discord_allows_are_warned_of(
+    per_second: int, max_concurrency: int, found: dict[str, str]
+) -> None:
+    """Discord lets very large bots sign in with several shards at once, and send more."""
+    limit = {"total": 2000, "remaining": 2000, "max_concurrency": max_concurrency}
+    gateway = {"shards": 1, "session_start_limit": limit}
+    assert names(judge_gateway(gateway, 1, per_second)) == {"identifies": "ok"} | found
 
 
 @pytest.mark.parametrize(
