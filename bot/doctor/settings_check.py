@@ -62,16 +62,20 @@ def _invalid(line: str) -> Finding:
 
 
 def _without(fields: tuple[str, ...]) -> Settings | None:
-    if not fields or not Settings.model_fields.keys() >= set(fields):
-        return None
-    defaults = {
-        field: PLACEHOLDER if field in SECRETS else Settings.model_fields[field].get_default()
-        for field in fields
-    }
-    try:
-        return Settings.load(**defaults)
-    except SettingsInvalid:
-        return None
+    """Return the settings with the defaults of *fields*, and of what does not go with those."""
+    wrong = frozenset(fields)
+    while wrong and Settings.model_fields.keys() >= wrong:
+        try:
+            return Settings.load(**{field: _default(field) for field in wrong})
+        except SettingsInvalid as problems:
+            if wrong >= set(problems.fields):
+                return None
+            wrong |= set(problems.fields)
+    return None
+
+
+def _default(field: str) -> object:
+    return PLACEHOLDER if field in SECRETS else Settings.model_fields[field].get_default()
 
 
 def check_names() -> list[Finding]:
