@@ -12,12 +12,16 @@ CHANGES_CHANNEL: Final = "changes"  # NOTIFY: a process has changed what the oth
 SILENT_SECONDS: Final = 30  # A holder that has not renewed for so long hangs: it is cut off.
 FORGET_SECONDS: Final = 60  # After so long, the row of a process that crashed is deleted.
 
-# The number of a shard's lock. Bots with another number of shards have other locks.
-_LOCK: Final = "CAST(:total AS INT) * 65536 + CAST(:shard AS INT)"
+# The number of a shard's lock is LOCKS_OF_TOTAL times all shards, and the shard. So bots with
+# another number of shards have other locks. The rest of 31 bits is for locks of other kinds.
+LOCKS_OF_TOTAL: Final = 65_536
+END_OF_LOCKS: Final = 2**31 - LOCKS_OF_TOTAL
+_LOCK: Final = f"CAST(:total AS INT) * {LOCKS_OF_TOTAL} + CAST(:shard AS INT)"
 _LOCKS: Final = f"""
     FROM pg_locks AS lock WHERE lock.locktype = 'advisory' AND lock.granted
     AND CAST(lock.classid AS BIGINT) = {LOCK_CLASS} AND lock.objsubid = 2
-    AND CAST(lock.objid AS BIGINT) >= 65536 AND CAST(lock.objid AS BIGINT) < 2147418112
+    AND CAST(lock.objid AS BIGINT) >= {LOCKS_OF_TOTAL}
+    AND CAST(lock.objid AS BIGINT) < {END_OF_LOCKS}
     AND lock.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 _OWN_START: Final = "(SELECT backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid())"
@@ -66,7 +70,8 @@ class Leases:
     async def locks(self) -> frozenset[Lock]:
         """Return the locks of all processes, including those for another number of shards."""
         rows = await self._run(
-            "SELECT CAST(lock.objid AS BIGINT) / 65536, CAST(lock.objid AS BIGINT) % 65536" + _LOCKS
+            f"SELECT CAST(lock.objid AS BIGINT) / {LOCKS_OF_TOTAL},"
+            f" CAST(lock.objid AS BIGINT) % {LOCKS_OF_TOTAL} {_LOCKS}"
         )
         return frozenset(Lock(int(total), int(shard)) for total, shard in rows)
 
@@ -157,7 +162,7 @@ class Leases:
             f"""
             UPDATE shards SET seen_at = clock_timestamp()
             WHERE total = :total AND holder = :holder AND pid = pg_backend_pid()
-                AND total * 65536 + shard IN (
+                AND total * {LOCKS_OF_TOTAL} + shard IN (
                     SELECT CAST(lock.objid AS BIGINT) {_LOCKS} AND lock.pid = pg_backend_pid())
             RETURNING shard, epoch
             """,

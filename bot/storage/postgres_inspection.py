@@ -5,7 +5,7 @@ from statistics import median
 from typing import Final
 
 from bot.errors import HistoryUnusable
-from bot.storage.leases import LOCK_CLASS
+from bot.storage.leases import END_OF_LOCKS, LOCK_CLASS, LOCKS_OF_TOTAL
 from bot.storage.location import PostgresLocation
 from bot.storage.orders import FACT, orders_from
 from bot.storage.postgres_errors import FAILURES, no_rights, reason, refusal, unreachable
@@ -17,7 +17,6 @@ from bot.storage.server_facts import ServerFacts, Stored, User
 from bot.storage.spending import SpentRow
 
 TRIPS: Final = 9
-SHARDS: Final = 65_536  # The number of a shard's lock is this times all shards, and the shard.
 # The rights that the bot needs: to make its tables, or to use those that are there.
 _RIGHTS: Final = f"""
     SELECT 'permission denied for database ' || current_database()
@@ -107,4 +106,4 @@ async def _trip_seconds(session: Session) -> float:
 
 def _shards(locks: list[int]) -> tuple[int, ...]:
     """Return the shards of *locks*; another lock there is that of a whole bot."""
-    return tuple(lock % SHARDS for lock in locks if SHARDS <= lock < 2**31 - SHARDS)
+    return tuple(lock % LOCKS_OF_TOTAL for lock in locks if LOCKS_OF_TOTAL <= lock < END_OF_LOCKS)
