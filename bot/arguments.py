@@ -38,7 +38,8 @@ def parser() -> argparse.ArgumentParser:
     move = commands.add_parser(
         "move",
         help="move the memory of a stopped bot from SQLite to PostgreSQL, or back",
-        description="Copy every row into an empty database, or none. The source stays as it is.",
+        description="Copy every row into an empty database, or none if something fails. The source "
+        "does not change.",
     )
     move.add_argument(
         "source", type=_location, help="the database to read, such as sqlite:///data/bot.db"

@@ -71,7 +71,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resources:
-    """What the bot is built on: opened before the connections to Discord, and closed after them."""
+    """The base of the bot: opened before the connections to Discord, and closed after them."""
 
     settings: Settings
     live: LiveSettings

@@ -27,7 +27,7 @@ ABANDON_SECONDS: Final = 5.0  # for tasks that were cancelled to end
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """What the connections of all shards of a process use to reach Discord."""
+    """The means by which all shards of a process reach Discord."""
 
     token: str
     facts: Facts

@@ -46,17 +46,17 @@ def move_database(source: Location, target: Location | None) -> int:
             raise
         raise MoveFailed(str(error).replace("in DATABASE_URL", "in its address")) from error
     except KeyboardInterrupt:
-        print(f"Stopped: nothing was moved, and {source} is as it was.", file=sys.stderr)
+        print(f"Stopped: nothing was moved, and {source} has not changed.", file=sys.stderr)
         raise
     if moved.corrected:
         print(
-            f"Texts with NUL, or with what is not UTF-8: {moved.corrected}. PostgreSQL stores "
-            "neither: such characters were left out or replaced."
+            f"Corrected {moved.corrected} texts: PostgreSQL cannot store NUL, nor bytes that are "
+            "not UTF-8, so these were left out or replaced."
         )
     print(
         f"Moved {moved.rows:,} rows of {moved.tables} tables in {moved.seconds:.1f} s. Start the "
-        f"bot with DATABASE_URL on {filled}. Once it runs, delete {source} and its copies: what "
-        "people delete from now on stays in them."
+        f"bot with DATABASE_URL on {filled}. Once it runs, delete {source} and its copies: they "
+        "keep what people delete from now on."
     )
     return 0
 

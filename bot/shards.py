@@ -18,7 +18,7 @@ class Shard(NamedTuple):
         return self.id == 0
 
     def owns(self, guild_id: int | None) -> bool:
-        """Whether the events of a guild come to this shard, or of direct messages if it is None."""
+        """Whether this shard gets the events of a guild, or of direct messages if it is None."""
         if guild_id is None:
             return self.is_first
         return (guild_id >> TIMESTAMP_SHIFT) % self.total == self.id

@@ -18,7 +18,7 @@ MOST_NAMED: Final = 5
 
 
 class Look(NamedTuple):
-    """What was found in the database. Without *facts*, the *findings* say why."""
+    """The findings about the database, and its facts. Without *facts*, the *findings* say why."""
 
     findings: tuple[Finding, ...]
     facts: ServerFacts | None = None

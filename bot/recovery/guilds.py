@@ -109,7 +109,7 @@ class Guilds:
     def serves(self, guild_id: int | None) -> bool:
         """Whether anybody may use the bot in a guild, or in direct messages if it is None.
 
-        False for what another shard hears.
+        False if another shard gets its events.
         """
         return self._shard.owns(guild_id) and self._access.value.serves_guild(guild_id)
 

@@ -1,4 +1,4 @@
-"""How many processes of the bot the sandbox runs, for how many shards, and on which database."""
+"""The layout of the sandbox: its processes of the bot, their shards, and their database."""
 
 from typing import Final, NamedTuple
 
@@ -24,7 +24,7 @@ class Layout(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """Whether there is nothing to show of processes and shards."""
+        """Whether there is one process with one shard, so that the page shows neither."""
         return self.processes == self.shards == 1
 
     @property

@@ -8,7 +8,7 @@ SHORTEST_WAIT_SECONDS: Final = 0.05  # for a slot that became free while it was 
 
 
 class IdentifyStore:
-    """When each rate limit key is free for the next IDENTIFY, and how many are left of a day."""
+    """Stores when each rate limit key is free again, and how many IDENTIFYs are left of a day."""
 
     def __init__(self, run: Run) -> None:
         self._run = run

@@ -28,7 +28,7 @@ _OWN_START: Final = "(SELECT backend_start FROM pg_stat_activity WHERE pid = pg_
 
 
 class Lease(NamedTuple):
-    """A shard that somebody holds. Each new holder has a higher *epoch*."""
+    """A shard that a process holds. Each new holder has a higher *epoch*."""
 
     shard: int
     epoch: int
@@ -76,7 +76,7 @@ class Leases:
         return frozenset(Lock(int(total), int(shard)) for total, shard in rows)
 
     async def take(self, shard: int) -> Lease | None:
-        """Take *shard* unless somebody holds it."""
+        """Take *shard*; None if another process holds it."""
         if not await self._lock(shard):
             return None
         [(epoch,)] = await self._run(
@@ -95,7 +95,7 @@ class Leases:
         return Lease(shard, int(epoch))
 
     async def retake(self, lease: Lease) -> bool:
-        """Take a shard again in a new session; False if somebody else has had it since.
+        """Take a shard again in a new session; False if another process has had it since.
 
         The server may not know yet that the last session is lost. This process knows it, because
         that session was its own, so it ends it.

@@ -15,7 +15,7 @@ Say = Callable[[str], None]
 
 
 class Moved(NamedTuple):
-    """How many rows of how many tables were moved.
+    """The result of a move: the number of rows and of tables.
 
     *corrected* counts the texts that were changed, because PostgreSQL cannot store some characters.
     """

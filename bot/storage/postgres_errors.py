@@ -58,14 +58,14 @@ class ReadOnlyServer(OSError):
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the session is lost, so that the next one has to be waited for."""
+    """Whether the session is lost, so that the unit has to wait for the next one."""
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)  # closed, or in the middle of something
     return isinstance(error, (*LOST, asyncpg.InternalClientError))
 
 
 def is_refused(error: BaseException) -> bool:
-    """Whether the server answered that it did nothing, although the session is of no use."""
+    """Whether the server answered that it did nothing, although the session is unusable."""
     return isinstance(error, asyncpg.ReadOnlySQLTransactionError)
 
 

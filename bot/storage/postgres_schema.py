@@ -162,7 +162,7 @@ COMPATIBLE: Final = 1  # the oldest version whose program may run on what MIGRAT
 
 
 class Found(NamedTuple):
-    """What a database says of itself.
+    """The state of a database, as it is stored there.
 
     *version* is 0 if it has no tables of this program, and *compatible* is the oldest version that
     may run on it. *others* counts the tables of another program in the same schema. *running* has
@@ -176,7 +176,7 @@ class Found(NamedTuple):
 
 
 class Session(Protocol):
-    """What is used here of a connection of asyncpg."""
+    """The part of asyncpg's connection that is used here."""
 
     async def execute(self, query: str, /, *args: object) -> str:
         """Run one statement, or several without parameters."""

@@ -68,7 +68,7 @@ class Session:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it is not known to be lost."""
+        """Whether the connection is open, as far as is known."""
         return not self.lost.is_set() and not self._connection.is_closed()
 
     async def fetch(self, query: str, /, *arguments: object) -> list[Row]:

@@ -420,5 +420,5 @@ async def test_command_that_is_stopped_moves_nothing(
                 break
         error = process.stderr.read()
     assert process.returncode == 130
-    assert error == f"Stopped: nothing was moved, and {path} is as it was.\n"
+    assert error == f"Stopped: nothing was moved, and {path} has not changed.\n"
     assert await is_empty(postgres_url)
