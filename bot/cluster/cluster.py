@@ -8,7 +8,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Final, NoReturn
 
-from bot.cluster.claims import claims
+from bot.cluster.claim_plan import claim_plan
 from bot.cluster.fence import Fence
 from bot.cluster.ports import Database, Host, Session
 from bot.errors import HistoryFailed
@@ -174,13 +174,13 @@ class Cluster:
                 *(silent, SILENT_SECONDS),
                 extra=as_event("process_cut_off"),
             )
-        plan = claims(await leases.locks(), self._held, total=self._total, most=self._most)
+        plan = claim_plan(await leases.locks(), self._held, total=self._total, most=self._most)
         for shard in plan.free:
             lease = await leases.take(shard)
             if lease is None:
                 continue
             # Two processes that begin together see each other's locks only now.
-            now = claims(await leases.locks(), (), total=self._total, most=self._most)
+            now = claim_plan(await leases.locks(), (), total=self._total, most=self._most)
             if now.other_totals or self._draining:
                 await leases.release(shard)
                 plan = now

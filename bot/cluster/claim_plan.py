@@ -6,14 +6,16 @@ from typing import NamedTuple
 from bot.storage.leases import Lock
 
 
-class Claims(NamedTuple):
+class ClaimPlan(NamedTuple):
     """The decision: take the *free* shards in this order, or wait for processes of other totals."""
 
     free: tuple[int, ...] = ()
     other_totals: tuple[int, ...] = ()
 
 
-def claims(locks: Collection[Lock], held: Collection[int], *, total: int, most: int) -> Claims:
+def claim_plan(
+    locks: Collection[Lock], held: Collection[int], *, total: int, most: int
+) -> ClaimPlan:
     """Return which shards a process takes that holds *held* of *total*.
 
     It runs *most* of them, or any number if that is 0.
@@ -22,8 +24,8 @@ def claims(locks: Collection[Lock], held: Collection[int], *, total: int, most: 
     """
     other_totals = sorted({lock.total for lock in locks} - {total})
     if other_totals:
-        return Claims(other_totals=tuple(other_totals))
+        return ClaimPlan(other_totals=tuple(other_totals))
     taken = {lock.shard for lock in locks} | set(held)
     free = [shard for shard in range(total) if shard not in taken]
     room = max(0, most - len(held)) if most else total
-    return Claims(free=tuple(free[:room]))
+    return ClaimPlan(free=tuple(free[:room]))
