@@ -13,7 +13,8 @@ CONNECT_SECONDS: Final = 10.0
 CLOSE_SECONDS: Final = 2.0
 CACHED_STATEMENTS: Final = 256  # more than the stores have
 STATEMENT_TIMEOUT: Final = "30s"
-# The server ends what hangs, and notices after 20 s that this machine is gone.
+# The server ends what hangs, and notices after 20 s that this machine is gone. Its kernel sends no
+# keepalives while something, such as a notification, is not acknowledged: hence the user timeout.
 SETTINGS: Final = {
     "application_name": "discord-chat-bot",
     "statement_timeout": STATEMENT_TIMEOUT,
@@ -21,6 +22,7 @@ SETTINGS: Final = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
 }
 _OUTCOME: Final = "SELECT pg_xact_status(CAST(CAST($1 AS TEXT) AS xid8))"
 

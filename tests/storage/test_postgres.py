@@ -367,6 +367,20 @@ async def test_a_reader_delays_the_rewrite_and_nothing_else(postgres_url: str) -
         await reader.close()
 
 
+async def test_server_notices_within_20_seconds_that_the_machine_is_gone(postgres_url: str) -> None:
+    """Also with a notification on its way, while the kernel sends no keepalives (measured).
+
+    Over TCP, the server shows what its socket has.
+    """
+    settings = ("idle", "interval", "count")
+    async with opened(postgres_url) as database:
+        [idle, interval, count] = [
+            (await database.fetch(f"SHOW tcp_keepalives_{name}"))[0][0] for name in settings
+        ]
+        assert int(idle) + int(interval) * int(count) == 20
+        assert await database.fetch("SHOW tcp_user_timeout") == [("20000",)]
+
+
 @pytest.mark.parametrize("sql", [OWN_SQL, PARENT_SQL])
 async def test_a_page_of_context_is_read_in_the_order_of_an_index(
     postgres_url: str, sql: str

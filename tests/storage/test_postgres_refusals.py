@@ -233,7 +233,7 @@ def _accepts(port: int) -> bool:
 
 IGNORED = (
     "ignore_startup_parameters = statement_timeout,idle_in_transaction_session_timeout,"
-    "tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,search_path"
+    "tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,tcp_user_timeout,search_path"
 )
 
 
