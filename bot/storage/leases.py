@@ -9,7 +9,7 @@ from bot.storage.postgres_statements import compiled
 LOCK_CLASS: Final = 0x43484154  # "CHAT"
 SHARDS_CHANNEL: Final = "shards"  # NOTIFY: a shard has become free
 CHANGES_CHANNEL: Final = "changes"  # NOTIFY: a process has changed what the others have read
-SILENT_SECONDS: Final = 30  # A holder that has not renewed for so long hangs: it is cut off.
+SILENT_SECONDS: Final = 25  # A holder that has not renewed for so long hangs: it is cut off.
 FORGET_SECONDS: Final = 60  # After so long, the row of a process that crashed is deleted.
 
 # The number of a shard's lock is LOCKS_OF_TOTAL times all shards, and the shard. So bots with
