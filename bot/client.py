@@ -98,6 +98,7 @@ class ChatClient(discord.Client):
     async def on_connect(self) -> None:
         """Pin the watermark: a new session, unlike a resumed one, may have missed events."""
         self._services.watermark.pin()
+        await self._services.watermark.initialise()
 
     async def on_ready(self) -> None:
         """Begin to catch up."""
@@ -115,7 +116,7 @@ class ChatClient(discord.Client):
         """Answer *message* if it is for the bot."""
         if addressing.from_a_person(message):
             self._services.in_flight.track()
-            await self._services.watermark.initialise(message.id)
+            await self._services.watermark.initialise()
             await self._services.inbox.handle(message)
         self._services.watermark.advance(message.id)
 

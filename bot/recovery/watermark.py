@@ -41,9 +41,10 @@ class MissedRange(NamedTuple):
 class Watermark:
     """The newest processed message id, written to the database now and then.
 
-    While it is pinned it does not advance: an older message may be missing. *first_id* is the first
-    message that was ever processed, None before that. It is written at once, because until a
-    watermark is written, nothing else says that older messages are not for the bot.
+    While it is pinned it does not advance: an older message may be missing. *first_id* is the
+    id of a message at the time of the first connection ever, None before that. Older messages are
+    not for the bot. It is written at once, because the next process may connect before any message
+    was processed.
     """
 
     def __init__(
@@ -66,18 +67,19 @@ class Watermark:
         self._newest = self._written = min(stored, self._latest_possible())
         self.first_id = await self._stored_first()
 
-    async def initialise(self, message_id: int) -> None:
-        """Record the first message ever, before it is processed; later ones wait for that."""
+    async def initialise(self) -> None:
+        """Record when the bot connected for the first time, unless that is recorded."""
         async with self._initialising:
             if self.first_id is not None:
                 return
+            first_id = snowflake_at(self._now())
             try:
                 self.first_id = await self._stored_first()
                 if self.first_id is None:
-                    await self._facts.set(self._first_name, str(message_id))
-                    self.first_id = message_id
+                    await self._facts.set(self._first_name, str(first_id))
+                    self.first_id = first_id
             except HistoryFailed as error:
-                log.warning("Cannot record message %d as the first: %s", message_id, error)
+                log.warning("Cannot record the first connection: %s", error)
 
     async def _stored_first(self) -> int | None:
         first_id = await self._stored(self._first_name)

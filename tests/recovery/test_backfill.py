@@ -17,7 +17,7 @@ from bot.recovery.catch_up import CatchUp, CatchUpPeriod
 from bot.recovery.guilds import GuildRanges, Guilds
 from bot.recovery.resume import Resumption
 from bot.recovery.search import IsWanted, Search, SearchPlanner
-from bot.recovery.watermark import MARGIN_SECONDS, MissedRange, Watermark
+from bot.recovery.watermark import FIRST_MESSAGE_FACT, MARGIN_SECONDS, MissedRange, Watermark
 from bot.storage.exchanges import History
 from tests.recovery.times import NOW, at
 from tests.world import World
@@ -158,12 +158,15 @@ async def test_missed_questions_are_stored_and_resumed_in_rounds(scene: Scene) -
     assert scene.guilds.calls == ["met", "searched"]
 
 
-async def test_the_search_begins_a_margin_before_the_pinned_watermark(scene: Scene) -> None:
-    await scene.watermark.initialise(at(-3 * HOUR_SECONDS))
+async def test_the_search_begins_a_margin_before_the_pinned_watermark(
+    scene: Scene, history: History
+) -> None:
+    await history.facts.set(FIRST_MESSAGE_FACT, str(at(-3 * HOUR_SECONDS)))
+    await scene.watermark.initialise()
     await scene.backfill.run()
     [(after_id, oldest_id)] = scene.planner.planned
     assert after_id == earlier(at(-60), MARGIN_SECONDS)
-    assert oldest_id == at(-3 * HOUR_SECONDS) - 1, "nothing is older than the first message ever"
+    assert oldest_id == at(-3 * HOUR_SECONDS) - 1, "nothing is older than the first connection"
 
 
 async def test_nothing_is_older_than_the_catch_up_period(history: History) -> None:

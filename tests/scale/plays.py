@@ -36,7 +36,6 @@ async def play_takeovers(stage: Stage, server: PostgresServer, *, tries: int, se
             await one.discord.settings(max_active_threads=100_000)
             await processes.start("1")
             await processes.whole()
-            await _hear_first(one, channels)
             await processes.start("2")
             await processes.ready("2")
             holder, standby = "1", "2"
@@ -72,7 +71,6 @@ async def play_rolling_restarts(
             await processes.start(name)
             await processes.ready(name)
         await processes.whole()
-        await _hear_first(one, places)
         for number in range(tries):
             ended = asyncio.Event()
             load = asyncio.create_task(_load(one, places, f"roll {seed}.{number}", ended))
@@ -93,13 +91,6 @@ async def play_rolling_restarts(
 
 def _processes(stage: PostgresStage) -> Processes:
     return Processes(stage, SHARDS, MAX_CONCURRENCY)
-
-
-async def _hear_first(stage: Stage, places: Sequence[str]) -> None:
-    """Ask in each shard: a bot that has never heard a message looks for none that it missed."""
-    asked = [await stage.ask("Are you there?", channel=place) for place in places[:SHARDS]]
-    for question in asked:
-        await stage.answer_to(question)
 
 
 async def _load(
