@@ -46,8 +46,8 @@ OLDEST_VERSION: Final = 14
 DATA: Final = "22"  # the class of errors about a value, which their message repeats
 POOLER_ADVICE: Final = (
     "DATABASE_URL must name the server itself, or a pooler in session mode. At Supabase, use port "
-    "5432 instead of 6543; at Neon, the host without -pooler; at Fly.io, the host direct.… instead "
-    "of pgbouncer.…"
+    "5432 instead of 6543; at Neon, the host without -pooler; at Fly.io, the direct address "
+    "instead of the pooled one."
 )
 
 
