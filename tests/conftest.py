@@ -4,7 +4,7 @@ import itertools
 import logging
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,7 @@ LONG_FIRST: Final = {
     name: number for number, name in enumerate(("faults", "standin", "browser", "e2e"))
 }
 DATABASES: Final = itertools.count(1)
+LOG_TAIL: Final = 6000  # characters
 
 # Hypothesis allows 0.2 s for an example by default, which a busy machine exceeds. In CI its own
 # profile also tries the same examples each time.
@@ -66,6 +67,19 @@ def _logging_as_before() -> Iterator[None]:
     root.handlers[:] = handlers
     root.setLevel(levels[0])
     own.setLevel(levels[1])
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show the end of the bot's log below a failed test: some races are seldom seen twice."""
+    report = yield
+    fixtures = getattr(item, "funcargs", {})
+    for name in ("stage", "own_stage"):
+        if name in fixtures and report.when == "call" and report.failed:
+            report.sections.append(("Log of the bot", fixtures[name].log[-LOG_TAIL:]))
+    return report
 
 
 @pytest.fixture
