@@ -122,7 +122,7 @@ def _run() -> int:
 
 
 def _database(settings: "Settings") -> "AbstractContextManager[DatabaseFile | PostgresLocation]":
-    """Return the lock of the SQLite file, to be entered; PostgreSQL has locks of its own."""
+    """Return a context manager that locks the SQLite file; the server locks PostgreSQL's."""
     from bot.storage.location import PostgresLocation  # noqa: PLC0415
 
     location = settings.database

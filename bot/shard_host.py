@@ -104,7 +104,7 @@ class ShardHost:
         return sum(one.streaming() for one in self._connections.values())
 
     def start(self, shard: Shard) -> None:
-        """Open the connection of *shard* in a task of its own."""
+        """Start a task that connects *shard* to Discord."""
         if not self._tasks:
             self._tasks = [asyncio.create_task(run()) for run in self._background]
         self._connections[shard] = self._connect(shard)

@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# The server ends a session that is silent after 20 s at the earliest: until then nobody else can
-# take the shards.
+# The server waits at least 20 s before it ends a silent session. Until then it keeps the locks, so
+# no other process can take the shards.
 HOLD_SECONDS: Final = 15.0
 STOPPED_SECONDS: Final = 5.0  # A process that has not run for so long was stopped.
 

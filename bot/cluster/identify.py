@@ -8,13 +8,13 @@ from typing import Final
 
 from bot.cluster.fence import Fence
 from bot.errors import HistoryFailed
-from bot.log_events import as_event
 from bot.shards import Shard
 from bot.storage.identify import IdentifyStore
 from bot.transport.identify_budget import (
     StartLimit,
-    budget_pause_seconds,
     capacity_of,
+    pause_for_budget,
+    pause_for_reset,
     refill_seconds,
 )
 from bot.transport.sign_ins import SLOT_SECONDS, LocalSlots
@@ -93,15 +93,7 @@ class ClusterBudget:
     async def wait(self) -> None:
         """Return when the budget allows another IDENTIFY."""
         await self._change(self._store.spend, 0.0)
-        pause = budget_pause_seconds(self._left, self._capacity)
-        if pause:
-            log.warning(
-                "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
-                "for today",
-                *(pause, self._left, self._capacity),
-                extra=as_event("identify_postponed", wait_s=pause, count=int(self._left)),
-            )
-            await self._sleep(pause)
+        await pause_for_budget(self._left, self._capacity, self._sleep)
 
     def left_now(self) -> float:
         """Return how many were left when this process asked last."""
@@ -111,12 +103,7 @@ class ClusterBudget:
         """Adopt Discord's count if it is smaller; if it is 0, wait until Discord resets it."""
         self._capacity = capacity_of(self._shards, discords.total)
         await self._change(self._store.lower_to, float(discords.left))
-        if not discords.left:
-            log.warning(
-                "Wait %.0f s before identifying: Discord allows no sign-in until then",
-                discords.reset_seconds,
-            )
-            await self._sleep(discords.reset_seconds)
+        await pause_for_reset(discords, self._sleep)
 
     async def spend(self) -> None:
         """Take one IDENTIFY from the budget."""

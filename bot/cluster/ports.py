@@ -40,7 +40,7 @@ class Host(Protocol):
     """Runs the shards that this process holds."""
 
     def start(self, shard: Shard, /) -> None:
-        """Connect *shard* to Discord in a task of its own."""
+        """Start a task that connects *shard* to Discord."""
 
     async def drain(self, shard: Shard, grace_seconds: float, /) -> None:
         """Finish the answers of *shard*, store the others, and close its connection."""

@@ -30,7 +30,7 @@ Notified = Callable[[str], None]
 
 
 class Session:
-    """An open connection. Whoever uses it awaits one statement after the other.
+    """An open connection, which runs one statement at a time: the caller awaits each.
 
     *number* counts the sessions of a database: a lock belongs to one of them.
     """

@@ -58,6 +58,8 @@ class StartLimit(NamedTuple):
     max_concurrency: int = 1
 
 
+Sleep = Callable[[float], Awaitable[None]]
+
 NEVER_SET: Final = TimedValue(0.0, -math.inf)
 
 
@@ -95,15 +97,38 @@ class PersistentValue:
             log.warning("Cannot store the %s: %s", self._name, error)
 
 
+async def pause_for_budget(left: float, capacity: float, sleep: Sleep) -> None:
+    """Wait until a day's budget of *capacity*, with *left* of it left, allows an IDENTIFY."""
+    pause = budget_pause_seconds(left, capacity)
+    if pause:
+        log.warning(
+            "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
+            "for today",
+            *(pause, left, capacity),
+            extra=as_event("identify_postponed", wait_s=pause, count=int(left)),
+        )
+        await sleep(pause)
+
+
+async def pause_for_reset(discords: StartLimit, sleep: Sleep) -> None:
+    """Wait until Discord resets its count, if none is left."""
+    if not discords.left:
+        log.warning(
+            "Wait %.0f s before identifying: Discord allows no sign-in until then",
+            discords.reset_seconds,
+        )
+        await sleep(discords.reset_seconds)
+
+
 class IdentifyBudget:
-    """The IDENTIFYs that are left: `wait` before preparing one, `spend` right before sending it."""
+    """The IDENTIFYs that are left: `wait` before connecting, `spend` before the slot of one."""
 
     def __init__(
         self,
         facts: FactStore,
         *,
         clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._shards = 1
         self._capacity = capacity_of(1)
@@ -119,15 +144,7 @@ class IdentifyBudget:
     async def wait(self) -> None:
         """Return when the budget allows another IDENTIFY."""
         left = await self._now()
-        pause = budget_pause_seconds(left.number, self._capacity)
-        if pause:
-            log.warning(
-                "Wait %.0f s before identifying: %d of %d sign-ins at Discord's gateway are left "
-                "for today",
-                *(pause, left.number, self._capacity),
-                extra=as_event("identify_postponed", wait_s=pause, count=int(left.number)),
-            )
-            await self._sleep(pause)
+        await pause_for_budget(left.number, self._capacity, self._sleep)
 
     def left_now(self) -> float:
         """Return how many IDENTIFYs are left."""
@@ -146,12 +163,7 @@ class IdentifyBudget:
                 *(discords.left, left.number),
             )
             await self._left.set(TimedValue(float(discords.left), left.at))
-        if not discords.left:
-            log.warning(
-                "Wait %.0f s before identifying: Discord allows no sign-in until then",
-                discords.reset_seconds,
-            )
-            await self._sleep(discords.reset_seconds)
+        await pause_for_reset(discords, self._sleep)
 
     async def spend(self) -> None:
         """Take one IDENTIFY from the budget."""

@@ -50,7 +50,7 @@ async def test_second_process_waits_and_takes_over(
 
 
 async def test_two_processes_share_the_shards(postgres_url: str) -> None:
-    """Each takes as many as it may, none is held twice, and the rest waits."""
+    """Each process takes as many shards as it may. No shard is held twice; the others stay free."""
     async with (
         member(postgres_url, "a", total=5, most=2) as a,
         member(postgres_url, "b", total=5, most=2) as b,
@@ -79,7 +79,7 @@ async def test_a_shard_goes_to_the_next_as_soon_as_its_answers_are_done(postgres
 
 
 async def test_session_that_comes_back_goes_on_with_its_shards(postgres_url: str) -> None:
-    """Nobody else had them: nothing is closed, and the fence opens again."""
+    """If no other process took the shards, none is closed, and the fence opens again."""
     async with member(postgres_url, "one", total=2) as one:
         await one.holds(0, 1)
         before = one.session
